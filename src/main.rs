@@ -1,0 +1,3 @@
+//! The `dockmaster` binary.
+
+fn main() {}
