@@ -1,1 +1,4 @@
 //! Dockmaster.
+
+pub mod domain;
+pub mod runtime;

@@ -1,0 +1,11 @@
+//! Floor 0: types and rules. No async, no I/O, no protocol of the outside world.
+
+pub mod fault;
+pub mod host;
+pub mod phase;
+pub mod redact;
+pub mod retry;
+pub mod selector;
+pub mod stack;
+pub mod suggest;
+pub mod text;

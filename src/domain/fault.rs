@@ -1,0 +1,297 @@
+//! Why a host cannot be used: the closed list of causes, what each one means for retrying, and the
+//! words that help its reader.
+
+use super::host::{Endpoint, HostSpec};
+use std::fmt;
+
+/// A cause, told apart because a different person or program has to act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultKind {
+    /// This machine has no OpenSSH client.
+    SshMissing,
+    /// ssh refuses its own configuration or arguments.
+    SshConfig,
+    /// The hostname does not resolve.
+    Dns,
+    /// Nothing listens on the port.
+    Refused,
+    /// The network has no way to the address.
+    Unreachable,
+    /// No answer in time: the machine is off, or a firewall drops packets.
+    Timeout,
+    /// sshd closed the connection before its key exchange (`MaxStartups`, penalties, fail2ban).
+    Throttled,
+    /// The host key is in no `known_hosts` file.
+    HostKeyUnknown,
+    /// The host key differs from the known one.
+    HostKeyChanged,
+    /// sshd accepted none of the offered keys.
+    AuthRefused,
+    /// The agent or the hardware key declined to sign.
+    AgentRefused,
+    /// The configured key file cannot be used.
+    KeyUnusable,
+    /// The login works, but it gives no POSIX shell (a forced command, a restricted shell).
+    NoShell,
+    /// sshd has no session left for us (`MaxSessions`).
+    SessionsExhausted,
+    /// No engine's socket was found, and no docker client either.
+    NoEngine,
+    /// The engine's socket is there and the user may not open it.
+    SocketDenied,
+    /// The engine's socket is there and nobody answers.
+    EngineDown,
+    /// The engine speaks only versions older than 1.41.
+    ApiTooOld,
+    /// An established connection ended.
+    LinkLost,
+    /// A step took longer than it may.
+    Deadline,
+    /// A fault of Dockmaster itself; the log has more.
+    Internal,
+}
+
+/// What the host's actor does about a cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recovery {
+    /// Try again with growing waits: the cause passes by itself.
+    Retry,
+    /// Try once more later, then hold: repeated failures would lock the account or get us banned.
+    RetryOnceThenHold,
+    /// Hold for a while: only a change on the host cures it.
+    Hold,
+    /// Hold until a person has looked: going on could be unsafe.
+    HoldForPerson,
+}
+
+impl FaultKind {
+    /// Every cause, so that tests and tables cannot forget one.
+    pub const ALL: [Self; 21] = [
+        Self::SshMissing,
+        Self::SshConfig,
+        Self::Dns,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Throttled,
+        Self::HostKeyUnknown,
+        Self::HostKeyChanged,
+        Self::AuthRefused,
+        Self::AgentRefused,
+        Self::KeyUnusable,
+        Self::NoShell,
+        Self::SessionsExhausted,
+        Self::NoEngine,
+        Self::SocketDenied,
+        Self::EngineDown,
+        Self::ApiTooOld,
+        Self::LinkLost,
+        Self::Deadline,
+        Self::Internal,
+    ];
+
+    /// The stable word for this cause in output and logs.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SshMissing => "ssh_missing",
+            Self::SshConfig => "ssh_config",
+            Self::Dns => "dns",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Throttled => "throttled",
+            Self::HostKeyUnknown => "host_key_unknown",
+            Self::HostKeyChanged => "host_key_changed",
+            Self::AuthRefused => "auth_refused",
+            Self::AgentRefused => "agent_refused",
+            Self::KeyUnusable => "key_unusable",
+            Self::NoShell => "no_shell",
+            Self::SessionsExhausted => "sessions_exhausted",
+            Self::NoEngine => "no_engine",
+            Self::SocketDenied => "socket_denied",
+            Self::EngineDown => "engine_down",
+            Self::ApiTooOld => "api_too_old",
+            Self::LinkLost => "link_lost",
+            Self::Deadline => "deadline",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What it means in a few words.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::SshMissing => "no ssh client on this machine",
+            Self::SshConfig => "ssh refuses its configuration",
+            Self::Dns => "the hostname does not resolve",
+            Self::Refused => "nothing listens on the ssh port",
+            Self::Unreachable => "no network route to the host",
+            Self::Timeout => "no answer from the host",
+            Self::Throttled => "sshd turned the connection away",
+            Self::HostKeyUnknown => "the host key is not known yet",
+            Self::HostKeyChanged => "the host key has changed",
+            Self::AuthRefused => "sshd accepted none of the offered keys",
+            Self::AgentRefused => "the ssh agent declined to sign",
+            Self::KeyUnusable => "the identity file cannot be used",
+            Self::NoShell => "the login gives no POSIX shell",
+            Self::SessionsExhausted => "sshd allows no further session",
+            Self::NoEngine => "no container engine found",
+            Self::SocketDenied => "the user may not open the engine's socket",
+            Self::EngineDown => "the engine does not answer",
+            Self::ApiTooOld => "the engine is too old",
+            Self::LinkLost => "the connection broke",
+            Self::Deadline => "the step took too long",
+            Self::Internal => "a fault inside Dockmaster",
+        }
+    }
+
+    /// What the host's actor does about it.
+    pub const fn recovery(self) -> Recovery {
+        match self {
+            Self::Dns
+            | Self::Refused
+            | Self::Unreachable
+            | Self::Timeout
+            | Self::Throttled
+            | Self::SessionsExhausted
+            | Self::NoEngine
+            | Self::EngineDown
+            | Self::LinkLost
+            | Self::Deadline
+            | Self::Internal => Recovery::Retry,
+            Self::AuthRefused | Self::AgentRefused | Self::KeyUnusable => Recovery::RetryOnceThenHold,
+            Self::SshMissing
+            | Self::SshConfig
+            | Self::NoShell
+            | Self::SocketDenied
+            | Self::ApiTooOld => Recovery::Hold,
+            Self::HostKeyUnknown | Self::HostKeyChanged => Recovery::HoldForPerson,
+        }
+    }
+}
+
+/// One cause with the words of whoever reported it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The cause.
+    pub kind: FaultKind,
+    /// What ssh, the engine or the system said about it; cleaned and short, may be empty.
+    pub detail: String,
+}
+
+impl std::error::Error for Fault {}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.meaning())?;
+        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+    }
+}
+
+impl Fault {
+    /// Longer reports are cut: the cause stands in the first lines.
+    const LONGEST_DETAIL: usize = 600;
+
+    /// A fault with the words that were heard; they are cleaned of control characters and cut.
+    pub fn new(kind: FaultKind, detail: impl AsRef<str>) -> Self {
+        let cleaned = super::text::clean(detail.as_ref());
+        let joined = cleaned.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>();
+        let joined = joined.join("; ");
+        let (short, _) = super::text::cut(&joined, Self::LONGEST_DETAIL);
+        Self { kind, detail: short.to_owned() }
+    }
+
+    /// What a person can do about it on `host`, as a sentence with the command to type.
+    pub fn fix(&self, host: &HostSpec) -> String {
+        let (ssh, user, address) = match &host.endpoint {
+            Endpoint::Ssh(target) => (
+                target.command(),
+                target.user.as_ref().map_or("USER".to_owned(), ToString::to_string),
+                target.alias.as_ref().unwrap_or(&target.hostname).to_string(),
+            ),
+            Endpoint::Unix(path) => {
+                return match self.kind {
+                    FaultKind::SocketDenied => format!(
+                        "Give the user Dockmaster runs as access to {}: sudo usermod -aG docker \"$USER\", then log in again.",
+                        path.display()
+                    ),
+                    _ => format!(
+                        "Start the engine (sudo systemctl start docker) or name its socket under hosts.{}.socket; it was looked for at {}.",
+                        host.id,
+                        path.display()
+                    ),
+                };
+            }
+        };
+        match self.kind {
+            FaultKind::SshMissing => "Install the OpenSSH client: sudo apt-get install openssh-client.".into(),
+            FaultKind::SshConfig => format!("Run {ssh} and mend what ssh complains about."),
+            FaultKind::Dns => format!("Check hosts.{}.hostname; getent hosts {address} should answer.", host.id),
+            FaultKind::Refused => format!("Start sshd on {address} or set hosts.{}.port.", host.id),
+            FaultKind::Unreachable | FaultKind::Timeout | FaultKind::LinkLost | FaultKind::Deadline => {
+                format!("Is {address} switched on and reachable? Try: {ssh} true. Dockmaster reconnects by itself.")
+            }
+            FaultKind::Throttled => format!(
+                "Nothing to do: Dockmaster tries again. If it stays, raise MaxStartups or clear the ban for this machine on {address}."
+            ),
+            FaultKind::HostKeyUnknown => format!(
+                "Run {ssh} once, compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and accept it."
+            ),
+            FaultKind::HostKeyChanged => format!(
+                "If the host was reinstalled, remove the old key (ssh-keygen -R {address}), run {ssh} once and compare the fingerprint. Otherwise someone may be in between: do not accept it."
+            ),
+            FaultKind::AuthRefused | FaultKind::KeyUnusable => format!(
+                "Check that {ssh} works without a password prompt; if not: ssh-copy-id {user}@{address}, or set hosts.{}.identity_file.",
+                host.id
+            ),
+            FaultKind::AgentRefused => "Unlock the agent or touch the hardware key, then call host_test.".into(),
+            FaultKind::NoShell => format!("Give {user} on {address} a POSIX login shell without a forced command."),
+            FaultKind::SessionsExhausted => format!("Close other sessions of {user} on {address} or raise MaxSessions in its sshd_config."),
+            FaultKind::NoEngine => format!("Install Docker on {address}, or check that {user} has it in PATH: {ssh} docker version."),
+            FaultKind::SocketDenied => format!(
+                "On {address}: sudo usermod -aG docker {user}. Dockmaster logs in anew within ten minutes; host_test does it at once."
+            ),
+            FaultKind::EngineDown => format!("Start it on {address}: sudo systemctl start docker. Dockmaster notices by itself."),
+            FaultKind::ApiTooOld => format!("Update the engine on {address} to Docker 20.10 or newer."),
+            FaultKind::Internal => "Look into Dockmaster's log for this host; it tries again by itself.".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::host::SshTarget;
+
+    #[test]
+    fn every_cause_has_its_own_word_and_a_fix_that_names_something_to_do() {
+        let host = HostSpec {
+            id: "nas".parse().unwrap(),
+            endpoint: Endpoint::Ssh(SshTarget {
+                hostname: "nas.lan".parse().unwrap(),
+                user: Some("ops".parse().unwrap()),
+                port: Some(2201),
+                identity_file: None,
+                alias: None,
+            }),
+            description: String::new(),
+            tags: vec![],
+            compose_path: None,
+            appdata_path: None,
+            docker_context: None,
+            enabled: true,
+        };
+        let words: std::collections::BTreeSet<_> = FaultKind::ALL.iter().map(|kind| kind.word()).collect();
+        assert_eq!(words.len(), FaultKind::ALL.len());
+        for kind in FaultKind::ALL {
+            let fix = Fault::new(kind, "x").fix(&host);
+            assert!(fix.len() > 20 && fix.ends_with('.'), "{kind:?}: {fix}");
+        }
+    }
+
+    #[test]
+    fn a_report_of_many_lines_becomes_one_clean_line() {
+        let fault = Fault::new(FaultKind::Refused, "\u{1b}[1mssh: connect\r\n\n  to host x \n");
+        assert_eq!(fault.to_string(), "nothing listens on the ssh port: ssh: connect; to host x");
+        assert!(Fault::new(FaultKind::Refused, "x".repeat(10_000)).detail.len() <= 600);
+    }
+}

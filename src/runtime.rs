@@ -1,0 +1,8 @@
+//! Floor 1: what every floor above needs of time, directories and logs. Knows tokio, not Docker.
+
+pub mod backoff;
+pub mod clock;
+pub mod dirs;
+pub mod permits;
+pub mod restart_window;
+pub mod telemetry;
