@@ -159,11 +159,9 @@ impl FaultKind {
             | Self::Deadline
             | Self::Internal => Recovery::Retry,
             Self::AuthRefused | Self::AgentRefused | Self::KeyUnusable => Recovery::RetryOnceThenHold,
-            Self::SshMissing
-            | Self::SshConfig
-            | Self::NoShell
-            | Self::SocketDenied
-            | Self::ApiTooOld => Recovery::Hold,
+            Self::SshMissing | Self::SshConfig | Self::NoShell | Self::SocketDenied | Self::ApiTooOld => {
+                Recovery::Hold
+            }
             Self::HostKeyUnknown | Self::HostKeyChanged => Recovery::HoldForPerson,
         }
     }
@@ -223,12 +221,18 @@ impl Fault {
             }
         };
         match self.kind {
-            FaultKind::SshMissing => "Install the OpenSSH client: sudo apt-get install openssh-client.".into(),
+            FaultKind::SshMissing => {
+                "Install the OpenSSH client: sudo apt-get install openssh-client.".into()
+            }
             FaultKind::SshConfig => format!("Run {ssh} and mend what ssh complains about."),
-            FaultKind::Dns => format!("Check hosts.{}.hostname; getent hosts {address} should answer.", host.id),
+            FaultKind::Dns => {
+                format!("Check hosts.{}.hostname; getent hosts {address} should answer.", host.id)
+            }
             FaultKind::Refused => format!("Start sshd on {address} or set hosts.{}.port.", host.id),
             FaultKind::Unreachable | FaultKind::Timeout | FaultKind::LinkLost | FaultKind::Deadline => {
-                format!("Is {address} switched on and reachable? Try: {ssh} true. Dockmaster reconnects by itself.")
+                format!(
+                    "Is {address} switched on and reachable? Try: {ssh} true. Dockmaster reconnects by itself."
+                )
             }
             FaultKind::Throttled => format!(
                 "Nothing to do: Dockmaster tries again. If it stays, raise MaxStartups or clear the ban for this machine on {address}."
@@ -243,16 +247,28 @@ impl Fault {
                 "Check that {ssh} works without a password prompt; if not: ssh-copy-id {user}@{address}, or set hosts.{}.identity_file.",
                 host.id
             ),
-            FaultKind::AgentRefused => "Unlock the agent or touch the hardware key, then call host_test.".into(),
-            FaultKind::NoShell => format!("Give {user} on {address} a POSIX login shell without a forced command."),
-            FaultKind::SessionsExhausted => format!("Close other sessions of {user} on {address} or raise MaxSessions in its sshd_config."),
-            FaultKind::NoEngine => format!("Install Docker on {address}, or check that {user} has it in PATH: {ssh} docker version."),
+            FaultKind::AgentRefused => {
+                "Unlock the agent or touch the hardware key, then call host_test.".into()
+            }
+            FaultKind::NoShell => {
+                format!("Give {user} on {address} a POSIX login shell without a forced command.")
+            }
+            FaultKind::SessionsExhausted => format!(
+                "Close other sessions of {user} on {address} or raise MaxSessions in its sshd_config."
+            ),
+            FaultKind::NoEngine => format!(
+                "Install Docker on {address}, or check that {user} has it in PATH: {ssh} docker version."
+            ),
             FaultKind::SocketDenied => format!(
                 "On {address}: sudo usermod -aG docker {user}. Dockmaster logs in anew within ten minutes; host_test does it at once."
             ),
-            FaultKind::EngineDown => format!("Start it on {address}: sudo systemctl start docker. Dockmaster notices by itself."),
+            FaultKind::EngineDown => {
+                format!("Start it on {address}: sudo systemctl start docker. Dockmaster notices by itself.")
+            }
             FaultKind::ApiTooOld => format!("Update the engine on {address} to Docker 20.10 or newer."),
-            FaultKind::Internal => "Look into Dockmaster's log for this host; it tries again by itself.".into(),
+            FaultKind::Internal => {
+                "Look into Dockmaster's log for this host; it tries again by itself.".into()
+            }
         }
     }
 }

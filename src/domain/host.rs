@@ -112,16 +112,11 @@ fn valid_hostname(text: &str) -> bool {
     let address = text.split('%').next().unwrap_or_default();
     let is_ipv6 = address.parse::<std::net::Ipv6Addr>().is_ok()
         && text.chars().all(|c| name(c) || matches!(c, ':' | '%'));
-    is_ipv6
-        || (!text.is_empty()
-            && text.len() <= 253
-            && !text.starts_with('-')
-            && text.chars().all(name))
+    is_ipv6 || (!text.is_empty() && text.len() <= 253 && !text.starts_with('-') && text.chars().all(name))
 }
 
 fn valid_login(text: &str) -> bool {
-    let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '\\' | '$');
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '\\' | '$');
     !text.is_empty() && text.len() <= 256 && !text.starts_with('-') && text.chars().all(plain)
 }
 

@@ -10,14 +10,40 @@ pub const MASK: &str = "***";
 
 /// Words that make a key secret wherever they stand in it.
 const SECRET_WORDS: [&str; 16] = [
-    "password", "passwd", "passphrase", "passcode", "pass", "pwd", "pw", "secret", "secrets", "token",
-    "tokens", "apikey", "credential", "credentials", "jwt", "cookie",
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pass",
+    "pwd",
+    "pw",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "apikey",
+    "credential",
+    "credentials",
+    "jwt",
+    "cookie",
 ];
 
 /// Words that make a following `key` secret: `api_key` is, `public_key` and `sort_key` are not.
 const SECRET_KEYS: [&str; 14] = [
-    "api", "private", "access", "encryption", "signing", "secret", "master", "app", "ssh", "session",
-    "auth", "license", "account", "shared",
+    "api",
+    "private",
+    "access",
+    "encryption",
+    "signing",
+    "secret",
+    "master",
+    "app",
+    "ssh",
+    "session",
+    "auth",
+    "license",
+    "account",
+    "shared",
 ];
 
 /// Last words that say a key names something about a secret, not the secret itself.
@@ -181,14 +207,30 @@ mod tests {
     #[test]
     fn keys_that_hold_secrets_are_told_from_those_that_do_not() {
         for secret in [
-            "DB_PASSWORD", "MYSQL_ROOT_PASSWORD", "apiKey", "API-KEY", "githubToken", "AWS_SECRET_ACCESS_KEY",
-            "secret", "JWT_SECRET", "PGPASS", "x.private.key",
+            "DB_PASSWORD",
+            "MYSQL_ROOT_PASSWORD",
+            "apiKey",
+            "API-KEY",
+            "githubToken",
+            "AWS_SECRET_ACCESS_KEY",
+            "secret",
+            "JWT_SECRET",
+            "PGPASS",
+            "x.private.key",
         ] {
             let expected = secret != "PGPASS"; // one word without a boundary: a name nobody can split
             assert_eq!(is_secret_key(secret), expected, "{secret}");
         }
         for plain in [
-            "PATH", "PUBLIC_KEY", "KEYBOARD", "PASSWORD_FILE", "TOKEN_URL", "COMPASS", "BYPASS", "author", "sort_key",
+            "PATH",
+            "PUBLIC_KEY",
+            "KEYBOARD",
+            "PASSWORD_FILE",
+            "TOKEN_URL",
+            "COMPASS",
+            "BYPASS",
+            "author",
+            "sort_key",
         ] {
             assert!(!is_secret_key(plain), "{plain}");
         }

@@ -32,29 +32,16 @@ pub enum InvalidBackoff {
 
 impl BackoffPolicy {
     /// Between the attempts of a caller's series: 1 s, 2 s (the mission's `2^n`), each ×0.5 to ×1.5.
-    pub const SERIES: Self = Self {
-        initial: Duration::from_secs(1),
-        max: Duration::from_secs(2),
-        factor: 2.0,
-        jitter: 0.5,
-    };
+    pub const SERIES: Self =
+        Self { initial: Duration::from_secs(1), max: Duration::from_secs(2), factor: 2.0, jitter: 0.5 };
 
     /// Between attempts in the background: 1 s doubling to 60 s, each ×0.5 to ×1.5, never above 60 s.
-    pub const BACKGROUND: Self = Self {
-        initial: Duration::from_secs(1),
-        max: Duration::from_secs(60),
-        factor: 2.0,
-        jitter: 0.5,
-    };
+    pub const BACKGROUND: Self =
+        Self { initial: Duration::from_secs(1), max: Duration::from_secs(60), factor: 2.0, jitter: 0.5 };
 
     /// A policy whose waits start at `initial`, grow by `factor` and, jitter included, stay at or
     /// below `max`; `jitter` is the proportion by which a wait may vary to either side.
-    pub fn new(
-        initial: Duration,
-        max: Duration,
-        factor: f64,
-        jitter: f64,
-    ) -> Result<Self, InvalidBackoff> {
+    pub fn new(initial: Duration, max: Duration, factor: f64, jitter: f64) -> Result<Self, InvalidBackoff> {
         if initial.is_zero() || initial > max {
             return Err(InvalidBackoff::Waits { initial, max });
         }
@@ -130,9 +117,6 @@ mod tests {
         assert!(BackoffPolicy::new(second, second, 0.5, 0.5).is_err());
         assert!(BackoffPolicy::new(second, second, f64::NAN, 0.5).is_err());
         assert!(BackoffPolicy::new(second, second, 2.0, 1.5).is_err());
-        assert_eq!(
-            BackoffPolicy::new(second, second * 60, 2.0, 0.5),
-            Ok(BackoffPolicy::BACKGROUND)
-        );
+        assert_eq!(BackoffPolicy::new(second, second * 60, 2.0, 0.5), Ok(BackoffPolicy::BACKGROUND));
     }
 }

@@ -129,7 +129,8 @@ pub fn is_compose_file_path(path: &str) -> bool {
     let yaml = std::path::Path::new(path)
         .extension()
         .is_some_and(|ext| ext.eq_ignore_ascii_case("yml") || ext.eq_ignore_ascii_case("yaml"));
-    yaml && path.starts_with('/') && !path.split('/').any(|part| part == "..")
+    yaml && path.starts_with('/')
+        && !path.split('/').any(|part| part == "..")
         && !path.chars().any(char::is_control)
 }
 
@@ -163,9 +164,7 @@ pub fn search_directories<'a>(working_dirs: impl IntoIterator<Item = &'a str>) -
 }
 
 fn is_plain_directory(path: &str) -> bool {
-    path.starts_with('/')
-        && !path.split('/').any(|part| part == "..")
-        && !path.chars().any(char::is_control)
+    path.starts_with('/') && !path.split('/').any(|part| part == "..") && !path.chars().any(char::is_control)
 }
 
 #[cfg(test)]

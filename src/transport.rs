@@ -1,0 +1,187 @@
+//! Floor 2: lines to hosts. A [`Connector`] makes a [`Connection`]; its [`Link`] opens byte streams to
+//! the engine, runs commands and reads files; its lifeline is the connection's life.
+//!
+//! The only floor that starts processes.
+
+pub mod local;
+pub mod process;
+pub mod ssh;
+
+use crate::domain::fault::Fault;
+use crate::domain::host::{Endpoint, HostSpec};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Makes connections to hosts.
+pub trait Connector: Send + Sync + 'static {
+    /// Connects to `host` and checks that an engine answers. Dropping the future ends the attempt
+    /// and everything it started.
+    fn connect(&self, host: Arc<HostSpec>) -> BoxFuture<'static, Result<Connection, Fault>>;
+
+    /// A number that changes when something changed on this machine that could cure a held host:
+    /// known hosts, keys, ssh configuration, a socket's permissions.
+    fn evidence(&self, host: Arc<HostSpec>) -> BoxFuture<'static, u64>;
+}
+
+/// A connection that was made.
+pub struct Connection {
+    /// What can be done over it.
+    pub link: Arc<dyn Link>,
+    /// Resolves with the cause when the connection ends; dropping it ends the connection.
+    pub lifeline: BoxFuture<'static, Fault>,
+}
+
+/// A byte stream to an engine.
+pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// What can be done over a connection. Futures may be dropped at any point.
+pub trait Link: Send + Sync {
+    /// Opens a byte stream to the engine.
+    fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>>;
+
+    /// Runs a program on the host, never through a local shell, and collects what it prints.
+    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>>;
+
+    /// Which of `paths` are there: for each, its resolved path and size if it is a regular file.
+    /// A leading `~/` is the login user's home.
+    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>>;
+
+    /// The first `max` bytes of a file.
+    fn read_file<'a>(&'a self, path: &'a str, max: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>>;
+
+    /// Asks whether the connection still carries data; a dead one ends its lifeline.
+    fn suspect(&self);
+
+    /// What the connection learnt about the way to the engine, for `host_test`.
+    fn route(&self) -> &Route;
+}
+
+/// A program to run on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// The longest it may take.
+    pub deadline: Duration,
+    /// How many bytes of each output stream are kept; the rest is read and dropped.
+    pub max_output: usize,
+}
+
+impl Command {
+    /// A command with the usual bounds: 30 s, 1 MiB of output.
+    pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            deadline: Duration::from_secs(30),
+            max_output: 1 << 20,
+        }
+    }
+}
+
+/// What a program left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Its exit status; `None` when a signal ended it.
+    pub status: Option<i32>,
+    /// Its standard output, bounded.
+    pub stdout: Vec<u8>,
+    /// Its standard error, bounded.
+    pub stderr: Vec<u8>,
+}
+
+/// A regular file on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Its path with every symbolic link resolved.
+    pub resolved: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// How a connection reaches its engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The engine's socket on the host.
+    pub socket: String,
+    /// How bytes get there.
+    pub carrier: Carrier,
+    /// The steps of connecting with the time each took.
+    pub steps: Vec<(Step, Duration)>,
+}
+
+/// How bytes get to an engine's socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carrier {
+    /// A socket on this machine.
+    Local,
+    /// A socket forwarded by sshd.
+    Forward,
+    /// `docker system dial-stdio` in a session per stream, where sshd forwards no sockets.
+    DialStdio,
+}
+
+/// A step on the way to an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Name, network, sshd, host key and login.
+    Login,
+    /// A POSIX shell that answers.
+    Shell,
+    /// A socket of an engine, and the permission to open it.
+    Socket,
+    /// The engine's answer.
+    Engine,
+}
+
+impl Step {
+    /// The stable word for output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Login => "ssh_login",
+            Self::Shell => "shell",
+            Self::Socket => "engine_socket",
+            Self::Engine => "engine_ping",
+        }
+    }
+}
+
+/// The connector for real hosts: picks the transport by the endpoint.
+#[derive(Debug, Clone)]
+pub struct SystemConnector {
+    ssh: ssh::SshConnector,
+}
+
+impl SystemConnector {
+    /// A connector whose ssh links follow `ssh`.
+    pub fn new(ssh: ssh::SshConnector) -> Self {
+        Self { ssh }
+    }
+}
+
+impl Connector for SystemConnector {
+    fn connect(&self, host: Arc<HostSpec>) -> BoxFuture<'static, Result<Connection, Fault>> {
+        match &host.endpoint {
+            Endpoint::Ssh(target) => {
+                let (ssh, target) = (self.ssh.clone(), target.clone());
+                Box::pin(async move { ssh.connect(&target).await })
+            }
+            Endpoint::Unix(path) => Box::pin(local::connect(path.clone())),
+        }
+    }
+
+    fn evidence(&self, host: Arc<HostSpec>) -> BoxFuture<'static, u64> {
+        match &host.endpoint {
+            Endpoint::Ssh(target) => {
+                let (ssh, target) = (self.ssh.clone(), target.clone());
+                Box::pin(async move { ssh.evidence(&target).await })
+            }
+            Endpoint::Unix(path) => {
+                let path = path.clone();
+                Box::pin(async move { process::stamp([path]) })
+            }
+        }
+    }
+}

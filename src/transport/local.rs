@@ -1,0 +1,167 @@
+//! The engine of this machine, through its socket.
+
+use super::{ByteStream, Carrier, Command, Connection, FoundFile, Link, Output, Route, Step, process};
+use crate::domain::fault::{Fault, FaultKind};
+use futures_util::future::BoxFuture;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
+use tokio::time::Instant;
+
+/// A socket has no life of its own: whether the engine is there shows at each call. A suspicion
+/// is therefore checked by knocking once.
+struct LocalLink {
+    route: Route,
+    suspicion: Arc<tokio::sync::Notify>,
+}
+
+/// Connects to the engine behind the socket at `path`.
+pub async fn connect(path: PathBuf) -> Result<Connection, Fault> {
+    let started = Instant::now();
+    knock(&path).await?;
+    let suspicion = Arc::new(tokio::sync::Notify::new());
+    let route = Route {
+        socket: path.display().to_string(),
+        carrier: Carrier::Local,
+        steps: vec![(Step::Socket, started.elapsed())],
+    };
+    let link = LocalLink { route, suspicion: Arc::clone(&suspicion) };
+    let lifeline = async move {
+        loop {
+            suspicion.notified().await;
+            if let Err(fault) = knock(&path).await {
+                return fault;
+            }
+        }
+    };
+    Ok(Connection { link: Arc::new(link), lifeline: Box::pin(lifeline) })
+}
+
+async fn knock(path: &Path) -> Result<UnixStream, Fault> {
+    UnixStream::connect(path).await.map_err(|error| {
+        let kind = match error.kind() {
+            ErrorKind::NotFound => FaultKind::NoEngine,
+            ErrorKind::PermissionDenied => FaultKind::SocketDenied,
+            _ => FaultKind::EngineDown,
+        };
+        Fault::new(kind, format!("{}: {error}", path.display()))
+    })
+}
+
+/// The socket of this machine's engine: `DOCKER_HOST` when it names a socket, else the first of
+/// Docker's and Podman's usual places that exists.
+pub fn find_socket() -> Option<PathBuf> {
+    if let Some(host) = std::env::var_os("DOCKER_HOST") {
+        return host.to_str()?.strip_prefix("unix://").map(PathBuf::from);
+    }
+    let run = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let own = |name: &str| run.as_ref().map(|dir| dir.join(name));
+    let system = |name: &str| Some(PathBuf::from(name));
+    [
+        system("/var/run/docker.sock"),
+        own("docker.sock"),
+        own("podman/podman.sock"),
+        system("/run/podman/podman.sock"),
+    ]
+    .into_iter()
+    .flatten()
+    .find(|path| path.exists())
+}
+
+fn at_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), etcetera::home_dir()) {
+        (Some(rest), Ok(home)) => home.join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+impl Link for LocalLink {
+    fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        Box::pin(async {
+            let stream = knock(Path::new(&self.route.socket)).await?;
+            Ok(Box::new(stream) as Box<dyn ByteStream>)
+        })
+    }
+
+    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+        Box::pin(process::run(command))
+    }
+
+    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>> {
+        Box::pin(async move {
+            let mut found = Vec::with_capacity(paths.len());
+            for path in paths {
+                found.push(find(&at_home(path)).await);
+            }
+            Ok(found)
+        })
+    }
+
+    fn read_file<'a>(&'a self, path: &'a str, max: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>> {
+        Box::pin(async move {
+            let failed = |error: std::io::Error| Fault::new(FaultKind::Internal, format!("{path}: {error}"));
+            let file = tokio::fs::File::open(path).await.map_err(failed)?;
+            let mut bytes = Vec::new();
+            file.take(max as u64).read_to_end(&mut bytes).await.map_err(failed)?;
+            Ok(bytes)
+        })
+    }
+
+    fn suspect(&self) {
+        self.suspicion.notify_one();
+    }
+
+    fn route(&self) -> &Route {
+        &self.route
+    }
+}
+
+async fn find(path: &Path) -> Option<FoundFile> {
+    let resolved = tokio::fs::canonicalize(path).await.ok()?;
+    let meta = tokio::fs::metadata(&resolved).await.ok()?;
+    let resolved = resolved.to_str()?.to_owned();
+    meta.is_file().then_some(FoundFile { resolved, size: meta.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_and_a_deaf_socket_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = connect(dir.path().join("none")).await.err().unwrap();
+        assert_eq!(missing.kind, FaultKind::NoEngine);
+        let path = dir.path().join("deaf");
+        drop(tokio::net::UnixListener::bind(&path).unwrap());
+        assert_eq!(connect(path).await.err().unwrap().kind, FaultKind::EngineDown);
+    }
+
+    #[tokio::test]
+    async fn a_suspicion_ends_the_lifeline_when_the_engine_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let connection = connect(path).await.unwrap();
+        drop(listener);
+        connection.link.suspect();
+        assert_eq!(connection.lifeline.await.kind, FaultKind::EngineDown);
+    }
+
+    #[tokio::test]
+    async fn only_regular_files_are_found_with_links_resolved() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(at("file"), "12345").unwrap();
+        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+        std::fs::create_dir(at("dir")).unwrap();
+        let sock = at("sock");
+        let _listener = tokio::net::UnixListener::bind(&sock).unwrap();
+        let link = connect(sock.into()).await.unwrap().link;
+        let found = link.find_files(&[at("link"), at("dir"), at("none")]).await.unwrap();
+        let real = std::fs::canonicalize(at("file")).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(found, [Some(FoundFile { resolved: real, size: 5 }), None, None]);
+    }
+}

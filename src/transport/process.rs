@@ -1,0 +1,109 @@
+//! Local processes: argument vectors only, bounded output, a deadline, killed when dropped.
+
+use super::{Command, Output};
+use crate::domain::fault::{Fault, FaultKind};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+/// A process about to be started: its own process group, so that a signal at the terminal reaches
+/// only Dockmaster, and killed when its handle is dropped.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+pub fn command(program: &str) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(program);
+    command.kill_on_drop(true).process_group(0);
+    command
+}
+
+/// Runs `spec` on this machine and collects what it prints.
+pub async fn run(spec: &Command) -> Result<Output, Fault> {
+    let Some((program, args)) = spec.argv.split_first() else {
+        return Err(Fault::new(FaultKind::Internal, "an empty command"));
+    };
+    let mut child = command(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| Fault::new(FaultKind::Internal, format!("cannot start {program}: {error}")))?;
+    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let collect = async {
+        let (stdout, stderr, status) = tokio::join!(
+            read_bounded(out, spec.max_output),
+            read_bounded(err, spec.max_output),
+            child.wait(),
+        );
+        let status = status.map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
+        Ok(Output { status: status.code(), stdout, stderr })
+    };
+    tokio::time::timeout(spec.deadline, collect).await.unwrap_or_else(|_| {
+        let seconds = spec.deadline.as_secs();
+        Err(Fault::new(FaultKind::Deadline, format!("{program} took longer than {seconds} s")))
+    })
+}
+
+/// Reads a stream to its end and keeps the first `max` bytes: a talkative program is neither
+/// blocked nor does it fill the memory.
+pub async fn read_bounded(stream: Option<impl AsyncRead + Unpin>, max: usize) -> Vec<u8> {
+    let mut kept = Vec::new();
+    let Some(mut stream) = stream else { return kept };
+    let mut chunk = vec![0; 16 * 1024];
+    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+        let room = max.saturating_sub(kept.len());
+        kept.extend_from_slice(&chunk[..read.min(room)]);
+    }
+    kept
+}
+
+/// A number that changes when one of `paths` appears, vanishes, is written or changes hands.
+pub fn stamp(paths: impl IntoIterator<Item = PathBuf>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for path in paths {
+        let found = std::fs::metadata(&path).ok();
+        let facts = found.map(|f| (f.ino(), f.size(), f.mtime(), f.mtime_nsec(), f.mode(), f.uid(), f.gid()));
+        (path, facts).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn s8_output_is_captured_bounded_and_the_status_is_told() {
+        let mut spec = Command::new(["sh", "-c", "head -c 100000 /dev/zero; echo bad >&2; exit 3"]);
+        spec.max_output = 10;
+        let output = run(&spec).await.unwrap();
+        assert_eq!((output.status, output.stdout.len(), output.stderr), (Some(3), 10, b"bad\n".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn s8_words_are_never_read_by_a_shell() {
+        let output = run(&Command::new(["printf", "%s|", "a b", "$(id)", "'; true", "--"])).await.unwrap();
+        assert_eq!(output.stdout, b"a b|$(id)|'; true|--|");
+    }
+
+    #[tokio::test]
+    async fn s8_the_deadline_ends_the_process() {
+        let mut spec = Command::new(["sleep", "600"]);
+        spec.deadline = Duration::from_millis(50);
+        let fault = run(&spec).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Deadline);
+    }
+
+    #[test]
+    fn a_stamp_changes_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("known_hosts");
+        let missing = stamp([path.clone()]);
+        std::fs::write(&path, "a").unwrap();
+        let there = stamp([path.clone()]);
+        std::fs::write(&path, "ab").unwrap();
+        assert!(missing != there && there != stamp([path]));
+    }
+}

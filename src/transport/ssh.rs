@@ -1,0 +1,61 @@
+//! Hosts behind sshd: one foreground `ssh` per host, the *anchored link*.
+//!
+//! The system's own ssh is used so that `~/.ssh/config`, `known_hosts`, agents, hardware keys and
+//! jump hosts work as in the user's shell. It runs as our child, never as a daemon, so it ends
+//! with us. Its remote command, the anchor, prints what we need to know and then echoes: it
+//! proves that the login gives a shell, finds the engine's socket, answers probes, and makes sshd
+//! set `TCP_NODELAY` (it does so for sessions only; without it every answer waits 40 ms).
+//! Everything else (engine streams, commands) is multiplexed over that one login.
+
+mod anchor;
+mod classify;
+mod dialstdio;
+mod link;
+mod options;
+
+use super::{Connection, process};
+use crate::domain::fault::Fault;
+use crate::domain::host::SshTarget;
+use crate::runtime::dirs::RunDir;
+use crate::runtime::permits::LoginPermits;
+use std::path::PathBuf;
+
+pub use options::SshSettings;
+
+/// Makes ssh links.
+#[derive(Debug, Clone)]
+pub struct SshConnector {
+    settings: SshSettings,
+    run_dir: RunDir,
+    logins: LoginPermits,
+}
+
+impl SshConnector {
+    /// A connector that keeps its sockets in `run_dir` and bounds its logins in flight by `logins`.
+    pub fn new(settings: SshSettings, run_dir: RunDir, logins: LoginPermits) -> Self {
+        Self { settings, run_dir, logins }
+    }
+
+    /// Logs in to `target` and finds its engine.
+    pub async fn connect(&self, target: &SshTarget) -> Result<Connection, Fault> {
+        let permit = self.logins.acquire().await;
+        let anchor = anchor::Anchor::cast(&self.settings, target, &self.run_dir).await?;
+        drop(permit);
+        link::establish(anchor).await
+    }
+
+    /// A number that changes with the files that decide about a login to `target`: ssh's
+    /// configuration, known hosts and keys, as OpenSSH itself resolves them.
+    pub async fn evidence(&self, target: &SshTarget) -> u64 {
+        let mut argv = vec!["ssh".to_owned(), "-G".to_owned()];
+        argv.extend(options::destination(&self.settings, target));
+        let resolved = process::run(&super::Command::new(argv)).await;
+        let text =
+            resolved.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        process::stamp(options::deciding_files(&text).chain(self.settings.config.clone()).chain(agent()))
+    }
+}
+
+fn agent() -> Option<PathBuf> {
+    std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from)
+}

@@ -1,0 +1,135 @@
+//! From ssh's words to a cause. Every phrase here was seen from OpenSSH 9.2.
+
+use crate::domain::fault::{Fault, FaultKind};
+
+/// Phrases of ssh's standard error with their meaning, the more telling first: a changed host key
+/// also ends in "verification failed", a refused login also in "closed by".
+const PHRASES: [(&str, FaultKind); 29] = [
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", FaultKind::HostKeyChanged),
+    ("host key is known for", FaultKind::HostKeyUnknown),
+    ("Host key verification failed", FaultKind::HostKeyUnknown),
+    ("agent refused operation", FaultKind::AgentRefused),
+    ("UNPROTECTED PRIVATE KEY FILE", FaultKind::KeyUnusable),
+    ("Permission denied (", FaultKind::AuthRefused),
+    ("Too many authentication failures", FaultKind::AuthRefused),
+    ("Bad configuration option", FaultKind::SshConfig),
+    ("Bad owner or permissions", FaultKind::SshConfig),
+    ("terminating, ", FaultKind::SshConfig),
+    ("Can't open user config file", FaultKind::SshConfig),
+    ("keyword ", FaultKind::SshConfig),
+    ("Could not resolve hostname", FaultKind::Dns),
+    ("Connection refused", FaultKind::Refused),
+    ("No route to host", FaultKind::Unreachable),
+    ("Network is unreachable", FaultKind::Unreachable),
+    ("Host is down", FaultKind::Unreachable),
+    ("Connection timed out during banner exchange", FaultKind::Timeout),
+    ("Connection timed out", FaultKind::Timeout),
+    ("Operation timed out", FaultKind::Timeout),
+    ("not responding", FaultKind::LinkLost),
+    ("kex_exchange_identification", FaultKind::Throttled),
+    ("Exceeded MaxStartups", FaultKind::Throttled),
+    ("Session open refused by peer", FaultKind::SessionsExhausted),
+    ("open failed: administratively prohibited", FaultKind::SessionsExhausted),
+    ("closed by remote host", FaultKind::LinkLost),
+    ("Connection reset by", FaultKind::LinkLost),
+    ("Broken pipe", FaultKind::LinkLost),
+    ("Connection closed by", FaultKind::LinkLost),
+];
+
+/// The cause behind what ssh printed, with the lines that tell it.
+pub(super) fn classify(stderr: &str) -> Fault {
+    for (phrase, kind) in PHRASES {
+        if stderr.contains(phrase) {
+            return Fault::new(kind, telling_lines(stderr, phrase));
+        }
+    }
+    let last: Vec<&str> = stderr.lines().filter(|line| !is_chatter(line)).collect();
+    let tail = &last[last.len().saturating_sub(3)..];
+    let detail = if tail.is_empty() { "ssh ended without a word".to_owned() } else { tail.join("\n") };
+    Fault::new(FaultKind::LinkLost, detail)
+}
+
+/// The lines worth repeating: the phrase's own, and those that name keys and files.
+fn telling_lines(stderr: &str, phrase: &str) -> String {
+    let also =
+        ["Offending", "key sent by the remote host is", "SHA256:", "no such identity", "invalid format"];
+    let lines = stderr.lines().filter(|line| {
+        let telling = line.contains(phrase) || also.iter().any(|word| line.contains(word));
+        telling && !is_chatter(line)
+    });
+    lines.map(|line| line.trim_matches('@').trim()).collect::<Vec<_>>().join("\n")
+}
+
+/// What `LogLevel=VERBOSE` prints on every connection.
+fn is_chatter(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty()
+        || line.chars().all(|c| c == '@')
+        || [
+            "Authenticated to",
+            "Authenticating with",
+            "Server accepts key",
+            "Transferred:",
+            "Bytes per second",
+            "OpenSSH_",
+        ]
+        .iter()
+        .any(|start| line.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(stderr: &str, kind: FaultKind, detail: &str) {
+        let fault = classify(stderr);
+        assert_eq!(fault.kind, kind, "{fault}");
+        assert!(fault.detail.contains(detail), "{fault}");
+    }
+
+    #[test]
+    fn s12_each_report_of_ssh_becomes_its_own_cause() {
+        check(
+            "@@@@\n@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n@@@@\nThe fingerprint for the ED25519 key sent by the remote host is\nSHA256:abc.\nOffending ED25519 key in /h/known_hosts:1\nHost key verification failed.\n",
+            FaultKind::HostKeyChanged,
+            "SHA256:abc.; Offending ED25519 key in /h/known_hosts:1",
+        );
+        check(
+            "No ED25519 host key is known for nas and you have requested strict checking.\nHost key verification failed.\n",
+            FaultKind::HostKeyUnknown,
+            "No ED25519 host key",
+        );
+        check("ops@nas: Permission denied (publickey).\n", FaultKind::AuthRefused, "(publickey)");
+        check(
+            "no such identity: /k: No such file or directory\nops@nas: Permission denied (publickey).\n",
+            FaultKind::AuthRefused,
+            "no such identity: /k",
+        );
+        check("ssh: connect to host nas port 22: Connection refused\n", FaultKind::Refused, "port 22");
+        check("ssh: Could not resolve hostname nas: Name or service not known\n", FaultKind::Dns, "nas");
+        check(
+            "ssh: connect to host 10.0.0.9 port 22: Connection timed out\n",
+            FaultKind::Timeout,
+            "10.0.0.9",
+        );
+        check(
+            "ssh: connect to host 10.0.0.9 port 22: No route to host\n",
+            FaultKind::Unreachable,
+            "No route",
+        );
+        check("kex_exchange_identification: Connection closed by remote host\n", FaultKind::Throttled, "kex");
+        check(
+            "/h/config: line 3: Bad configuration option: foo\n/h/config: terminating, 1 bad configuration options\n",
+            FaultKind::SshConfig,
+            "line 3",
+        );
+        check("Timeout, server nas not responding.\n", FaultKind::LinkLost, "not responding");
+        check(
+            "Authenticated to nas ([10.0.0.1]:22) using \"publickey\".\nConnection to nas closed by remote host.\n",
+            FaultKind::LinkLost,
+            "closed by remote host",
+        );
+        check("Authenticated to nas.\n", FaultKind::LinkLost, "without a word");
+    }
+}

@@ -1,0 +1,310 @@
+//! The link over an anchor: forward or `dial-stdio` to the engine, commands, files.
+
+use super::anchor::{Anchor, LinkDir};
+use super::classify::classify;
+use super::dialstdio::DialStdio;
+use crate::domain::fault::{Fault, FaultKind};
+use crate::transport::process::read_bounded;
+use crate::transport::{ByteStream, Carrier, Command, Connection, FoundFile, Link, Output, Route, Step};
+use futures_util::future::BoxFuture;
+use openssh::{ForwardType, Session, Stdio};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+/// Sessions per host beside the anchor's: sshd allows 10 by default, and the user may have one
+/// or two of their own on the same login.
+const SESSIONS: usize = 7;
+
+/// Where sessions carry the engine's streams, some must stay free for commands.
+const DIAL_STDIO_SESSIONS: usize = 6;
+
+/// Where Docker's socket is when nobody says otherwise.
+const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// The longest a first answer of the engine may take.
+const PING_LIMIT: Duration = Duration::from_secs(5);
+
+struct SshLink {
+    session: Arc<Session>,
+    sessions: Arc<Semaphore>,
+    route: Route,
+    suspicions: watch::Sender<u64>,
+    dir: Arc<LinkDir>,
+}
+
+/// Finds the way to the engine over a logged-in anchor.
+pub(super) async fn establish(anchor: Anchor) -> Result<Connection, Fault> {
+    let socket = choose_socket(&anchor)?;
+    let dir = Arc::clone(&anchor.dir);
+    let session = Arc::new(Session::resume_mux(dir.control().into_boxed_path(), None));
+    let mut steps = vec![(Step::Login, anchor.login_took), (Step::Shell, anchor.shell_took)];
+
+    let started = Instant::now();
+    let carrier = match forward(&session, &dir, &socket).await {
+        Ok(()) => Carrier::Forward,
+        Err(()) => dial_stdio_instead(&session, &socket).await?,
+    };
+    steps.push((Step::Socket, started.elapsed()));
+
+    let sessions = match carrier {
+        Carrier::DialStdio => DIAL_STDIO_SESSIONS,
+        Carrier::Forward | Carrier::Local => SESSIONS,
+    };
+    let (suspicions, suspected) = watch::channel(0);
+    let link = SshLink {
+        session,
+        sessions: Arc::new(Semaphore::new(sessions)),
+        route: Route { socket, carrier, steps },
+        suspicions,
+        dir,
+    };
+    Ok(Connection { link: Arc::new(link), lifeline: Box::pin(anchor.hold(suspected)) })
+}
+
+/// The engine's socket on the host: the login's `DOCKER_HOST`, else the first found that may be
+/// opened, else Docker's usual place (a forward of it then tells what is wrong).
+fn choose_socket(anchor: &Anchor) -> Result<String, Fault> {
+    if let Some(host) = &anchor.hello.docker_host {
+        return match host.strip_prefix("unix://") {
+            Some(path) => Ok(path.to_owned()),
+            None => Err(Fault::new(
+                FaultKind::NoEngine,
+                format!("DOCKER_HOST={host} on the host names no socket"),
+            )),
+        };
+    }
+    let sockets = &anchor.hello.sockets;
+    if let Some((path, _)) = sockets.iter().find(|(_, may_open)| *may_open) {
+        return Ok(path.clone());
+    }
+    match sockets.first() {
+        Some((path, _)) => Err(Fault::new(FaultKind::SocketDenied, format!("{path}: permission denied"))),
+        None => Ok(DEFAULT_SOCKET.to_owned()),
+    }
+}
+
+/// Forwards the socket and asks the engine for a sign of life.
+async fn forward(session: &Session, dir: &LinkDir, socket: &str) -> Result<(), ()> {
+    let local = dir.engine();
+    session
+        .request_port_forward(ForwardType::Local, local.as_path(), Path::new(socket))
+        .await
+        .map_err(|error| tracing::debug!(%error, "sshd forwards no socket"))?;
+    let answered = timeout(PING_LIMIT, async {
+        let mut stream = UnixStream::connect(&local).await?;
+        stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n").await?;
+        stream.read_u8().await
+    });
+    match answered.await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(()),
+    }
+}
+
+/// A forward that fails looks the same whatever the reason; `dial-stdio` tells the reasons apart,
+/// and where it works it is the way to go.
+async fn dial_stdio_instead(session: &Arc<Session>, socket: &str) -> Result<Carrier, Fault> {
+    let command = Command {
+        deadline: PING_LIMIT,
+        ..Command::new(["docker", "-H", &format!("unix://{socket}"), "system", "dial-stdio"])
+    };
+    let output = exec(session, &command).await?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let kind = match output.status {
+        Some(0) => return Ok(Carrier::DialStdio),
+        Some(126 | 127) => FaultKind::NoEngine,
+        _ if stderr.contains("permission denied") => FaultKind::SocketDenied,
+        _ if stderr.contains("no such file") => FaultKind::NoEngine,
+        _ => FaultKind::EngineDown,
+    };
+    Err(Fault::new(kind, stderr))
+}
+
+/// The words of a command as one line for the login shell: the only place that quotes.
+fn shell_line(argv: &[String]) -> Result<String, Fault> {
+    shlex::try_join(argv.iter().map(String::as_str))
+        .map_err(|_| Fault::new(FaultKind::Internal, "a command's argument contains a NUL character"))
+}
+
+async fn exec(session: &Arc<Session>, command: &Command) -> Result<Output, Fault> {
+    let line = shell_line(&command.argv)?;
+    let work = async {
+        let mut child = Arc::clone(session)
+            .arc_raw_command(line)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .await
+            .map_err(|error| mux_fault(&error))?;
+        let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+        let (stdout, stderr, status) = tokio::join!(
+            read_bounded(stdout, command.max_output),
+            read_bounded(stderr, command.max_output),
+            child.wait(),
+        );
+        let status = status.map_err(|error| mux_fault(&error))?;
+        Ok(Output { status: status.code(), stdout, stderr })
+    };
+    timeout(command.deadline, work).await.unwrap_or_else(|_| {
+        let (program, seconds) =
+            (command.argv.first().map_or("", String::as_str), command.deadline.as_secs());
+        Err(Fault::new(FaultKind::Deadline, format!("{program} took longer than {seconds} s")))
+    })
+}
+
+/// What the multiplexing client says, with its sources, as a cause.
+fn mux_fault(error: &openssh::Error) -> Fault {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    classify(&text)
+}
+
+impl SshLink {
+    async fn session_permit(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let permit = Arc::clone(&self.sessions).acquire_owned().await;
+        permit.map_err(|_| Fault::new(FaultKind::LinkLost, "the link is closing"))
+    }
+
+    async fn open_forwarded(&self) -> Result<UnixStream, Fault> {
+        UnixStream::connect(self.dir.engine())
+            .await
+            .map_err(|error| Fault::new(FaultKind::LinkLost, format!("forwarded socket: {error}")))
+    }
+
+    async fn open_dial_stdio(&self) -> Result<DialStdio, Fault> {
+        let permit = self.session_permit().await?;
+        let line = shell_line(
+            &["docker", "-H", &format!("unix://{}", self.route.socket), "system", "dial-stdio"]
+                .map(ToOwned::to_owned),
+        )?;
+        let child = Arc::clone(&self.session)
+            .arc_raw_command(line)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .await
+            .map_err(|error| mux_fault(&error))?;
+        DialStdio::new(child, permit)
+            .ok_or_else(|| Fault::new(FaultKind::Internal, "dial-stdio without pipes"))
+    }
+
+    async fn run(&self, command: &Command) -> Result<Output, Fault> {
+        let _permit = self.session_permit().await?;
+        exec(&self.session, command).await
+    }
+}
+
+/// For each argument: its resolved path and size, or an empty line pair. Paths may hold anything
+/// but NUL and line feed; a path with a line feed is never asked for.
+const FIND_SCRIPT: &str = "for p do case $p in '~/'*) p=$HOME/${p#'~/'};; esac; \
+    if [ -f \"$p\" ] && r=$(readlink -f -- \"$p\") && s=$(wc -c <\"$r\"); \
+    then printf '%s\\n%s\\n' \"$s\" \"$r\"; else printf '\\n\\n'; fi; done";
+
+impl Link for SshLink {
+    fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        Box::pin(async {
+            Ok(match self.route.carrier {
+                Carrier::DialStdio => Box::new(self.open_dial_stdio().await?) as Box<dyn ByteStream>,
+                Carrier::Forward | Carrier::Local => Box::new(self.open_forwarded().await?),
+            })
+        })
+    }
+
+    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+        Box::pin(self.run(command))
+    }
+
+    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>> {
+        Box::pin(async move {
+            if paths.is_empty() {
+                return Ok(vec![]);
+            }
+            let argv = ["sh", "-c", FIND_SCRIPT, "sh"].map(ToOwned::to_owned);
+            let command = Command::new(argv.into_iter().chain(paths.iter().cloned()));
+            let output = self.run(&command).await?;
+            parse_found(&String::from_utf8_lossy(&output.stdout), paths.len()).ok_or_else(|| {
+                Fault::new(
+                    FaultKind::NoShell,
+                    format!("looking for files failed: {}", String::from_utf8_lossy(&output.stderr)),
+                )
+            })
+        })
+    }
+
+    fn read_file<'a>(&'a self, path: &'a str, max: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>> {
+        Box::pin(async move {
+            let argv = ["head", "-c", &max.to_string(), "--", path].map(ToOwned::to_owned);
+            let output = self.run(&Command { max_output: max, ..Command::new(argv) }).await?;
+            match output.status {
+                Some(0) => Ok(output.stdout),
+                _ => Err(Fault::new(
+                    FaultKind::Internal,
+                    format!("{path}: {}", String::from_utf8_lossy(&output.stderr)),
+                )),
+            }
+        })
+    }
+
+    fn suspect(&self) {
+        self.suspicions.send_modify(|number| *number += 1);
+    }
+
+    fn route(&self) -> &Route {
+        &self.route
+    }
+}
+
+/// Reads the answer of [`FIND_SCRIPT`]: two lines per path. `None` when it is not that answer.
+fn parse_found(text: &str, count: usize) -> Option<Vec<Option<FoundFile>>> {
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() != count * 2 {
+        return None;
+    }
+    let found = lines.chunks_exact(2).map(|pair| {
+        let size = pair[0].trim().parse().ok()?;
+        Some(FoundFile { resolved: pair[1].to_owned(), size })
+    });
+    Some(found.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_find_script_resolves_links_and_passes_over_what_is_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(at("a $(touch x) 'b'.yml"), "12345").unwrap();
+        std::os::unix::fs::symlink(at("a $(touch x) 'b'.yml"), at("link.yml")).unwrap();
+        std::fs::create_dir(at("dir.yml")).unwrap();
+        let asked = [at("link.yml"), at("dir.yml"), at("-none")];
+        // As over ssh: one line that a login shell reads.
+        let argv = ["sh", "-c", FIND_SCRIPT, "sh"].map(ToOwned::to_owned);
+        let line = shell_line(&argv.into_iter().chain(asked.clone()).collect::<Vec<_>>()).unwrap();
+        let output = crate::transport::process::run(&Command::new(["sh", "-c", &line])).await.unwrap();
+        let found = parse_found(&String::from_utf8_lossy(&output.stdout), asked.len()).unwrap();
+        let real = std::fs::canonicalize(at("link.yml")).unwrap().to_str().unwrap().to_owned();
+        assert_eq!(found, [Some(FoundFile { resolved: real, size: 5 }), None, None]);
+    }
+
+    #[test]
+    fn words_survive_the_remote_shell_unread() {
+        let argv = ["echo", "a b", "$(id)", "'", "*", ""].map(ToOwned::to_owned).to_vec();
+        let line = shell_line(&argv).unwrap();
+        assert_eq!(shlex::split(&line).unwrap(), argv);
+        assert!(shell_line(&["a\0b".to_owned()]).is_err());
+    }
+}
