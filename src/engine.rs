@@ -1,0 +1,109 @@
+//! Floor 3: an engine over a link. The only floor that names `bollard`.
+//!
+//! bollard supplies the API's types; the bytes go through a pooled HTTP client of ours, because
+//! bollard's own transports open a connection per request, which doubles the round trips.
+
+mod client;
+pub mod containers;
+pub mod error;
+pub mod images;
+pub mod logs;
+
+use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::phase::EngineInfo;
+use crate::transport::Link;
+use bollard::Docker;
+use std::sync::Arc;
+
+pub use error::EngineError;
+
+/// The oldest API version supported: Docker 20.10's.
+const OLDEST_API: ApiVersion = ApiVersion { major: 1, minor: 41 };
+
+/// The newest API version whose types are known here.
+const NEWEST_API: ApiVersion = ApiVersion { major: 1, minor: 53 };
+
+/// A Docker API version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct ApiVersion {
+    major: usize,
+    minor: usize,
+}
+
+impl ApiVersion {
+    fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        Some(Self { major: major.parse().ok()?, minor: minor.parse().ok()? })
+    }
+}
+
+impl std::fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// An engine that answered, over the link it answered on. A new link means a new `Engine`.
+pub struct Engine {
+    docker: Docker,
+    link: Arc<dyn Link>,
+    info: EngineInfo,
+}
+
+impl Engine {
+    /// Asks the engine behind `link` who it is and settles the API version.
+    pub async fn connect(link: Arc<dyn Link>) -> Result<Self, Fault> {
+        let unversioned = client::docker(Arc::clone(&link), None)?;
+        let version = unversioned.version().await.map_err(|error| EngineError::from(error).into_fault())?;
+        let told = version.api_version.as_deref().unwrap_or_default();
+        let theirs = ApiVersion::parse(told).ok_or_else(|| {
+            Fault::new(FaultKind::EngineDown, format!("the engine names no API version ({told:?})"))
+        })?;
+        if theirs < OLDEST_API {
+            let detail = format!("it speaks API {theirs}, and {OLDEST_API} is needed");
+            return Err(Fault::new(FaultKind::ApiTooOld, detail));
+        }
+        let spoken = theirs.min(NEWEST_API);
+        let is_podman = version
+            .components
+            .iter()
+            .flatten()
+            .any(|component| component.name.to_ascii_lowercase().contains("podman"));
+        let info = EngineInfo {
+            product: if is_podman { "Podman" } else { "Docker" },
+            version: version.version.unwrap_or_default(),
+            api: spoken.to_string(),
+            platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
+        };
+        let docker = client::docker(Arc::clone(&link), Some(spoken))?;
+        Ok(Self { docker, link, info })
+    }
+
+    /// What the engine said about itself.
+    pub fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    /// The link below, for commands and files.
+    pub fn link(&self) -> &Arc<dyn Link> {
+        &self.link
+    }
+
+    /// Asks for a sign of life.
+    pub async fn ping(&self) -> Result<(), EngineError> {
+        self.docker.ping().await?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(ApiVersion::parse("1.9") < ApiVersion::parse("1.41"));
+        assert_eq!(ApiVersion::parse("1.41"), Some(OLDEST_API));
+        assert_eq!(ApiVersion::parse("x"), None);
+    }
+}

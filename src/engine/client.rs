@@ -1,0 +1,132 @@
+//! bollard on a pooled HTTP client whose connections are streams of a link.
+
+use super::ApiVersion;
+use crate::domain::fault::{Fault, FaultKind};
+use crate::transport::{ByteStream, Link};
+use bollard::{BollardRequest, ClientVersion, Docker};
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::future::BoxFuture;
+use http_body_util::{Either, Full, StreamBody};
+use hyper::body::Frame;
+use hyper::http::Uri;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Semaphore;
+
+/// Idle connections kept per engine: enough for a person's and an assistant's calls in a row.
+const IDLE_CONNECTIONS: usize = 4;
+
+/// How long a connection may idle before it is closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+
+/// Requests waiting for their answer at once; ssh's listen queue holds 128 and more only queue.
+const REQUESTS: usize = 16;
+
+/// bollard's own limit on an answer's head, in seconds: above every deadline of ours, which are
+/// the ones that count.
+const HEAD_LIMIT_SECONDS: u64 = 600;
+
+/// The body of a request as bollard builds it.
+type Body =
+    Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, io::Error>> + Send>>>>;
+
+/// A bollard client over `link`, speaking `api`, or naming no version when it is not known yet.
+pub(super) fn docker(link: Arc<dyn Link>, api: Option<ApiVersion>) -> Result<Docker, Fault> {
+    let client: Client<Dialer, Body> = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_LIMIT)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .build(Dialer(link));
+    let requests = Arc::new(Semaphore::new(REQUESTS));
+    let transport = move |request: BollardRequest| {
+        let (client, requests) = (client.clone(), Arc::clone(&requests));
+        Box::pin(async move {
+            let request = with_version(request, api)?;
+            // Held until the head of the answer: bodies may stream for hours.
+            let _permit = requests.acquire_owned().await;
+            client.request(request).await.map_err(bollard::errors::Error::from)
+        }) as Pin<Box<dyn Future<Output = _> + Send>>
+    };
+    let spoken = api.unwrap_or(super::OLDEST_API);
+    let version = ClientVersion { major_version: spoken.major, minor_version: spoken.minor };
+    Docker::connect_with_custom_transport(transport, Some("http://docker"), HEAD_LIMIT_SECONDS, &version)
+        .map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))
+}
+
+/// bollard 0.21 leaves the API version out of the path; without it the engine would answer in its
+/// newest dialect.
+fn with_version(
+    mut request: BollardRequest,
+    api: Option<ApiVersion>,
+) -> Result<BollardRequest, bollard::errors::Error> {
+    if let Some(api) = api {
+        let mut parts = request.uri().clone().into_parts();
+        let path = parts.path_and_query.as_ref().map_or("/", |path| path.as_str());
+        let versioned = format!("/v{api}{path}");
+        parts.path_and_query =
+            Some(versioned.parse().map_err(|err| bollard::errors::Error::InvalidURIError { err })?);
+        *request.uri_mut() =
+            Uri::from_parts(parts).map_err(|err| bollard::errors::Error::InvalidURIPartsError { err })?;
+    }
+    Ok(request)
+}
+
+/// Opens streams of a link for the pool.
+#[derive(Clone)]
+struct Dialer(Arc<dyn Link>);
+
+impl tower_service::Service<Uri> for Dialer {
+    type Response = TokioIo<Stretch>;
+    type Error = Fault;
+    type Future = BoxFuture<'static, Result<Self::Response, Fault>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let link = Arc::clone(&self.0);
+        Box::pin(async move { Ok(TokioIo::new(Stretch(link.open_engine().await?))) })
+    }
+}
+
+/// A stream as the pool wants it.
+struct Stretch(Box<dyn ByteStream>);
+
+impl Connection for Stretch {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Stretch {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stretch {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
