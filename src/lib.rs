@@ -1,6 +1,7 @@
 //! Dockmaster.
 
 pub mod compose;
+pub mod config;
 pub mod domain;
 pub mod engine;
 pub mod runtime;

@@ -1,0 +1,14 @@
+//! Floor 3: the configuration: files, environment and flags, merged with the origin of each value.
+//!
+//! The only floor that names `serde_yaml` and `notify`.
+
+mod env;
+mod error;
+pub mod init;
+mod load;
+mod places;
+mod schema;
+
+pub use env::Environment;
+pub use error::ConfigError;
+pub use load::{Origin, Settings, Sourced, Sources, Warning, load};

@@ -1,0 +1,81 @@
+//! The environment: the process's variables over those of a `.env` file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A snapshot of the environment, taken once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Environment {
+    process: BTreeMap<String, String>,
+    dot_env: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// The process's own variables; those that are no UTF-8 are left out.
+    pub fn of_process() -> Self {
+        let process = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self { process: process.collect(), dot_env: BTreeMap::new() }
+    }
+
+    /// These variables, for tests and for embedding.
+    pub fn of<K: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (K, V)>) -> Self {
+        let process = variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { process, dot_env: BTreeMap::new() }
+    }
+
+    /// Adds the variables of the `.env` file at `path`, below the process's own. A missing file
+    /// adds nothing; a broken one is told by the returned sentence.
+    pub fn read_dot_env(&mut self, path: &Path) -> Option<String> {
+        let entries = match dotenvy::from_path_iter(path) {
+            Ok(entries) => entries,
+            Err(error) if error.not_found() => return None,
+            Err(error) => return Some(format!("{} was not read: {error}", path.display())),
+        };
+        for entry in entries {
+            match entry {
+                Ok((name, value)) => {
+                    self.dot_env.insert(name, value);
+                }
+                // The error may quote the line, and with it a secret.
+                Err(_) => {
+                    return Some(format!("{} was read up to a line that is no KEY=VALUE", path.display()));
+                }
+            }
+        }
+        None
+    }
+
+    /// The value of a variable, when it is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let set = self.process.get(name).or_else(|| self.dot_env.get(name));
+        set.map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s2_the_process_beats_the_dot_env_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        std::fs::write(&path, "FASTMCP_PORT=9000\nLOG_LEVEL=DEBUG\n").unwrap();
+        let mut env = Environment::of([("FASTMCP_PORT", "8100"), ("FASTMCP_HOST", "")]);
+        assert_eq!(env.read_dot_env(&path), None);
+        assert_eq!(env.get("FASTMCP_PORT"), Some("8100"));
+        assert_eq!(env.get("LOG_LEVEL"), Some("DEBUG"));
+        assert_eq!(env.get("FASTMCP_HOST"), None);
+        assert_eq!(env.read_dot_env(&dir.path().join("none")), None);
+    }
+
+    #[test]
+    fn a_broken_dot_env_is_told_without_its_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(".env");
+        std::fs::write(&path, "PASSWORD=\"hunter2\n").unwrap();
+        let told = Environment::default().read_dot_env(&path).unwrap();
+        assert!(told.contains(".env") && !told.contains("hunter2"), "{told}");
+    }
+}

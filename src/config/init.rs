@@ -1,0 +1,1 @@
+//! `dockmaster init`: a first hosts file, and the hosts of the ssh configuration to choose from.

@@ -1,0 +1,452 @@
+//! Reading and merging: flags over the project's file over the user's files over the environment
+//! over defaults. Hosts merge by id; a higher file replaces the whole host.
+
+use super::error::Spot;
+use super::schema::{File, KNOWN_KEYS, ListenHost, PREDECESSOR_KEYS, Port};
+use super::{ConfigError, Environment, places};
+use crate::domain::host::{Endpoint, HostId, HostSpec};
+use crate::domain::suggest::did_you_mean;
+use crate::runtime::telemetry::LogLevel;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+/// A configuration file larger than this is something else.
+const LARGEST_FILE: u64 = 8 << 20;
+
+/// Where to look, and what flags said.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// The directory whose `config/hosts.yml` and `.env` are read; `None` reads neither, because
+    /// whoever opens a foreign project must not thereby hand over their fleet.
+    pub project: Option<PathBuf>,
+    /// `--host`.
+    pub host: Option<String>,
+    /// `--port`.
+    pub port: Option<String>,
+    /// `--log-level`.
+    pub log_level: Option<String>,
+    /// The process's environment.
+    pub environment: Environment,
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A variable.
+    Environment(&'static str),
+    /// A file.
+    File(PathBuf),
+    /// A flag.
+    Flag(&'static str),
+    /// Found on this machine.
+    Discovered,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Discovered => f.write_str("found on this machine"),
+        }
+    }
+}
+
+/// A value with where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+/// Something that works but is hardly meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning(pub String);
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The merged configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The address to listen on.
+    pub host: Sourced<IpAddr>,
+    /// The port to listen on.
+    pub port: Sourced<u16>,
+    /// How much is logged.
+    pub log_level: Sourced<LogLevel>,
+    /// The hosts by id.
+    pub hosts: BTreeMap<HostId, Sourced<HostSpec>>,
+    /// What an operator should look at.
+    pub warnings: Vec<Warning>,
+}
+
+/// Reads everything that `sources` names. A missing user or project file is none; a file that was
+/// named and is missing is an error.
+pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
+    let mut environment = sources.environment.clone();
+    let mut warnings = Vec::new();
+    if let Some(project) = &sources.project {
+        warnings.extend(environment.read_dot_env(&project.join(".env")).map(Warning));
+    }
+
+    let mut layers: Vec<(PathBuf, File)> = Vec::new();
+    for path in places::user_files(&environment) {
+        layers.extend(read_file(&path, &mut warnings)?.map(|file| (path, file)));
+    }
+    if let Some((path, named_by)) = named_file(sources, &environment) {
+        let Some(file) = read_file(&path, &mut warnings)? else {
+            return Err(ConfigError::Missing { path, named_by });
+        };
+        layers.push((path, file));
+    } else if let Some(project) = &sources.project {
+        let path = places::project_file(project);
+        layers.extend(read_file(&path, &mut warnings)?.map(|file| (path, file)));
+    }
+
+    let default = |value| Sourced { value, origin: Origin::Default };
+    let mut settings = Settings {
+        host: Sourced { value: IpAddr::from([127, 0, 0, 1]), origin: Origin::Default },
+        port: Sourced { value: 8000, origin: Origin::Default },
+        log_level: default(LogLevel::Info),
+        hosts: BTreeMap::new(),
+        warnings,
+    };
+    apply_environment(&mut settings, &environment)?;
+    for (path, file) in layers {
+        apply_file(&mut settings, &path, file);
+    }
+    apply_flags(&mut settings, sources)?;
+    if settings.hosts.is_empty() {
+        settings.hosts.extend(local_engine());
+    }
+    Ok(settings)
+}
+
+/// `--config`, else `DOCKER_HOSTS_CONFIG`.
+fn named_file(sources: &Sources, environment: &Environment) -> Option<(PathBuf, &'static str)> {
+    let flag = sources.config.clone().map(|path| (path, "--config"));
+    let variable = || environment.get("DOCKER_HOSTS_CONFIG").map(|path| (path.into(), "DOCKER_HOSTS_CONFIG"));
+    flag.or_else(variable)
+}
+
+/// The engine of this machine, offered only while nothing else is configured: naming hosts is a
+/// choice, and this machine may be none of them.
+fn local_engine() -> Option<(HostId, Sourced<HostSpec>)> {
+    let socket = crate::transport::local::find_socket()?;
+    let id: HostId = HostSpec::LOCAL.parse().ok()?;
+    let spec = HostSpec {
+        id: id.clone(),
+        endpoint: Endpoint::Unix(socket),
+        description: "the engine of this machine".to_owned(),
+        tags: vec![],
+        compose_path: None,
+        appdata_path: None,
+        docker_context: None,
+        enabled: true,
+    };
+    Some((id, Sourced { value: spec, origin: Origin::Discovered }))
+}
+
+fn read_file(path: &Path, warnings: &mut Vec<Warning>) -> Result<Option<File>, ConfigError> {
+    let unreadable = |why: String| ConfigError::Unreadable { path: path.to_owned(), why };
+    let found = match std::fs::metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    if !found.is_file() {
+        return Err(unreadable("it is no file. Name the hosts.yml itself.".to_owned()));
+    }
+    if found.len() > LARGEST_FILE {
+        return Err(unreadable(format!(
+            "it has {} bytes; a hosts file has at most {LARGEST_FILE}",
+            found.len()
+        )));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line =
+            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        unreadable(format!("line {line} is not UTF-8 text. Save the file as UTF-8."))
+    })?;
+    parse(path, &text, warnings).map(Some)
+}
+
+fn parse(path: &Path, text: &str, warnings: &mut Vec<Warning>) -> Result<File, ConfigError> {
+    // An empty document is valid YAML and means nothing.
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(File::default());
+    }
+    let mut unknown = Vec::new();
+    let yaml = serde_yaml::Deserializer::from_str(text);
+    let file = serde_ignored::deserialize(yaml, |key| {
+        // serde_ignored writes a `?` for each optional section on the way.
+        let path = key.to_string().replace(".?", "");
+        if !PREDECESSOR_KEYS.contains(&path.as_str()) {
+            unknown.push(unknown_key(&path));
+        }
+    });
+    match file {
+        Ok(file) => {
+            warnings.extend(unknown.into_iter().map(|hint| Warning(format!("{}: {hint}", path.display()))));
+            Ok(file)
+        }
+        Err(error) => Err(ConfigError::Invalid(Box::new(Spot::new(path, text, &error, &unknown)))),
+    }
+}
+
+/// The sentence about a key that nobody reads, with the nearest known one.
+fn unknown_key(path: &str) -> String {
+    let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
+    let place = if parent.starts_with("hosts.") { "hosts.*" } else { parent };
+    let known = KNOWN_KEYS.iter().find(|(at, _)| *at == place).map_or(&[][..], |(_, keys)| *keys);
+    format!("the key {path} is unknown and ignored.{}", did_you_mean(key, known.iter().copied()))
+}
+
+fn apply_environment(settings: &mut Settings, environment: &Environment) -> Result<(), ConfigError> {
+    set_parsed(&mut settings.host, "FASTMCP_HOST", environment, |text| {
+        text.parse::<ListenHost>().map(|host| host.0)
+    })?;
+    set_parsed(&mut settings.port, "FASTMCP_PORT", environment, |text| {
+        text.parse::<Port>().map(|port| port.0)
+    })?;
+    set_parsed(&mut settings.log_level, "LOG_LEVEL", environment, |text| {
+        text.parse::<LogLevel>().map_err(|error| error.to_string())
+    })
+}
+
+fn set_parsed<T>(
+    setting: &mut Sourced<T>,
+    name: &'static str,
+    environment: &Environment,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<(), ConfigError> {
+    if let Some(text) = environment.get(name) {
+        let value = parse(text).map_err(|why| ConfigError::Value { name, value: text.to_owned(), why })?;
+        *setting = Sourced { value, origin: Origin::Environment(name) };
+    }
+    Ok(())
+}
+
+fn apply_file(settings: &mut Settings, path: &Path, file: File) {
+    let origin = Origin::File(path.to_owned());
+    for (id, spec) in file.hosts {
+        settings.hosts.insert(id, Sourced { value: spec, origin: origin.clone() });
+    }
+    let Some(server) = file.server else { return };
+    let warnings = &mut settings.warnings;
+    replace(&mut settings.host, server.host.map(|host| host.0), &origin, warnings);
+    replace(&mut settings.port, server.port.map(|port| port.0), &origin, warnings);
+    replace(&mut settings.log_level, server.log_level, &origin, warnings);
+}
+
+/// Sets a value from a file, and says so when that hides a variable somebody set.
+fn replace<T: PartialEq>(
+    setting: &mut Sourced<T>,
+    value: Option<T>,
+    origin: &Origin,
+    warnings: &mut Vec<Warning>,
+) {
+    let Some(value) = value else { return };
+    if let Origin::Environment(name) = setting.origin {
+        if setting.value != value {
+            warnings.push(Warning(format!("{name} is set, but {origin} has the last word")));
+        }
+    }
+    *setting = Sourced { value, origin: origin.clone() };
+}
+
+fn apply_flags(settings: &mut Settings, sources: &Sources) -> Result<(), ConfigError> {
+    let bad = |name, value: &str, why| ConfigError::Value { name, value: value.to_owned(), why };
+    if let Some(text) = &sources.host {
+        let value = text.parse::<ListenHost>().map_err(|why| bad("--host", text, why))?.0;
+        settings.host = Sourced { value, origin: Origin::Flag("--host") };
+    }
+    if let Some(text) = &sources.port {
+        // Port 0 lets the system choose; only a flag can say so.
+        let value =
+            if text == "0" { 0 } else { text.parse::<Port>().map_err(|why| bad("--port", text, why))?.0 };
+        settings.port = Sourced { value, origin: Origin::Flag("--port") };
+    }
+    if let Some(text) = &sources.log_level {
+        let value = text.parse().map_err(|error: crate::runtime::telemetry::InvalidLogLevel| {
+            bad("--log-level", text, error.to_string())
+        })?;
+        settings.log_level = Sourced { value, origin: Origin::Flag("--log-level") };
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A machine with these files below one directory, which is its home and its project.
+    struct Machine(tempfile::TempDir);
+
+    impl Machine {
+        fn new(files: &[(&str, &str)]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = dir.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn load(&self, change: impl FnOnce(&mut Sources)) -> Result<Settings, String> {
+            let home = self.0.path().to_str().unwrap();
+            let mut sources = Sources {
+                project: Some(self.0.path().to_owned()),
+                environment: Environment::of([("HOME", home)]),
+                ..Sources::default()
+            };
+            change(&mut sources);
+            load(&sources).map_err(|error| error.to_string().replace(home, "~"))
+        }
+    }
+
+    #[track_caller]
+    fn fault(yaml: &str, parts: &[&str]) {
+        let machine = Machine::new(&[("config/hosts.yml", yaml)]);
+        let error = machine.load(|_| {}).unwrap_err();
+        for part in parts {
+            assert!(error.contains(part), "{part:?} is not in:\n{error}");
+        }
+    }
+
+    #[test]
+    fn s1_defaults_hold_where_nobody_says_anything() {
+        let settings = Machine::new(&[]).load(|_| {}).unwrap();
+        assert_eq!((settings.host.value.to_string().as_str(), settings.port.value), ("127.0.0.1", 8000));
+        assert_eq!((settings.log_level.value, settings.log_level.origin), (LogLevel::Info, Origin::Default));
+    }
+
+    #[test]
+    fn s2_flags_beat_the_project_which_beats_the_user_which_beats_the_environment() {
+        let machine = Machine::new(&[
+            ("config/hosts.yml", "server: {port: 3}\nhosts: {nas: {hostname: project, user: a}}"),
+            (
+                ".config/dockmaster/hosts.yml",
+                "server: {port: 2, log_level: debug}\nhosts: {nas: {hostname: user, user: a, port: 9}, edge: {hostname: e, user: a}}",
+            ),
+            (
+                ".config/docker-mcp/hosts.yml",
+                "server: {port: 1}\nhosts: {edge: {hostname: old, user: a}, older: {hostname: o, user: a}}",
+            ),
+        ]);
+        let env = |sources: &mut Sources| {
+            let home = sources.environment.get("HOME").unwrap().to_owned();
+            sources.environment = Environment::of([
+                ("HOME", home.as_str()),
+                ("FASTMCP_PORT", "7"),
+                ("FASTMCP_HOST", "::1"),
+                ("LOG_LEVEL", "error"),
+            ]);
+        };
+        let settings = machine.load(env).unwrap();
+        assert_eq!(settings.port.value, 3);
+        assert_eq!(settings.log_level.value, LogLevel::Debug);
+        assert_eq!(
+            (settings.host.value.to_string().as_str(), &settings.host.origin),
+            ("::1", &Origin::Environment("FASTMCP_HOST"))
+        );
+        let urls: Vec<String> = settings.hosts.values().map(|host| host.value.endpoint.url()).collect();
+        // The project's nas replaces the user's as a whole, its port included.
+        assert_eq!(urls, ["ssh://a@e", "ssh://a@project", "ssh://a@o"]);
+        assert!(
+            settings.warnings.iter().any(|warning| warning.0.contains("FASTMCP_PORT")),
+            "{:?}",
+            settings.warnings
+        );
+
+        let settings = machine.load(|sources| sources.port = Some("4".into())).unwrap();
+        assert_eq!((settings.port.value, settings.port.origin), (4, Origin::Flag("--port")));
+    }
+
+    #[test]
+    fn s2_a_named_file_takes_the_projects_place_and_must_exist() {
+        let machine = Machine::new(&[
+            ("config/hosts.yml", "hosts: {nas: {hostname: project, user: a}}"),
+            ("other.yml", "hosts: {vps: {hostname: v, user: a}}"),
+        ]);
+        let other = machine.0.path().join("other.yml");
+        let settings = machine.load(|sources| sources.config = Some(other)).unwrap();
+        assert_eq!(settings.hosts.keys().map(HostId::as_str).collect::<Vec<_>>(), ["vps"]);
+        let error = machine.load(|sources| sources.config = Some("/none.yml".into())).unwrap_err();
+        assert!(error.contains("--config names /none.yml, which does not exist"), "{error}");
+    }
+
+    #[test]
+    fn s1_unknown_keys_are_ignored_with_the_nearest_known_one() {
+        let machine = Machine::new(&[(
+            "config/hosts.yml",
+            "hosts: {nas: {hostname: n, user: a, descripton: x}}\nsever: {}",
+        )]);
+        let warnings = machine.load(|_| {}).unwrap().warnings;
+        let text = format!("{warnings:?}");
+        assert!(text.contains("hosts.nas.descripton") && text.contains("description"), "{text}");
+        assert!(text.contains("sever is unknown") && text.contains("server"), "{text}");
+    }
+
+    #[test]
+    fn the_predecessors_file_loads_unchanged() {
+        let yaml = "# my hosts\nhosts:\n  production-1:\n    hostname: 10.0.0.5\n    user: dockeruser\n    port: 22\n    identity_file: ~/.ssh/id_ed25519\n    description: \"Main: server\"\n    tags: [\"production\"]\n    docker_context: prod\n    compose_path: /opt/compose\n    appdata_path: \"\"\n    enabled: false\nserver:\n  host: localhost\n  max_connections: 10\ntransfer:\n  method: ssh\n";
+        let settings = Machine::new(&[("config/hosts.yml", yaml)]).load(|_| {}).unwrap();
+        assert_eq!(settings.warnings, []);
+        let host = &settings.hosts.values().next().unwrap().value;
+        assert_eq!((host.context_name().as_str(), host.enabled), ("prod", false));
+        assert_eq!(
+            (host.compose_path.as_deref(), host.appdata_path.as_deref()),
+            (Some("/opt/compose"), None)
+        );
+    }
+
+    #[test]
+    fn faults_carry_line_column_the_line_and_what_to_write() {
+        fault(
+            "hosts:\n  nas:\n    hostname: n\n    port: 70000\n",
+            &["~/config/hosts.yml:4:", "port: 70000", "1 to 65535", "^"],
+        );
+        fault(
+            "hosts:\n  off:\n    hostname: n\n",
+            &["hosts.yml:2:", "host id \"off\"", "starting with a letter"],
+        );
+        fault("hosts:\n  nas: {hostname: a}\n  nas: {hostname: b}\n", &["twice"]);
+        fault("hosts:\n  nas:\n    hostnme: a\n", &["needs a hostname", "Did you mean \"hostname\"?"]);
+        fault("hosts:\n  nas:\n    hostname: -oProxyCommand=x\n", &["hosts.yml:3:", "is not valid"]);
+        fault("hosts:\n\tnas: 1\n", &["hosts.yml:2:"]);
+        fault("hosts: [a, b]\n", &["a map from host ids"]);
+        fault("just text\n", &["hosts.yml"]);
+        fault("hosts:\n  nas:\n    hostname: n\n    compose_path: ../x\n", &["absolute path"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_an_empty_file_is_none() {
+        let machine = Machine::new(&[("config/hosts.yml/x", "")]);
+        assert!(machine.load(|_| {}).unwrap_err().contains("it is no file"));
+        let machine = Machine::new(&[("config/hosts.yml", "# nothing yet\n")]);
+        assert!(machine.load(|_| {}).is_ok());
+        let machine = Machine::new(&[]);
+        let path = machine.0.path().join("latin1.yml");
+        std::fs::write(&path, b"hosts: {}\n# gr\xfc\xdfe\n").unwrap();
+        assert!(
+            machine.load(|sources| sources.config = Some(path)).unwrap_err().contains("line 2 is not UTF-8")
+        );
+    }
+}
