@@ -1,3 +1,11 @@
-//! The `dockmaster` binary.
+//! The `dockmaster` binary: parse, run, exit.
 
-fn main() {}
+use clap::Parser as _;
+use dockmaster::cli::Cli;
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    cli.run().await
+}

@@ -69,6 +69,12 @@ pub struct Sourced<T> {
     pub origin: Origin,
 }
 
+impl<T> Sourced<T> {
+    fn default_of(value: T) -> Self {
+        Self { value, origin: Origin::Default }
+    }
+}
+
 /// Something that works but is hardly meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning(pub String);
@@ -88,6 +94,8 @@ pub struct Settings {
     pub port: Sourced<u16>,
     /// How much is logged.
     pub log_level: Sourced<LogLevel>,
+    /// Names that HTTP requests may call this server by, beside addresses and localhost.
+    pub allowed_hosts: Sourced<Vec<String>>,
     /// The hosts by id.
     pub hosts: BTreeMap<HostId, Sourced<HostSpec>>,
     /// What an operator should look at.
@@ -117,11 +125,11 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         layers.extend(read_file(&path, &mut warnings)?.map(|file| (path, file)));
     }
 
-    let default = |value| Sourced { value, origin: Origin::Default };
     let mut settings = Settings {
-        host: Sourced { value: IpAddr::from([127, 0, 0, 1]), origin: Origin::Default },
-        port: Sourced { value: 8000, origin: Origin::Default },
-        log_level: default(LogLevel::Info),
+        host: Sourced::default_of(IpAddr::from([127, 0, 0, 1])),
+        port: Sourced::default_of(8000),
+        log_level: Sourced::default_of(LogLevel::Info),
+        allowed_hosts: Sourced::default_of(vec![]),
         hosts: BTreeMap::new(),
         warnings,
     };
@@ -252,6 +260,7 @@ fn apply_file(settings: &mut Settings, path: &Path, file: File) {
     replace(&mut settings.host, server.host.map(|host| host.0), &origin, warnings);
     replace(&mut settings.port, server.port.map(|port| port.0), &origin, warnings);
     replace(&mut settings.log_level, server.log_level, &origin, warnings);
+    replace(&mut settings.allowed_hosts, server.allowed_hosts, &origin, warnings);
 }
 
 /// Sets a value from a file, and says so when that hides a variable somebody set.

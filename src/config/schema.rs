@@ -26,6 +26,7 @@ pub(super) struct Server {
     pub(super) port: Option<Port>,
     #[serde(default, deserialize_with = "parsed")]
     pub(super) log_level: Option<LogLevel>,
+    pub(super) allowed_hosts: Option<Vec<String>>,
 }
 
 /// Keys of the predecessor that mean nothing here; files that have them load without a word.
@@ -34,7 +35,7 @@ pub(super) const PREDECESSOR_KEYS: [&str; 2] = ["transfer", "server.max_connecti
 /// Known keys, for finding the nearest to an unknown one.
 pub(super) const KNOWN_KEYS: [(&str, &[&str]); 3] = [
     ("", &["hosts", "server", "transfer"]),
-    ("server", &["host", "port", "log_level"]),
+    ("server", &["host", "port", "log_level", "allowed_hosts"]),
     (
         "hosts.*",
         &[

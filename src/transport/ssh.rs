@@ -7,6 +7,7 @@
 //! set `TCP_NODELAY` (it does so for sessions only; without it every answer waits 40 ms).
 //! Everything else (engine streams, commands) is multiplexed over that one login.
 
+pub mod aliases;
 mod anchor;
 mod classify;
 mod dialstdio;

@@ -1,0 +1,16 @@
+//! A host's actor: keeps the line to one engine.
+//!
+//! * owns: the host's state machine, its link, the one connect attempt, its timers
+//! * waits on: nothing; connecting, the link's life and probes are child actors
+//! * when it dies: its children die with it (the ssh process with them); its supervisor starts
+//!   the next incarnation, which connects anew; its entry in the directory stays
+
+mod actor;
+mod handle;
+pub(crate) mod machine;
+mod messages;
+
+pub use actor::{HostArguments, child_spec};
+pub use handle::{HostError, HostHandle, Published, Session};
+pub use machine::{Attempt, Unavailable};
+pub use messages::HostMessage;

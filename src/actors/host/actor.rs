@@ -1,0 +1,336 @@
+//! The host's actor: carries out the machine's effects and owns the tasks they start.
+
+use super::handle::{Published, Session};
+use super::machine::{Effect, Input, Machine, TimerId, Unavailable};
+use super::messages::HostMessage;
+use crate::actors::directory::HostDirectory;
+use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
+use crate::actors::task;
+use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::host::HostSpec;
+use crate::domain::phase::HostStatus;
+use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
+use crate::engine::Engine;
+use crate::runtime::restart_window::RestartIntensity;
+use crate::transport::Connector;
+use futures_util::future::BoxFuture;
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// A host's actor that crashes more often than this is quarantined.
+const INTENSITY: RestartIntensity = RestartIntensity { intensity: 3, period: Duration::from_secs(60) };
+
+/// Quarantine: long enough for the log to be read, short enough to come back the same day.
+const QUARANTINE: Excess =
+    Excess::Quarantine { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
+
+/// Killing the ssh process takes no time.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// An engine that has not answered a ping within this time does not answer.
+const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+type Waiter = RpcReplyPort<Result<Arc<Session>, Unavailable>>;
+
+/// What a host's actor starts with.
+#[derive(Clone)]
+pub struct HostArguments {
+    /// The host.
+    pub spec: Arc<HostSpec>,
+    /// Makes its connections.
+    pub connector: Arc<dyn Connector>,
+    /// The numbers of reconnecting.
+    pub policy: ConnectPolicy,
+    /// Where it publishes.
+    pub directory: HostDirectory,
+}
+
+/// The child specification of a host's actor.
+pub fn child_spec(arguments: HostArguments) -> ChildSpec {
+    let name = arguments.spec.id.to_string();
+    let start: StartChild = Arc::new(move |supervisor, incarnation| {
+        let arguments = arguments.clone();
+        Box::pin(async move {
+            let (directory, id) = (arguments.directory.clone(), arguments.spec.id.clone());
+            let (actor, _) =
+                Actor::spawn_linked(None, HostActor, (arguments, incarnation), supervisor).await?;
+            directory.attach(&id, actor.clone());
+            Ok(actor.get_cell())
+        })
+    });
+    ChildSpec {
+        name,
+        restart: Restart::Permanent,
+        intensity: INTENSITY,
+        excess: QUARANTINE,
+        backoff: BackoffPolicy::SERIES,
+        grace: GRACE,
+        start,
+    }
+}
+
+struct HostActor;
+
+struct HostState {
+    spec: Arc<HostSpec>,
+    connector: Arc<dyn Connector>,
+    directory: HostDirectory,
+    published: Arc<watch::Sender<Published>>,
+    incarnation: u64,
+    machine: Machine<Waiter, Arc<Session>>,
+    /// The attempt or the link of an epoch; there is never more than one.
+    line: Option<(u64, ActorCell)>,
+    /// The lifeline of the attempt that has just succeeded, until the machine has it held.
+    lifeline: Option<BoxFuture<'static, Fault>>,
+    probe: Option<ActorCell>,
+}
+
+impl Actor for HostActor {
+    type Msg = HostMessage;
+    type State = HostState;
+    type Arguments = (HostArguments, u64);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<HostMessage>,
+        (arguments, incarnation): (HostArguments, u64),
+    ) -> Result<HostState, ActorProcessingErr> {
+        let HostArguments { spec, connector, policy, directory } = arguments;
+        let published =
+            directory.publisher(&spec.id).ok_or("the host was removed while its actor started")?;
+        myself.cast(HostMessage::Retune(Arc::clone(&spec)))?;
+        let machine = Machine::new(policy, rand::random(), directory.clock().now());
+        Ok(HostState {
+            spec,
+            connector,
+            directory,
+            published,
+            incarnation,
+            machine,
+            line: None,
+            lifeline: None,
+            probe: None,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<HostMessage>,
+        message: HostMessage,
+        state: &mut HostState,
+    ) -> Result<(), ActorProcessingErr> {
+        let input = match message {
+            HostMessage::Ensure(reply) => Input::Ensure(reply),
+            HostMessage::Wake => Input::Wake,
+            HostMessage::Suspect { epoch } => return state.suspect(&myself, epoch).await,
+            HostMessage::Retune(spec) => {
+                let enabled = spec.enabled;
+                state.spec = spec;
+                if enabled { Input::Start } else { Input::Disable }
+            }
+            HostMessage::Connected { epoch, outcome } => {
+                let outcome = outcome.map(|(session, lifeline)| {
+                    state.lifeline = Some(lifeline);
+                    let engine = session.engine.info().clone();
+                    (session, engine)
+                });
+                Input::Connected { epoch, outcome }
+            }
+            HostMessage::LinkDown { epoch, fault } => Input::LinkDown { epoch, fault },
+            HostMessage::TimerDue(timer) => Input::TimerDue(timer),
+            HostMessage::Evidence { epoch, stamp } => Input::Evidence { epoch, stamp },
+        };
+        state.step(&myself, input).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<HostMessage>,
+        event: SupervisionEvent,
+        state: &mut HostState,
+    ) -> Result<(), ActorProcessingErr> {
+        // A task that ends normally has sent its result; one that panicked will never.
+        let SupervisionEvent::ActorFailed(cell, error) = event else { return Ok(()) };
+        let Some((epoch, line)) = &state.line else { return Ok(()) };
+        if line.get_id() != cell.get_id() {
+            return Ok(());
+        }
+        let epoch = *epoch;
+        tracing::error!(host = %state.spec.id, %error, "a task of the host's actor panicked");
+        let fault = Fault::new(FaultKind::Internal, error.to_string());
+        let input = match state.machine.session() {
+            Some(_) => Input::LinkDown { epoch, fault },
+            None => Input::Connected { epoch, outcome: Err(fault) },
+        };
+        state.step(&myself, input).await
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<HostMessage>,
+        state: &mut HostState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.published.send_modify(|published| published.session = None);
+        if let Some(line) = state.drop_line() {
+            // The process is to be gone before this actor is.
+            let _ = line.wait(Some(GRACE)).await;
+        }
+        Ok(())
+    }
+}
+
+impl HostState {
+    async fn step(
+        &mut self,
+        myself: &ActorRef<HostMessage>,
+        input: Input<Waiter, Arc<Session>>,
+    ) -> Result<(), ActorProcessingErr> {
+        let before = self.machine.phase();
+        let effects = self.machine.step(input, self.directory.clock().now());
+        // Published before callers are answered, so that whoever has an answer sees its status.
+        self.publish();
+        for effect in effects {
+            self.carry_out(myself, effect).await?;
+        }
+        // A connection that nobody holds came too late.
+        self.lifeline = None;
+        let phase = self.machine.phase();
+        if phase != before {
+            let cause = phase.cause().map(ToString::to_string);
+            tracing::info!(host = %self.spec.id, from = before.word(), to = phase.word(), cause, "phase");
+        }
+        Ok(())
+    }
+
+    async fn carry_out(
+        &mut self,
+        myself: &ActorRef<HostMessage>,
+        effect: Effect<Waiter, Arc<Session>>,
+    ) -> Result<(), ActorProcessingErr> {
+        match effect {
+            Effect::Connect { epoch } => {
+                self.drop_line();
+                let (me, host, connector) =
+                    (myself.clone(), Arc::clone(&self.spec), Arc::clone(&self.connector));
+                let attempt = async move {
+                    let outcome = connect(connector, host, epoch).await;
+                    // The actor is gone: so is this task in a moment.
+                    let _ = me.cast(HostMessage::Connected { epoch, outcome });
+                };
+                self.line = Some((epoch, task::spawn(myself.get_cell(), attempt).await?));
+            }
+            Effect::Hold { epoch } => {
+                let Some(lifeline) = self.lifeline.take() else { return Ok(()) };
+                let me = myself.clone();
+                let hold = async move {
+                    let fault = lifeline.await;
+                    let _ = me.cast(HostMessage::LinkDown { epoch, fault });
+                };
+                self.line = Some((epoch, task::spawn(myself.get_cell(), hold).await?));
+            }
+            Effect::Drop => drop(self.drop_line()),
+            Effect::Arm { timer, delay } => self.arm(myself, timer, delay),
+            Effect::Examine { epoch } => {
+                let (me, host, connector) =
+                    (myself.clone(), Arc::clone(&self.spec), Arc::clone(&self.connector));
+                let examine = async move {
+                    let stamp = connector.evidence(host).await;
+                    let _ = me.cast(HostMessage::Evidence { epoch, stamp });
+                };
+                task::spawn(myself.get_cell(), examine).await?;
+            }
+            // A caller that has gone needs no answer.
+            Effect::Answer(caller, answer) => drop(caller.send(answer)),
+        }
+        Ok(())
+    }
+
+    fn arm(&self, myself: &ActorRef<HostMessage>, timer: TimerId, delay: Duration) {
+        myself.send_after(delay, move || HostMessage::TimerDue(timer));
+    }
+
+    /// Looks whether the link of `epoch` lives: the link itself by its own means, and the engine
+    /// behind it by a ping.
+    async fn suspect(
+        &mut self,
+        myself: &ActorRef<HostMessage>,
+        epoch: u64,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(session) = self.machine.session().filter(|session| session.epoch == epoch).cloned() else {
+            return Ok(());
+        };
+        session.engine.link().suspect();
+        let probing =
+            self.probe.as_ref().is_some_and(|probe| probe.get_status() < ractor::ActorStatus::Stopping);
+        if probing {
+            return Ok(());
+        }
+        let me = myself.clone();
+        let probe = async move {
+            let fault = match timeout(PROBE_LIMIT, session.engine.ping()).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.into_fault(),
+                Err(_) => {
+                    let seconds = PROBE_LIMIT.as_secs();
+                    Fault::new(FaultKind::EngineDown, format!("no answer to a ping within {seconds} s"))
+                }
+            };
+            let _ = me.cast(HostMessage::LinkDown { epoch, fault });
+        };
+        self.probe = Some(task::spawn(myself.get_cell(), probe).await?);
+        Ok(())
+    }
+
+    /// Ends the attempt or link there is: dropping its future ends its process. Not waited for:
+    /// whatever comes next shares nothing with it.
+    fn drop_line(&mut self) -> Option<ActorCell> {
+        let (_, line) = self.line.take()?;
+        line.kill();
+        Some(line)
+    }
+
+    fn publish(&self) {
+        let phase = self.machine.phase();
+        let session = self.machine.session().cloned();
+        let now = self.directory.clock().now();
+        self.published.send_if_modified(|published| {
+            let status = HostStatus {
+                id: self.spec.id.clone(),
+                last_seen: if session.is_some() || published.session.is_some() {
+                    Some(now)
+                } else {
+                    published.status.last_seen
+                },
+                phase,
+                since: self.machine.since(),
+                incarnation: self.incarnation,
+            };
+            let changed = published.status != status;
+            *published = Published { status, session };
+            changed
+        });
+    }
+}
+
+async fn connect(
+    connector: Arc<dyn Connector>,
+    host: Arc<HostSpec>,
+    epoch: u64,
+) -> Result<(Arc<Session>, BoxFuture<'static, Fault>), Fault> {
+    let started = Instant::now();
+    let connection = connector.connect(host).await?;
+    let mut lifeline = connection.lifeline;
+    // The lifeline is watched while the engine answers: it also carries the end of the link.
+    let engine = tokio::select! {
+        engine = timeout(PROBE_LIMIT, Engine::connect(connection.link)) => engine,
+        fault = &mut lifeline => return Err(fault),
+    };
+    let engine = engine.unwrap_or_else(|_| {
+        let seconds = PROBE_LIMIT.as_secs();
+        Err(Fault::new(FaultKind::EngineDown, format!("the engine did not say who it is within {seconds} s")))
+    })?;
+    Ok((Arc::new(Session { engine, epoch, connect_took: started.elapsed() }), lifeline))
+}

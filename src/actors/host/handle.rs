@@ -1,0 +1,171 @@
+//! The client side of a host's actor.
+
+use super::machine::Unavailable;
+use super::messages::HostMessage;
+use crate::domain::fault::FaultKind;
+use crate::domain::host::HostSpec;
+use crate::domain::phase::{HostStatus, Phase};
+use crate::engine::{Engine, EngineError};
+use ractor::ActorRef;
+use ractor::rpc::CallResult;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+/// A line to an engine.
+pub struct Session {
+    /// The engine.
+    pub engine: Engine,
+    /// Which link of the host this is.
+    pub epoch: u64,
+    /// How long connecting took, from the first packet to the engine's answer.
+    pub connect_took: Duration,
+}
+
+/// What a host's actor publishes after every change.
+#[derive(Clone)]
+pub struct Published {
+    /// The host's status.
+    pub status: HostStatus,
+    /// The line of a ready host: warm calls take it without asking the actor.
+    pub session: Option<Arc<Session>>,
+}
+
+/// Why a call to a host failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HostError {
+    /// There is no line.
+    #[error("the host is not connected")]
+    Unavailable(Box<Unavailable>),
+    /// The line or the answer did not come within the call's time.
+    #[error("no answer within {} s", limit.as_secs_f64())]
+    Deadline {
+        /// The call's time.
+        limit: Duration,
+        /// What the host was doing when it ran out.
+        phase: Box<Phase>,
+    },
+    /// The engine or the line failed the call.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The host's actor is being restarted, or the host was removed.
+    #[error("the host's actor is being restarted; try again in a moment")]
+    Restarting,
+}
+
+/// The client side of a host; clones are cheap.
+#[derive(Clone)]
+pub struct HostHandle {
+    spec: Arc<HostSpec>,
+    published: watch::Receiver<Published>,
+    actor: Arc<RwLock<Option<ActorRef<HostMessage>>>>,
+}
+
+impl HostHandle {
+    pub(in crate::actors) fn new(
+        spec: Arc<HostSpec>,
+        published: watch::Receiver<Published>,
+        actor: Arc<RwLock<Option<ActorRef<HostMessage>>>>,
+    ) -> Self {
+        Self { spec, published, actor }
+    }
+
+    /// What is configured about the host.
+    pub fn spec(&self) -> &Arc<HostSpec> {
+        &self.spec
+    }
+
+    /// The host's status; never waits for anybody.
+    pub fn status(&self) -> HostStatus {
+        self.published.borrow().status.clone()
+    }
+
+    /// The current line, when there is one; never waits for anybody.
+    pub fn current_session(&self) -> Option<Arc<Session>> {
+        self.published.borrow().session.clone()
+    }
+
+    /// Waits until the host's status fulfils `wanted`, or returns `None` when the host is removed.
+    pub async fn wait_for(&mut self, wanted: impl Fn(&HostStatus) -> bool) -> Option<HostStatus> {
+        let published = self.published.wait_for(|published| wanted(&published.status)).await.ok()?;
+        Some(published.status.clone())
+    }
+
+    /// The line, connected first when need be, within `limit`.
+    pub async fn session(&self, limit: Duration) -> Result<Arc<Session>, HostError> {
+        if let Some(session) = self.current_session() {
+            return Ok(session);
+        }
+        let actor = self.actor().ok_or(HostError::Restarting)?;
+        #[expect(clippy::disallowed_methods, reason = "this is the handle, and the deadline is here")]
+        let answer = actor.call(HostMessage::Ensure, Some(limit)).await;
+        match answer {
+            Ok(CallResult::Success(answer)) => {
+                answer.map_err(|refused| HostError::Unavailable(Box::new(refused)))
+            }
+            Ok(CallResult::Timeout) => Err(self.deadline(limit)),
+            Ok(CallResult::SenderError) | Err(_) => Err(HostError::Restarting),
+        }
+    }
+
+    /// Runs `call` over the host's line; connecting included, it takes at most `limit`. A call that
+    /// breaks or takes too long makes the host's actor look whether the line still lives.
+    pub async fn run<T, F>(
+        &self,
+        limit: Duration,
+        call: impl FnOnce(Arc<Session>) -> F,
+    ) -> Result<T, HostError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        let until = Instant::now() + limit;
+        let session = self.session(limit).await?;
+        let epoch = session.epoch;
+        match timeout_at(until, call(session)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                if let EngineError::Link(fault) = &error {
+                    if matches!(fault.kind, FaultKind::LinkLost | FaultKind::EngineDown | FaultKind::NoEngine)
+                    {
+                        self.suspect(epoch);
+                    }
+                }
+                Err(error.into())
+            }
+            Err(_) => {
+                self.suspect(epoch);
+                Err(self.deadline(limit))
+            }
+        }
+    }
+
+    /// Asks for an attempt now where the host waits or is held and trying can do no harm.
+    pub fn wake(&self) {
+        self.send(HostMessage::Wake);
+    }
+
+    /// The configuration of the host changed without needing a new link.
+    pub(in crate::actors) fn retune(&self, spec: Arc<HostSpec>) {
+        self.send(HostMessage::Retune(spec));
+    }
+
+    fn suspect(&self, epoch: u64) {
+        self.send(HostMessage::Suspect { epoch });
+    }
+
+    fn deadline(&self, limit: Duration) -> HostError {
+        HostError::Deadline { limit, phase: Box::new(self.status().phase) }
+    }
+
+    /// An actor that is gone needs no advice: its successor starts with an attempt.
+    fn send(&self, message: HostMessage) {
+        if let Some(actor) = self.actor() {
+            let _ = actor.cast(message);
+        }
+    }
+
+    fn actor(&self) -> Option<ActorRef<HostMessage>> {
+        self.actor.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

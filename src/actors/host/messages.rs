@@ -1,0 +1,47 @@
+//! The protocol of a host's actor.
+
+use super::handle::Session;
+use super::machine::{TimerId, Unavailable};
+use crate::domain::fault::Fault;
+use crate::domain::host::HostSpec;
+use futures_util::future::BoxFuture;
+use ractor::RpcReplyPort;
+use std::sync::Arc;
+
+/// What a host's actor is told.
+pub enum HostMessage {
+    /// `HostHandle::session`: a caller wants the line; answered once, now or when it is up.
+    Ensure(RpcReplyPort<Result<Arc<Session>, Unavailable>>),
+    /// `HostHandle::wake`: try now instead of later, where trying can do no harm.
+    Wake,
+    /// `HostHandle::suspect`: a call over this link missed its deadline or broke.
+    Suspect {
+        /// The link's epoch.
+        epoch: u64,
+    },
+    /// The configuration changed in a way that needs no new link.
+    Retune(Arc<HostSpec>),
+    /// From the connect task: the outcome of an attempt.
+    Connected {
+        /// The attempt's epoch.
+        epoch: u64,
+        /// The session and its lifeline, or why there is none.
+        outcome: Result<(Arc<Session>, BoxFuture<'static, Fault>), Fault>,
+    },
+    /// From the link or the probe task: the link of this epoch is dead.
+    LinkDown {
+        /// The link's epoch.
+        epoch: u64,
+        /// Why.
+        fault: Fault,
+    },
+    /// A timer of the actor's own.
+    TimerDue(TimerId),
+    /// From the evidence task: the state of what could cure a held host.
+    Evidence {
+        /// The holding it was asked for.
+        epoch: u64,
+        /// Changes with known hosts, keys, configuration.
+        stamp: u64,
+    },
+}

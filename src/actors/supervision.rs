@@ -1,0 +1,9 @@
+//! Supervision: OTP's rules, as a pure core under a thin shell of ractor.
+
+mod core;
+mod shell;
+mod spec;
+
+pub use self::core::ChildPhase;
+pub use shell::{ChildInfo, Strategy, SupervisorArguments, SupervisorHandle, start_root};
+pub use spec::{ChildSpec, Excess, Restart, StartChild};

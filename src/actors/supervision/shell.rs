@@ -1,0 +1,372 @@
+//! The supervisor as an actor: carries out what the core decides.
+
+use super::core::{ChildPhase, Command, Core, Rules};
+use super::spec::ChildSpec;
+use futures_util::future::join_all;
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent,
+};
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+/// The reason of an ordered stop; every other end of a child counts as abnormal or its own wish.
+const SHUTDOWN: &str = "shutdown";
+
+/// Reading the tree is a look at memory; a supervisor that takes longer is busy shutting down.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
+/// After a kill, an actor ends at its next await point.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
+
+/// How the children stop when the supervisor does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strategy {
+    /// One after the other, the last started first: later ones may need earlier ones.
+    ReverseStartOrder,
+    /// All at once: they do not need each other.
+    AllAtOnce,
+}
+
+/// The protocol of a supervisor.
+pub(super) enum SupervisorMessage {
+    /// `SupervisorHandle::add`
+    Add(ChildSpec),
+    /// `SupervisorHandle::remove`
+    Remove(String),
+    /// `SupervisorHandle::replace`: remove, and add once it has ended.
+    Replace(ChildSpec),
+    /// A timer of the supervisor's own.
+    RestartDue {
+        /// The child.
+        name: String,
+        /// The incarnation that ended.
+        incarnation: u64,
+    },
+    /// `SupervisorHandle::resume`
+    Resume(String),
+    /// `SupervisorHandle::children`
+    Children(RpcReplyPort<Vec<ChildInfo>>),
+}
+
+/// What a supervisor tells about a child.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildInfo {
+    /// Its name.
+    pub name: String,
+    /// What it is doing.
+    pub phase: ChildPhase,
+    /// Its current or last incarnation, from 1.
+    pub incarnation: u64,
+    /// Restarts within its period.
+    pub restarts: usize,
+    /// How long until it is started.
+    pub starts_in: Option<Duration>,
+}
+
+/// How a supervisor is set up.
+pub struct SupervisorArguments {
+    /// Its name, for the log.
+    pub name: &'static str,
+    /// How its children stop.
+    pub strategy: Strategy,
+    /// Its first children, in the order of their start.
+    pub children: Vec<ChildSpec>,
+    /// Told when a child is quarantined, with the term.
+    pub on_quarantine: Option<Box<dyn Fn(&str, Duration) + Send + Sync>>,
+}
+
+/// The client side of a supervisor.
+#[derive(Debug, Clone)]
+pub struct SupervisorHandle(ActorRef<SupervisorMessage>);
+
+impl SupervisorHandle {
+    /// Starts a supervisor as a child of `parent`.
+    pub async fn spawn(arguments: SupervisorArguments, parent: ActorCell) -> Result<Self, SpawnErr> {
+        let (actor, _) = Actor::spawn_linked(None, Supervisor, arguments, parent).await?;
+        Ok(Self(actor))
+    }
+
+    /// The actor itself, for its supervisor.
+    pub fn cell(&self) -> ActorCell {
+        self.0.get_cell()
+    }
+
+    /// Wants a child; one of that name that is there stays as it is.
+    pub fn add(&self, spec: ChildSpec) {
+        self.send(SupervisorMessage::Add(spec));
+    }
+
+    /// Wants a child no longer: it stops with its grace and is not started again.
+    pub fn remove(&self, name: &str) {
+        self.send(SupervisorMessage::Remove(name.to_owned()));
+    }
+
+    /// Wants a child by a new specification: the old one stops, then the new one starts.
+    pub fn replace(&self, spec: ChildSpec) {
+        self.send(SupervisorMessage::Replace(spec));
+    }
+
+    /// Starts a waiting or quarantined child at once.
+    pub fn resume(&self, name: &str) {
+        self.send(SupervisorMessage::Resume(name.to_owned()));
+    }
+
+    /// The children by name; empty when the supervisor is gone.
+    pub async fn children(&self) -> Vec<ChildInfo> {
+        ractor::call_t!(self.0, SupervisorMessage::Children, ASK_LIMIT.as_millis() as u64).unwrap_or_default()
+    }
+
+    /// Stops the supervisor and with it its children, in order and with their graces.
+    pub fn stop(&self) {
+        self.0.stop(Some(SHUTDOWN.to_owned()));
+    }
+
+    /// A supervisor that is gone needs no orders: its successor is told everything anew.
+    fn send(&self, message: SupervisorMessage) {
+        let _ = self.0.cast(message);
+    }
+}
+
+/// Starts the root of a tree. The join handle ends when the root does: after [`SupervisorHandle::stop`],
+/// or by itself in a meltdown.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the root is the one actor without a supervisor; the process watches it"
+)]
+pub async fn start_root(
+    arguments: SupervisorArguments,
+) -> Result<(SupervisorHandle, JoinHandle<()>), SpawnErr> {
+    let (root, join) = Actor::spawn(None, Supervisor, arguments).await?;
+    Ok((SupervisorHandle(root), join))
+}
+
+struct Supervisor;
+
+/// The state of a supervisor.
+struct SupervisorState {
+    name: &'static str,
+    strategy: Strategy,
+    core: Core,
+    specs: BTreeMap<String, ChildSpec>,
+    /// Running actors: who each is, and in which order they started.
+    running: HashMap<ActorId, Running>,
+    starts: u64,
+    on_quarantine: Option<Box<dyn Fn(&str, Duration) + Send + Sync>>,
+}
+
+struct Running {
+    cell: ActorCell,
+    name: String,
+    incarnation: u64,
+    order: u64,
+    grace: Duration,
+}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMessage;
+    type State = SupervisorState;
+    type Arguments = SupervisorArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SupervisorMessage>,
+        arguments: SupervisorArguments,
+    ) -> Result<SupervisorState, ActorProcessingErr> {
+        for child in arguments.children {
+            myself.cast(SupervisorMessage::Add(child))?;
+        }
+        Ok(SupervisorState {
+            name: arguments.name,
+            strategy: arguments.strategy,
+            core: Core::new(rand::random()),
+            specs: BTreeMap::new(),
+            running: HashMap::new(),
+            starts: 0,
+            on_quarantine: arguments.on_quarantine,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SupervisorMessage>,
+        message: SupervisorMessage,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = Instant::now();
+        let command = match message {
+            SupervisorMessage::Add(spec) => state.add(spec, now),
+            SupervisorMessage::Remove(name) => state.remove(&name),
+            SupervisorMessage::Replace(spec) => {
+                let stop = state.remove(&spec.name);
+                let start = state.add(spec, now);
+                stop.or(start)
+            }
+            SupervisorMessage::RestartDue { name, incarnation } => state.core.due(&name, incarnation, now),
+            SupervisorMessage::Resume(name) => state.core.resume(&name, now),
+            SupervisorMessage::Children(reply) => {
+                // A caller that has gone needs no answer.
+                let _ = reply.send(state.overview(now));
+                None
+            }
+        };
+        state.carry_out(&myself, command).await
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<SupervisorMessage>,
+        event: SupervisionEvent,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, why) = match event {
+            SupervisionEvent::ActorFailed(cell, error) => (cell, Some(error.to_string())),
+            SupervisionEvent::ActorTerminated(cell, _, reason) => {
+                (cell, reason.filter(|reason| reason != SHUTDOWN))
+            }
+            _ => return Ok(()),
+        };
+        // An unknown actor is a helper of ours that has done its work.
+        let Some(child) = state.running.remove(&cell.get_id()) else { return Ok(()) };
+        if let Some(why) = &why {
+            tracing::error!(supervisor = state.name, child = child.name, incarnation = child.incarnation, %why, "child failed");
+        }
+        let command = state.core.exited(&child.name, child.incarnation, why.is_some(), Instant::now());
+        state.carry_out(&myself, command).await
+    }
+
+    /// Stops the children while their parent still lives: ractor would only kill them.
+    async fn post_stop(
+        &self,
+        _: ActorRef<SupervisorMessage>,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut children: Vec<Running> = state.running.drain().map(|(_, child)| child).collect();
+        children.sort_by_key(|child| std::cmp::Reverse(child.order));
+        let stops = children.iter().map(|child| stop_and_wait(&child.cell, child.grace));
+        match state.strategy {
+            Strategy::AllAtOnce => {
+                join_all(stops).await;
+            }
+            Strategy::ReverseStartOrder => {
+                for stop in stops {
+                    stop.await;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stop, wait for the grace, kill, wait.
+async fn stop_and_wait(cell: &ActorCell, grace: Duration) {
+    cell.stop(Some(SHUTDOWN.to_owned()));
+    if cell.wait(Some(grace)).await.is_err() {
+        cell.kill();
+        if cell.wait(Some(KILL_LIMIT)).await.is_err() {
+            tracing::error!(actor = %cell.get_id(), "an actor outlived its kill: it does not yield");
+        }
+    }
+}
+
+impl SupervisorState {
+    fn add(&mut self, spec: ChildSpec, now: Instant) -> Option<Command> {
+        let stays = matches!(self.core.phase(&spec.name), Some(phase) if phase != ChildPhase::Stopping);
+        let command = self.core.add(&spec.name, Rules::from(&spec), now);
+        if !stays {
+            self.specs.insert(spec.name.clone(), spec);
+        }
+        command
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Command> {
+        let command = self.core.remove(name);
+        self.specs.remove(name);
+        command
+    }
+
+    /// Carries out a command and what follows from it: a start that fails is an exit.
+    async fn carry_out(
+        &mut self,
+        myself: &ActorRef<SupervisorMessage>,
+        command: Option<Command>,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut next = command;
+        while let Some(command) = next.take() {
+            match command {
+                Command::Start { name, incarnation } => next = self.start(myself, name, incarnation).await,
+                Command::Arm { name, incarnation, delay } => {
+                    tracing::info!(supervisor = self.name, child = name, ?delay, "restarting");
+                    myself.send_after(delay, move || SupervisorMessage::RestartDue { name, incarnation });
+                }
+                Command::Stop { name } => self.stop(myself, &name).await?,
+                Command::Quarantined { name, delay } => {
+                    tracing::error!(
+                        supervisor = self.name,
+                        child = name,
+                        ?delay,
+                        "crashed too often: quarantined"
+                    );
+                    if let Some(tell) = &self.on_quarantine {
+                        tell(&name, delay);
+                    }
+                    let incarnation = self.incarnation(&name);
+                    myself.send_after(delay, move || SupervisorMessage::RestartDue { name, incarnation });
+                }
+                Command::Meltdown { name } => {
+                    return Err(format!("{}: {name} crashed too often", self.name).into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(
+        &mut self,
+        myself: &ActorRef<SupervisorMessage>,
+        name: String,
+        incarnation: u64,
+    ) -> Option<Command> {
+        let spec = self.specs.get(&name)?;
+        let grace = spec.grace;
+        match (spec.start)(myself.get_cell(), incarnation).await {
+            Ok(cell) => {
+                self.starts += 1;
+                let child = Running { cell, name, incarnation, order: self.starts, grace };
+                self.running.insert(child.cell.get_id(), child);
+                None
+            }
+            Err(error) => {
+                tracing::error!(supervisor = self.name, child = name, %error, "child does not start");
+                self.core.exited(&name, incarnation, true, Instant::now())
+            }
+        }
+    }
+
+    /// Stops a child in a helper, so that a slow one does not keep the mailbox.
+    async fn stop(&self, myself: &ActorRef<SupervisorMessage>, name: &str) -> Result<(), SpawnErr> {
+        let running = self.running.values().find(|child| child.name == name);
+        if let Some((cell, grace)) = running.map(|child| (child.cell.clone(), child.grace)) {
+            crate::actors::task::spawn(myself.get_cell(), async move { stop_and_wait(&cell, grace).await })
+                .await?;
+        }
+        Ok(())
+    }
+
+    fn incarnation(&self, name: &str) -> u64 {
+        let all = self.core.overview(Instant::now());
+        all.into_iter().find(|child| child.0 == name).map_or(0, |child| child.2)
+    }
+
+    fn overview(&self, now: Instant) -> Vec<ChildInfo> {
+        let children = self.core.overview(now).map(|(name, phase, incarnation, restarts, due)| ChildInfo {
+            name: name.to_owned(),
+            phase,
+            incarnation,
+            restarts,
+            starts_in: due.map(|due| due.saturating_duration_since(now)),
+        });
+        children.collect()
+    }
+}

@@ -1,0 +1,215 @@
+//! Floor 6: the tree, built from settings; what the binary, the examples and the tests share.
+
+use crate::actors::config::{ConfigArguments, ConfigHandle, HostSupervisorSlot, config_spec};
+use crate::actors::directory::HostDirectory;
+use crate::actors::mcp::{Listener, McpHandle, mcp_spec};
+use crate::actors::supervision::{
+    ChildSpec, Excess, Restart, StartChild, Strategy, SupervisorArguments, SupervisorHandle, start_root,
+};
+use crate::config::{Settings, Sources};
+use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
+use crate::http::{HttpServer, Token, TokenError};
+use crate::mcp::{Registry, ToolContext, serve_stdio};
+use crate::runtime::clock::Clock;
+use crate::runtime::dirs::{DirError, RunDir, data_dir};
+use crate::runtime::permits::LoginPermits;
+use crate::runtime::restart_window::RestartIntensity;
+use crate::transport::ssh::{SshConnector, SshSettings};
+use crate::transport::{Connector, SystemConnector};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// What a meltdown of the root means: the service manager is to start the process anew.
+const TREE: RestartIntensity = RestartIntensity { intensity: 5, period: Duration::from_secs(60) };
+
+/// Hosts stop at once and together; this is for the slowest of them.
+const HOSTS_GRACE: Duration = Duration::from_secs(5);
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A directory of ours cannot be used.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+    /// The token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The port cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}. Is another instance running? Choose another port with --port or server.port."
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The actors do not start.
+    #[error("the supervision tree does not start: {0}")]
+    Tree(#[from] ractor::SpawnErr),
+}
+
+/// How the process ended its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// The tree gave up.
+    Meltdown,
+}
+
+/// Where requests come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Front {
+    /// Streamable HTTP on the configured address.
+    Http,
+    /// Standard input and output; the service ends with its input.
+    Stdio,
+}
+
+/// A running service.
+pub struct App {
+    root: SupervisorHandle,
+    tree: JoinHandle<()>,
+    stop: CancellationToken,
+    config: ConfigHandle,
+    directory: HostDirectory,
+    /// The address HTTP is served on.
+    pub address: Option<SocketAddr>,
+    /// Removed with its sockets when the service ends.
+    _run_dir: RunDir,
+}
+
+impl App {
+    /// Starts the service.
+    pub async fn start(
+        sources: Sources,
+        settings: Settings,
+        ssh: SshSettings,
+        front: Front,
+    ) -> Result<Self, AppError> {
+        let run_dir = RunDir::create()?;
+        let ssh = SshConnector::new(ssh, run_dir.clone(), LoginPermits::for_this_machine());
+        let connector: Arc<dyn Connector> = Arc::new(SystemConnector::new(ssh));
+        let directory = HostDirectory::new(Clock::start());
+        let (config, mcp, stop) = (ConfigHandle::default(), McpHandle::default(), CancellationToken::new());
+        let registry = Registry::new(ToolContext { directory: directory.clone() });
+
+        let (listener, address) = match front {
+            Front::Stdio => (stdio_listener(registry, mcp.clone(), stop.clone()), None),
+            Front::Http => {
+                let token = Token::load_or_create(&data_dir()?.join("token"))?;
+                let (socket, address) = listen(SocketAddr::new(settings.host.value, settings.port.value))?;
+                let allowed_hosts = settings.allowed_hosts.value.clone().into();
+                let (front, directory, stop) = (mcp.clone(), directory.clone(), stop.clone());
+                let server = HttpServer { address, allowed_hosts, token, registry, front, directory, stop };
+                (server.listener(socket), Some(address))
+            }
+        };
+
+        let hosts = HostSupervisorSlot::default();
+        let configured = ConfigArguments {
+            sources: Arc::new(sources),
+            settings: Arc::new(settings),
+            directory: directory.clone(),
+            hosts: Arc::clone(&hosts),
+            connector,
+            policy: ConnectPolicy::default(),
+        };
+        let children = vec![
+            hosts_spec(hosts, directory.clone(), config.clone()),
+            config_spec(configured, config.clone()),
+            mcp_spec(vec![listener], mcp),
+        ];
+        let arguments = SupervisorArguments {
+            name: "root",
+            strategy: Strategy::ReverseStartOrder,
+            children,
+            on_quarantine: None,
+        };
+        let (root, tree) = start_root(arguments).await?;
+        Ok(Self { root, tree, stop, config, directory, address, _run_dir: run_dir })
+    }
+
+    /// The hosts.
+    pub fn directory(&self) -> &HostDirectory {
+        &self.directory
+    }
+
+    /// Reads the configuration again.
+    pub fn reload(&self) {
+        self.config.reload();
+    }
+
+    /// Cancelled when the service's front wants it to end, as stdio does at the end of its input.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits for the tree to end by itself.
+    pub async fn melted(&mut self) {
+        // The join handle's own error would be a panic of the root, which is a meltdown as well.
+        let _ = (&mut self.tree).await;
+    }
+
+    /// Stops accepting, lets calls finish, closes every line; returns when all of it is done.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        self.root.stop();
+        self.melted().await;
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
+    let failed = |source| AppError::Listen { address, source };
+    let socket = TcpListener::bind(address).map_err(failed)?;
+    socket.set_nonblocking(true).map_err(failed)?;
+    let bound = socket.local_addr().map_err(failed)?;
+    Ok((socket, bound))
+}
+
+/// One peer on standard input and output; its end is the service's.
+fn stdio_listener(registry: Registry, front: McpHandle, stop: CancellationToken) -> Listener {
+    Listener {
+        name: "stdio",
+        serve: Arc::new(move || {
+            let (registry, front, stop) = (registry.clone(), front.clone(), stop.clone());
+            Box::pin(async move {
+                // However it ends, standard input cannot be opened again.
+                let _end = stop.drop_guard();
+                serve_stdio(registry, front).await
+            })
+        }),
+    }
+}
+
+/// The hosts' supervisor. A new incarnation is empty; the configuration's actor fills it.
+fn hosts_spec(slot: HostSupervisorSlot, directory: HostDirectory, config: ConfigHandle) -> ChildSpec {
+    let start: StartChild = Arc::new(move |root, _| {
+        let (slot, directory, config) = (Arc::clone(&slot), directory.clone(), config.clone());
+        Box::pin(async move {
+            let arguments = SupervisorArguments {
+                name: "hosts",
+                strategy: Strategy::AllAtOnce,
+                children: vec![],
+                on_quarantine: Some(Box::new(move |host, term| directory.quarantine(host, term))),
+            };
+            let supervisor = SupervisorHandle::spawn(arguments, root).await?;
+            *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(supervisor.clone());
+            config.reconcile();
+            Ok(supervisor.cell())
+        })
+    });
+    ChildSpec {
+        name: "hosts".to_owned(),
+        restart: Restart::Permanent,
+        intensity: TREE,
+        excess: Excess::Meltdown,
+        backoff: BackoffPolicy::SERIES,
+        grace: HOSTS_GRACE,
+        start,
+    }
+}

@@ -1,0 +1,285 @@
+//! Failures as their reader sees them: what failed, where, why, what happens next, what to do.
+
+use crate::actors::host::{HostError, HostHandle, Unavailable};
+use crate::compose::locate::LocateError;
+use crate::compose::read::ReadError;
+use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::host::{HostSpec, InvalidName};
+use crate::domain::phase::Phase;
+use crate::domain::redact;
+use crate::domain::selector::SelectorError;
+use crate::engine::EngineError;
+use crate::runtime::clock::{Clock, age};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Longer messages are cut by clients in unhelpful places.
+const LONGEST_MESSAGE: usize = 1800;
+
+/// A stable word for the class of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ErrorKind {
+    InvalidArguments,
+    HostUnknown,
+    HostDisabled,
+    HostUnreachable,
+    AuthFailed,
+    HostKey,
+    NotFound,
+    Ambiguous,
+    Conflict,
+    Timeout,
+    DockerError,
+    Internal,
+}
+
+impl ErrorKind {
+    fn of_fault(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::HostKeyUnknown | FaultKind::HostKeyChanged => Self::HostKey,
+            FaultKind::AuthRefused | FaultKind::AgentRefused | FaultKind::KeyUnusable => Self::AuthFailed,
+            FaultKind::Internal => Self::Internal,
+            _ => Self::HostUnreachable,
+        }
+    }
+
+    fn word(self) -> String {
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|word| word.as_str().map(ToOwned::to_owned))
+            .unwrap_or_default()
+    }
+}
+
+/// The failure of a whole call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ToolError {
+    pub(super) kind: ErrorKind,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl ToolError {
+    pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The text a model reads.
+    pub(super) fn text(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("\nNext: {hint}")).unwrap_or_default();
+        let text = redact::text(&format!("{}: {}{hint}", self.kind.word(), self.message));
+        crate::domain::text::cut(&text, LONGEST_MESSAGE).0.to_owned()
+    }
+}
+
+impl From<InvalidName> for ToolError {
+    fn from(error: InvalidName) -> Self {
+        Self::new(ErrorKind::InvalidArguments, error.to_string())
+    }
+}
+
+impl From<SelectorError> for ToolError {
+    fn from(error: SelectorError) -> Self {
+        let kind = match error {
+            SelectorError::UnknownHost { .. } | SelectorError::UnknownTag { .. } => ErrorKind::HostUnknown,
+            SelectorError::Malformed(_) | SelectorError::Empty => ErrorKind::InvalidArguments,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// The failure of one host in a call over several.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub(super) struct HostFailure {
+    /// The host.
+    pub(super) host: String,
+    /// The class of the failure.
+    pub(super) kind: ErrorKind,
+    /// What failed and why.
+    pub(super) message: String,
+    /// What a person can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) hint: Option<String>,
+    /// Since when the host is in trouble (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<String>,
+    /// When the host answered last (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_seen: Option<String>,
+    /// When Dockmaster tries again by itself (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_try: Option<String>,
+}
+
+impl HostFailure {
+    /// What `error` of a call to `host` means at the clock's time.
+    pub(super) fn of(host: &HostHandle, error: &HostError, clock: Clock) -> Self {
+        let (spec, status, now) = (host.spec(), host.status(), clock.now());
+        let id = spec.id.to_string();
+        let plain = |kind, message: String| Self {
+            host: id.clone(),
+            kind,
+            message: redact::text(&message),
+            hint: None,
+            since: None,
+            last_seen: None,
+            next_try: None,
+        };
+        let mut failure = match error {
+            HostError::Unavailable(refused) => unavailable(&plain, spec, refused, now),
+            HostError::Deadline { limit, phase } => late(&plain, spec, *limit, phase),
+            HostError::Engine(EngineError::Link(fault)) => Self {
+                hint: Some(fault.fix(spec)),
+                ..plain(ErrorKind::of_fault(fault.kind), format!("{id}: {fault}"))
+            },
+            HostError::Engine(EngineError::NotFound(message)) => {
+                plain(ErrorKind::NotFound, format!("{id}: {message}"))
+            }
+            HostError::Engine(EngineError::Refused { status: 409, message }) => {
+                plain(ErrorKind::Conflict, format!("{id}: {message}"))
+            }
+            HostError::Engine(error) => plain(ErrorKind::DockerError, format!("{id}: {error}")),
+            HostError::Restarting => plain(ErrorKind::HostUnreachable, format!("{id}: {error}")),
+        };
+        if !matches!(status.phase, Phase::Ready(_) | Phase::Disabled) {
+            failure.since = Some(rfc3339(status.since));
+            failure.next_try = status.phase.next_try().map(rfc3339);
+        }
+        if failure.kind != ErrorKind::NotFound {
+            failure.last_seen = status.last_seen.map(rfc3339);
+        }
+        failure
+    }
+}
+
+/// The failure as that of a call about this host alone.
+impl From<HostFailure> for ToolError {
+    fn from(failure: HostFailure) -> Self {
+        Self { kind: failure.kind, message: failure.message, hint: failure.hint }
+    }
+}
+
+fn unavailable(
+    plain: &impl Fn(ErrorKind, String) -> HostFailure,
+    spec: &HostSpec,
+    refused: &Unavailable,
+    now: Timestamp,
+) -> HostFailure {
+    let id = &spec.id;
+    let since = words(age(now, refused.since));
+    let fault = refused.attempts.last().map(|attempt| &attempt.fault).or_else(|| refused.phase.cause());
+    let Some(fault) = fault else {
+        return match refused.phase {
+            Phase::Disabled => HostFailure {
+                hint: Some(format!("Set hosts.{id}.enabled: true in the configuration.")),
+                ..plain(ErrorKind::HostDisabled, format!("{id} is disabled in the configuration"))
+            },
+            Phase::Quarantined { until } => plain(
+                ErrorKind::Internal,
+                format!(
+                    "{id} is quarantined: its actor crashed too often; it starts again at {}",
+                    rfc3339(until)
+                ),
+            ),
+            _ => plain(ErrorKind::HostUnreachable, format!("{id} is not connected")),
+        };
+    };
+    let next = match (&refused.phase, refused.phase.next_try()) {
+        (Phase::Held { .. }, None) => "; held until a person has looked".to_owned(),
+        (_, Some(at)) => format!("; next try in {}", words(age(at, now))),
+        _ => String::new(),
+    };
+    let tried = match refused.attempts.as_slice() {
+        [] | [_] => String::new(),
+        several => {
+            let each: Vec<String> = several
+                .iter()
+                .map(|attempt| format!("{} {}", rfc3339(attempt.at), attempt.fault.kind.word()))
+                .collect();
+            format!(" ({} attempts: {})", several.len(), each.join(", "))
+        }
+    };
+    HostFailure {
+        hint: Some(fault.fix(spec)),
+        ..plain(ErrorKind::of_fault(fault.kind), format!("{id} is down for {since}: {fault}{tried}{next}"))
+    }
+}
+
+fn late(
+    plain: &impl Fn(ErrorKind, String) -> HostFailure,
+    spec: &HostSpec,
+    limit: Duration,
+    phase: &Phase,
+) -> HostFailure {
+    let (id, seconds) = (&spec.id, limit.as_secs_f64());
+    match phase {
+        Phase::Ready(_) => HostFailure {
+            hint: Some(
+                "The line is being checked; call host_test for this host, or again in a few seconds."
+                    .to_owned(),
+            ),
+            ..plain(ErrorKind::Timeout, format!("{id} did not answer within {seconds} s"))
+        },
+        phase => {
+            let why = phase.cause().map(|fault| format!(": {fault}")).unwrap_or_default();
+            let hint = phase.cause().map(|fault| fault.fix(spec));
+            HostFailure {
+                hint,
+                ..plain(ErrorKind::Timeout, format!("{id} was not connected within {seconds} s{why}"))
+            }
+        }
+    }
+}
+
+/// A failure below a stack's files on `host`.
+pub(super) fn stack_error(spec: &HostSpec, error: &StackFailure) -> ToolError {
+    let (kind, fault): (ErrorKind, Option<&Fault>) = match error {
+        StackFailure::Locate(LocateError::Link(fault)) | StackFailure::Read(ReadError::Link(fault)) => {
+            (ErrorKind::of_fault(fault.kind), Some(fault))
+        }
+        StackFailure::Locate(LocateError::Ambiguous { .. }) => (ErrorKind::Ambiguous, None),
+        StackFailure::Locate(LocateError::NotFound { .. }) | StackFailure::Read(ReadError::Missing(_)) => {
+            (ErrorKind::NotFound, None)
+        }
+        StackFailure::Read(ReadError::Compose(_)) => (ErrorKind::DockerError, None),
+        StackFailure::Locate(LocateError::Unusable { .. })
+        | StackFailure::Read(ReadError::Unusable { .. }) => (ErrorKind::Conflict, None),
+    };
+    let mut failure = ToolError::new(kind, format!("{}: {error}", spec.id));
+    failure.hint = fault.map(|fault| fault.fix(spec));
+    failure
+}
+
+/// What can fail about a stack's files.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StackFailure {
+    /// Finding them.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// Reading them.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A time as output writes it: RFC 3339 in UTC, whole seconds.
+pub(super) fn rfc3339(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+/// A duration in the words of a person: the largest unit that fits.
+pub(super) fn words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds @ 7200..=172_799 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,101 @@
+//! Pages of a list: cut by rows and by size, continued by an opaque cursor.
+//!
+//! A cursor holds the key of the last row given, not its number: rows that come or go between two
+//! pages make no other row appear twice or not at all.
+
+use super::error::{ErrorKind, ToolError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
+
+/// Clients cut or spill answers beyond this; Gemini CLI at 40,000 characters is the first.
+pub(super) const MOST_CHARACTERS: usize = 40_000;
+
+/// What a page may use of that: the rest is for errors and the frame around the rows.
+const PAGE_CHARACTERS: usize = 32_000;
+
+/// A page.
+#[derive(Debug)]
+pub(super) struct Page<R> {
+    pub(super) rows: Vec<R>,
+    pub(super) total: usize,
+    pub(super) next_cursor: Option<String>,
+}
+
+/// Cuts the page after `cursor` from `rows`, which are in the order of their unique keys.
+pub(super) fn cut<R: Serialize>(
+    rows: Vec<(Vec<String>, R)>,
+    limit: usize,
+    cursor: Option<&str>,
+) -> Result<Page<R>, ToolError> {
+    let after = cursor.map(decode).transpose()?;
+    let total = rows.len();
+    let mut page = Vec::new();
+    let mut characters = 0;
+    let mut last = None;
+    let mut more = false;
+    for (key, row) in rows {
+        if after.as_ref().is_some_and(|after| key <= *after) {
+            continue;
+        }
+        characters += serde_json::to_string(&row).map_or(0, |json| json.len());
+        if page.len() == limit || (characters > PAGE_CHARACTERS && !page.is_empty()) {
+            more = true;
+            break;
+        }
+        page.push(row);
+        last = Some(key);
+    }
+    let next_cursor = last.filter(|_| more).map(|key| encode(&key));
+    Ok(Page { rows: page, total, next_cursor })
+}
+
+/// An opaque cursor for these words.
+pub(super) fn encode(words: &[String]) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(words).unwrap_or_default())
+}
+
+/// The words of a cursor.
+pub(super) fn decode(cursor: &str) -> Result<Vec<String>, ToolError> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+    bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(|| {
+        ToolError::new(ErrorKind::InvalidArguments, "cursor is not one that an earlier answer gave")
+            .with_hint("leave cursor out to start from the beginning")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn pages_give_every_row_once_in_order(names in proptest::collection::btree_set("[a-z]{1,6}", 0..60), limit in 1_usize..20) {
+            let rows = || names.iter().map(|name| (vec![name.clone()], name.clone())).collect::<Vec<_>>();
+            let (mut seen, mut cursor) = (Vec::new(), None);
+            loop {
+                let page = cut(rows(), limit, cursor.as_deref()).unwrap();
+                prop_assert!(page.rows.len() <= limit);
+                seen.extend(page.rows);
+                cursor = page.next_cursor;
+                if cursor.is_none() { break; }
+            }
+            prop_assert_eq!(&seen, &names.iter().cloned().collect::<Vec<_>>());
+            prop_assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), names);
+        }
+    }
+
+    #[test]
+    fn a_page_is_also_cut_by_its_size() {
+        let rows = (0..100).map(|n| (vec![format!("{n:03}")], "x".repeat(1000))).collect();
+        let page = cut(rows, 100, None).unwrap();
+        assert!(page.rows.len() < 40 && page.next_cursor.is_some());
+    }
+
+    #[test]
+    fn a_foreign_cursor_is_refused() {
+        assert!(cut(vec![(vec!["a".into()], 1)], 1, Some("nonsense!")).is_err());
+    }
+}

@@ -1,0 +1,24 @@
+//! The tools: one file each, with its parameters, its answer and how it comes about.
+
+mod container_inspect;
+mod container_list;
+mod container_logs;
+mod host_list;
+mod host_test;
+mod stack_file_read;
+mod stack_list;
+
+use super::registry::Tool;
+
+/// Every tool there is.
+pub(super) fn all() -> Vec<Tool> {
+    vec![
+        host_list::tool(),
+        host_test::tool(),
+        container_list::tool(),
+        container_inspect::tool(),
+        container_logs::tool(),
+        stack_list::tool(),
+        stack_file_read::tool(),
+    ]
+}

@@ -1,0 +1,265 @@
+//! `container_list`
+
+use crate::domain::redact;
+use crate::domain::stack::LABEL_PROJECT;
+use crate::engine::containers::{Container, Port};
+use crate::mcp::error::{ErrorKind, HostFailure, ToolError, rfc3339};
+use crate::mcp::fleet::{gather, select};
+use crate::mcp::page;
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use globset::{Glob, GlobMatcher};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Host name, comma list, @tag or * (default).
+    hosts: Option<String>,
+    /// Only containers in this state.
+    #[serde(default)]
+    state: State,
+    /// Only this stack.
+    stack: Option<String>,
+    /// Name glob or label=key[=value].
+    #[serde(rename = "match")]
+    pattern: Option<String>,
+    /// Row detail.
+    #[serde(default)]
+    detail: Detail,
+    /// Max rows.
+    #[serde(default = "fifty")]
+    #[schemars(range(min = 1, max = 500))]
+    limit: u16,
+    /// next_cursor of the previous page.
+    cursor: Option<String>,
+}
+
+fn fifty() -> u16 {
+    50
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Running,
+    Exited,
+    Unhealthy,
+    #[default]
+    All,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Detail {
+    #[default]
+    Concise,
+    Full,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    containers: Vec<Row>,
+    /// How many match on the hosts that answered.
+    total: usize,
+    /// Give it as cursor to read on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Hosts that did not answer, with cause and age.
+    errors: Vec<HostFailure>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    host: String,
+    name: String,
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<&'static str>,
+    image: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<String>,
+    /// ip:published->inside/protocol; only inside/protocol when not published.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ports: Vec<String>,
+    /// The engine's words, such as "Up 3 hours".
+    status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    full: Option<Full>,
+}
+
+/// What `detail=full` adds.
+#[derive(Serialize, JsonSchema)]
+struct Full {
+    /// The short identifier.
+    id: String,
+    /// RFC 3339.
+    created: String,
+    networks: Vec<String>,
+    labels: BTreeMap<String, String>,
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "container_list",
+        title: "List containers",
+        description: "List containers on hosts with state, health, image, stack, ports and uptime. Hosts that do not answer are named under errors.",
+        effect: Effect::READ,
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+    let filter = Filter::parse(&parameters)?;
+    let limit = checked_limit(parameters.limit)?;
+    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let listed =
+        gather(&context.directory, &hosts, async |session| session.engine.containers().await).await?;
+    let (answers, errors) = listed;
+    let mut rows = Vec::new();
+    for (host, containers) in answers {
+        let id = host.spec().id.to_string();
+        for container in containers.into_iter().filter(|container| filter.admits(container)) {
+            let key = vec![id.clone(), container.name.clone(), container.id.clone()];
+            rows.push((key, row(id.clone(), container, parameters.detail)));
+        }
+    }
+    let page = page::cut(rows, limit, parameters.cursor.as_deref())?;
+    Ok(Answer { containers: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+}
+
+/// A limit within the schema's bounds; the schema alone binds only clients that check it.
+pub(super) fn checked_limit(limit: u16) -> Result<usize, ToolError> {
+    if (1..=500).contains(&limit) {
+        return Ok(limit.into());
+    }
+    Err(ToolError::new(
+        ErrorKind::InvalidArguments,
+        format!("limit is {limit}; it must lie between 1 and 500"),
+    ))
+}
+
+/// A name glob; `*`, `?`, `[…]` and `{a,b}`.
+pub(super) fn glob(pattern: &str) -> Result<GlobMatcher, ToolError> {
+    let glob = Glob::new(pattern).map_err(|error| {
+        ToolError::new(ErrorKind::InvalidArguments, format!("match: {error}"))
+            .with_hint("write a glob such as web* or label=key=value")
+    })?;
+    Ok(glob.compile_matcher())
+}
+
+struct Filter {
+    state: State,
+    stack: Option<String>,
+    name: Option<GlobMatcher>,
+    label: Option<(String, Option<String>)>,
+}
+
+impl Filter {
+    fn parse(parameters: &Parameters) -> Result<Self, ToolError> {
+        let (mut name, mut label) = (None, None);
+        match parameters.pattern.as_deref() {
+            Some(pattern) if pattern.starts_with("label=") => {
+                let pair = pattern.trim_start_matches("label=");
+                label = Some(match pair.split_once('=') {
+                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                    None => (pair.to_owned(), None),
+                });
+            }
+            Some(pattern) => name = Some(glob(pattern)?),
+            None => {}
+        }
+        Ok(Self { state: parameters.state, stack: parameters.stack.clone(), name, label })
+    }
+
+    fn admits(&self, container: &Container) -> bool {
+        let state = match self.state {
+            State::All => true,
+            State::Running => container.state == "running",
+            State::Exited => matches!(container.state.as_str(), "exited" | "dead" | "created"),
+            State::Unhealthy => container.health() == Some("unhealthy"),
+        };
+        let stack =
+            self.stack.as_ref().is_none_or(|stack| container.labels.get(LABEL_PROJECT) == Some(stack));
+        let name = self.name.as_ref().is_none_or(|glob| glob.is_match(&container.name));
+        let label = self.label.as_ref().is_none_or(|(key, value)| {
+            container.labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+        });
+        state && stack && name && label
+    }
+}
+
+fn row(host: String, container: Container, detail: Detail) -> Row {
+    let health = container.health();
+    let full = (detail == Detail::Full).then(|| Full {
+        id: short_id(&container.id),
+        created: Timestamp::from_second(container.created).map(rfc3339).unwrap_or_default(),
+        networks: container.networks.clone(),
+        labels: container
+            .labels
+            .iter()
+            .map(|(key, value)| (key.clone(), redact::value(key, value)))
+            .collect(),
+    });
+    Row {
+        host,
+        state: container.state,
+        health,
+        image: container.image,
+        stack: container.labels.get(LABEL_PROJECT).cloned(),
+        ports: ports(&container.ports),
+        status: container.status,
+        name: container.name,
+        full,
+    }
+}
+
+/// The twelve characters people know an identifier by.
+pub(super) fn short_id(id: &str) -> String {
+    id.trim_start_matches("sha256:").chars().take(12).collect()
+}
+
+/// Ports as people write them. A port published on all IPv4 and all IPv6 addresses is one.
+pub(super) fn ports(ports: &[Port]) -> Vec<String> {
+    let written: BTreeSet<(u16, String)> = ports
+        .iter()
+        .map(|port| {
+            let inside = format!("{}/{}", port.private, port.protocol);
+            let text = match (&port.ip, port.public) {
+                (_, None) => inside,
+                (Some(ip), Some(public)) if !matches!(ip.as_str(), "0.0.0.0" | "::") => {
+                    let ip = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
+                    format!("{ip}:{public}->{inside}")
+                }
+                (_, Some(public)) => format!("{public}->{inside}"),
+            };
+            (port.private, text)
+        })
+        .collect();
+    written.into_iter().map(|(_, text)| text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_written_once_for_both_families() {
+        let port = |ip: Option<&str>, public, private| Port {
+            ip: ip.map(ToOwned::to_owned),
+            public,
+            private,
+            protocol: "tcp".into(),
+        };
+        let written = ports(&[
+            port(Some("0.0.0.0"), Some(8080), 80),
+            port(Some("::"), Some(8080), 80),
+            port(Some("127.0.0.1"), Some(5432), 5432),
+            port(Some("fd00::1"), Some(53), 53),
+            port(None, None, 9000),
+        ]);
+        assert_eq!(written, ["[fd00::1]:53->53/tcp", "8080->80/tcp", "127.0.0.1:5432->5432/tcp", "9000/tcp"]);
+    }
+}

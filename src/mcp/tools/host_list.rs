@@ -1,0 +1,139 @@
+//! `host_list`
+
+use crate::actors::host::HostHandle;
+use crate::domain::phase::Phase;
+use crate::mcp::error::{HostFailure, ToolError, rfc3339};
+use crate::mcp::fleet::{gather, select};
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::runtime::clock::Clock;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Host name, comma list, @tag or * (default).
+    hosts: Option<String>,
+    /// Ask every engine now and count its containers, instead of telling the known state.
+    #[serde(default)]
+    probe: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    hosts: Vec<Host>,
+    errors: Vec<HostFailure>,
+}
+
+/// A host and the state of its line.
+#[derive(Serialize, JsonSchema)]
+struct Host {
+    host: String,
+    /// ready, connecting, backoff, held, disconnected, disabled or quarantined.
+    phase: &'static str,
+    /// Since when it is in this state, or in its trouble (RFC 3339).
+    since: String,
+    /// Where its engine is reached.
+    endpoint: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<Engine>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    description: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    /// When the engine answered last (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen: Option<String>,
+    /// Why it is not ready: a stable word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    /// The same in the words of whoever reported it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// What a person can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    /// When Dockmaster tries again by itself (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_try: Option<String>,
+    /// Containers by state, where the host was probed.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    containers: BTreeMap<String, usize>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Engine {
+    product: &'static str,
+    version: String,
+    /// The API version spoken with it.
+    api: String,
+    platform: String,
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "host_list",
+        title: "List hosts",
+        description: "List configured Docker hosts: state of the line, engine version, tags; for a host in trouble the cause, since when and what is tried next. Start here.",
+        effect: Effect::READ,
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+    let directory = &context.directory;
+    let hosts = select(directory, parameters.hosts.as_deref())?;
+    let (mut counts, mut errors) = (BTreeMap::new(), Vec::new());
+    if parameters.probe {
+        let (answers, failures) =
+            match gather(directory, &hosts, async |session| session.engine.containers().await).await {
+                Ok(gathered) => gathered,
+                // Every host failed: their rows say so.
+                Err(_) => (vec![], vec![]),
+            };
+        for (host, containers) in answers {
+            let by_state: &mut BTreeMap<String, usize> = counts.entry(host.spec().id.clone()).or_default();
+            for container in containers {
+                *by_state.entry(container.state).or_default() += 1;
+            }
+        }
+        errors = failures;
+    }
+    let hosts = hosts.iter().map(|host| {
+        let containers = counts.remove(&host.spec().id).unwrap_or_default();
+        Host { containers, ..row(host, directory.clock()) }
+    });
+    Ok(Answer { hosts: hosts.collect(), errors })
+}
+
+fn row(host: &HostHandle, clock: Clock) -> Host {
+    let (spec, status) = (host.spec(), host.status());
+    let engine = match &status.phase {
+        Phase::Ready(engine) => Some(Engine {
+            product: engine.product,
+            version: engine.version.clone(),
+            api: engine.api.clone(),
+            platform: engine.platform.clone(),
+        }),
+        _ => None,
+    };
+    // A ready host has been seen just now: its line is watched all the time.
+    let last_seen = if engine.is_some() { Some(clock.now()) } else { status.last_seen };
+    let cause = status.phase.cause();
+    Host {
+        host: spec.id.to_string(),
+        phase: status.phase.word(),
+        since: rfc3339(status.since),
+        endpoint: spec.endpoint.url(),
+        engine,
+        description: spec.description.clone(),
+        tags: spec.tags.clone(),
+        last_seen: last_seen.map(rfc3339),
+        cause: cause.map(|fault| fault.kind.word()),
+        message: cause.map(ToString::to_string),
+        hint: cause.map(|fault| fault.fix(spec)),
+        next_try: status.phase.next_try().map(rfc3339),
+        containers: BTreeMap::new(),
+    }
+}

@@ -1,0 +1,39 @@
+//! How the protocol comes in: over standard input and output, or over Streamable HTTP.
+
+use super::registry::Registry;
+use super::server::Server;
+use crate::actors::mcp::McpHandle;
+use rmcp::service::{QuitReason, ServerInitializeError, ServiceExt as _};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use std::io;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Serves one peer on standard input and output until the input ends.
+pub async fn serve_stdio(registry: Registry, front: McpHandle) -> io::Result<()> {
+    let server = Server::new(registry, front);
+    let running = match server.serve(rmcp::transport::io::stdio_pipes()).await {
+        Ok(running) => running,
+        // A client that looked and left before it said hello.
+        Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    match running.waiting().await {
+        Ok(QuitReason::Closed | QuitReason::Cancelled) => Ok(()),
+        Ok(reason) => Err(io::Error::other(format!("{reason:?}"))),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// The service behind `/mcp`: both eras of the protocol on one endpoint. Host and Origin are checked
+/// by the HTTP floor for all its routes, so the service does not check them again.
+pub fn http_service(
+    registry: Registry,
+    front: McpHandle,
+    stop: CancellationToken,
+) -> StreamableHttpService<impl rmcp::ServerHandler, LocalSessionManager> {
+    let config = StreamableHttpServerConfig::default().with_cancellation_token(stop).disable_allowed_hosts();
+    let factory = move || Ok(Server::new(registry.clone(), front.clone()));
+    StreamableHttpService::new(factory, Arc::default(), config)
+}
