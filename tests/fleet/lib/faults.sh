@@ -109,7 +109,7 @@ verb_right_key() {
     [[ ! -e $keys.true ]] || mv "$keys.true" "$keys"
 }
 
-link_is_down() { [[ $(</sys/class/net/$(link "$1")/flags) == *[02468aceACE] ]]; }
+link_is_down() { [[ $(<"/sys/class/net/$(link "$1")/flags") == *[02468aceACE] ]]; }
 
 # Process ids of the host that are stopped.
 stopped() {
