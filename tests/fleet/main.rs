@@ -16,11 +16,13 @@
 
 mod fleet_itself;
 mod support;
+mod support_itself;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(fleet_itself::trials());
+    trials.extend(support_itself::trials());
     support::trials::run(3, trials)
 }

@@ -11,6 +11,7 @@ pub mod processes;
 pub mod recorder;
 pub mod script;
 pub mod slow_proxy;
+pub mod tcp;
 pub mod trials;
 pub mod wait;
 

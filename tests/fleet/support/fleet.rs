@@ -122,9 +122,11 @@ impl Fleet {
         self.script.verb(&["heal-all"], VERB);
     }
 
-    /// What happens before and after each trial: no faults, no containers of a trial.
+    /// What happens before and after each trial: no faults, nobody logged in, nothing that
+    /// was started by ssh, no containers of a trial.
     pub fn reset(&self) {
         self.heal_all();
+        self.hosts.iter().for_each(Host::end_ssh);
         self.hosts
             .iter()
             .filter(|host| host.was_used())

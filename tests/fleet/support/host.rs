@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::processes::{self, Process};
 use super::recorder::EngineRecorder;
-use super::script::{self, Ran, Script};
+use super::script::{self, Ran, Running, Script};
+use super::wait::wait_for;
 
 const VERB: Duration = Duration::from_secs(90);
 const DOCKER: Duration = Duration::from_secs(40);
@@ -81,10 +82,11 @@ impl Host {
 
     /// The id of its first process on this machine; another one after each boot.
     pub fn pid(&self) -> u32 {
-        let pid = self.verb("pid", &[]);
-        pid.trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("not a process id: {pid}"))
+        let file = self.state.join(&self.name).join("pid");
+        let pid = fs::read_to_string(file)
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        pid.unwrap_or_else(|| panic!("{} is powered off", self.name))
     }
 
     /// Pulls the plug: its connections get no goodbye, and its address is silent.
@@ -210,23 +212,43 @@ impl Host {
         self.used.store(false, Ordering::SeqCst);
     }
 
+    /// Ends what came in by ssh and what it left running: a command without a terminal
+    /// outlives its connection.
+    pub fn end_ssh(&self) {
+        let guests = processes::from_ssh(&self.processes());
+        processes::end(&guests);
+        let ended = || guests.iter().all(|process| !process.lives());
+        wait_for(
+            "the end of what came by ssh",
+            Duration::from_secs(10),
+            ended,
+        );
+    }
+
     /// A command as root inside the host; its output, trimmed.
     pub fn exec(&self, command: &[&str]) -> String {
         self.verb("exec", command).trim().to_owned()
     }
 
-    /// OpenSSH's own client as `user`, with the fleet's configuration and these options on top.
+    /// OpenSSH's own client as `user`, with the fleet's configuration and these options.
     pub fn ssh(&self, user: &str, options: &[&str], command: &str) -> Ran {
-        let config = self.state.join("client/ssh_config");
-        let mut args = vec![
-            "-F",
-            config.to_str().expect("a readable path"),
-            "-o",
-            "ConnectTimeout=5",
-        ];
-        args.extend(options);
-        args.extend(["-l", user, &self.name, command]);
+        let args = self.ssh_words(user, options, command);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
         script::run("ssh", &args, Duration::from_secs(20))
+    }
+
+    /// The same, left running until it is dropped.
+    pub fn ssh_stays(&self, user: &str, options: &[&str], command: &str) -> Running {
+        Running::start("ssh", &self.ssh_words(user, options, command))
+    }
+
+    fn ssh_words(&self, user: &str, options: &[&str], command: &str) -> Vec<String> {
+        let config = self.state.join("client/ssh_config").display().to_string();
+        let mut words = vec!["-F", &config];
+        words.extend(options);
+        // after the options: for ssh the first value counts
+        words.extend(["-o", "ConnectTimeout=5", "-l", user, &self.name, command]);
+        words.into_iter().map(str::to_owned).collect()
     }
 
     /// All that sshd has logged since the host was made.

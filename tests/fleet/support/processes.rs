@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use regex::Regex;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A process of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,4 +130,34 @@ pub fn ssh_connections(processes: &[Process]) -> Vec<Process> {
         .filter(|process| !below_another(process))
         .cloned()
         .collect()
+}
+
+/// The sessions, and all processes that were started in one, now or before.
+pub fn from_ssh(processes: &[Process]) -> Vec<Process> {
+    let mut found = ssh_sessions(processes);
+    let started_by_ssh = |process: &&Process| {
+        let variables = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
+        variables
+            .split(|byte| *byte == 0)
+            .any(|variable| variable.starts_with(b"SSH_CONNECTION="))
+    };
+    found.extend(
+        processes
+            .iter()
+            .filter(|process| !process.is_sshd())
+            .filter(started_by_ssh)
+            .cloned(),
+    );
+    found
+}
+
+/// Ends them without warning.
+pub fn end(processes: &[Process]) {
+    for process in processes {
+        let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|_| process.lives()) {
+            // gone meanwhile is as good
+            kill_process(pid, Signal::KILL).unwrap_or_default();
+        }
+    }
 }

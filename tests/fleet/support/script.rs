@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How a program ended.
@@ -55,6 +55,37 @@ fn run_with(
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         took: start.elapsed(),
+    }
+}
+
+/// A program that runs until this is dropped. What it says is thrown away.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Running {
+    /// Starts it, with an input that stays open.
+    pub fn start(program: &str, args: &[String]) -> Self {
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::piped())
+            // not this process's own: who reads that would wait for a child left behind
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot run {program}: {error}"));
+        Self(child)
+    }
+
+    /// Whether it has ended by itself.
+    pub fn ended(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(Some(_)))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
