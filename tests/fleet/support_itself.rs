@@ -17,6 +17,7 @@ pub fn trials() -> Vec<Trial> {
         recorder_notes_each_request_once,
         recorder_is_transparent_to_docker,
         recorder_reads_pipelined_requests,
+        recorder_stops_reading_at_an_upgrade,
         counters_count_ssh,
         slow_proxy_delays_without_throttling,
         stalled_proxy_keeps_connections,
@@ -123,6 +124,35 @@ async fn recorder_reads_pipelined_requests(fleet: &Fleet) {
         .map(|request| request.path)
         .collect();
     assert_eq!(paths, ["/a", "/b?q=1", "/c", "/d"]);
+}
+
+async fn recorder_stops_reading_at_an_upgrade(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let id = host.run_container(&["-i", IMAGE, "cat"]);
+    let recorder = host.record_engine();
+    let door = host.engine_socket().with_file_name("docker.sock");
+    let mut engine = UnixStream::connect(door).unwrap();
+    engine.set_read_timeout(Some(SOON)).unwrap();
+    let attach = format!("POST /containers/{id}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\n");
+    let upgrade = "Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n";
+    let input = "GET /no HTTP/1.1\r\nHost: x\r\n\r\n";
+    // before the answer, when only the answer can tell what this is, and after it
+    engine
+        .write_all(format!("{attach}{upgrade}{input}").as_bytes())
+        .unwrap();
+    let mut answer = [0; 12];
+    engine.read_exact(&mut answer).unwrap();
+    assert_eq!(answer.as_slice(), b"HTTP/1.1 101");
+    engine.write_all(input.as_bytes()).unwrap();
+    let mut echoed = Vec::new();
+    wait_for("the input comes back", SOON, || {
+        let mut piece = [0; 512];
+        let count = engine.read(&mut piece).unwrap();
+        echoed.extend_from_slice(&piece[..count]);
+        String::from_utf8_lossy(&echoed).contains("GET /no HTTP/1.1")
+    });
+    let seen = recorder.requests();
+    assert_eq!(seen.len(), 1, "{seen:?}");
 }
 
 async fn counters_count_ssh(fleet: &Fleet) {

@@ -73,6 +73,12 @@ verb_sshd_option() {
     need_alive "$host"
     : >"$STATE/$host/conf/sshd_options"
     (($# == 0)) || printf '%s\n' "$@" >"$STATE/$host/conf/sshd_options"
+    write_sshd_config "$host"
+    # a listener that does not start could not be healed either
+    if ! inside "$host" /usr/sbin/sshd -t -f /etc/fleet/sshd_config; then
+        : >"$STATE/$host/conf/sshd_options"
+        die 2 "sshd takes no such option: $*"
+    fi
     restart_sshd "$host"
 }
 

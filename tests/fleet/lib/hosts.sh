@@ -93,14 +93,19 @@ start_host() {
 }
 
 # The options come first: for sshd the first value of a keyword counts.
+write_sshd_config() {
+    local host=$1 conf=$STATE/$1/conf
+    cat "$conf/sshd_options" "$conf/sshd_base" 2>/dev/null >"$conf/sshd_config" || true
+    # newer servers shut out an address after failed logins; the tests fail logins on purpose
+    if inside "$host" /usr/sbin/sshd -t -f /etc/fleet/sshd_config -o PerSourcePenalties=no 2>/dev/null; then
+        echo 'PerSourcePenalties no' >>"$conf/sshd_config"
+    fi
+}
+
 start_sshd() {
     local host=$1 dir=$STATE/$1 pidfile
     pidfile=/proc/$(init_pid "$host")/root/run/sshd.pid
-    cat "$dir/conf/sshd_options" "$dir/conf/sshd_base" 2>/dev/null >"$dir/conf/sshd_config" || true
-    # newer servers shut out an address after failed logins; the tests fail logins on purpose
-    if inside "$host" /usr/sbin/sshd -t -f /etc/fleet/sshd_config -o PerSourcePenalties=no 2>/dev/null; then
-        echo 'PerSourcePenalties no' >>"$dir/conf/sshd_config"
-    fi
+    write_sshd_config "$host"
     rm -f "$pidfile"
     inside "$host" setsid -f /usr/sbin/sshd -D -e -f /etc/fleet/sshd_config </dev/null >>"$dir/sshd.log" 2>&1 9>&-
     # written once it listens: no need to knock, which would show in its log
