@@ -1,3 +1,28 @@
-//! Tests on real hosts.
+//! Tests on real hosts: each has its own sshd, its own engine and its own faults.
+//!
+//! `fleet.sh` makes the hosts, `support` gives them to Rust, and every other module here
+//! is a list of trials. Without root, or where namespaces are refused, the trials are
+//! counted as ignored and one line says why; `DOCKMASTER_REQUIRE_FLEET=1` forbids that.
 
-fn main() {}
+// A test speaks by panicking, and nothing outside this binary can reach its items.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    unreachable_pub
+)]
+
+mod fleet_itself;
+mod support;
+mod support_itself;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut trials = Vec::new();
+    trials.extend(fleet_itself::trials());
+    trials.extend(support_itself::trials());
+    support::trials::run(3, trials)
+}

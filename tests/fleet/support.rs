@@ -1,0 +1,53 @@
+//! What the trials stand on: the fleet, its hosts, and things put in between.
+
+// Not every verb is used by a trial at all times.
+#![allow(dead_code)]
+
+pub mod conversation;
+pub mod fleet;
+pub mod framer;
+pub mod host;
+pub mod processes;
+pub mod recorder;
+pub mod script;
+pub mod slow_proxy;
+pub mod tcp;
+pub mod trials;
+pub mod wait;
+
+pub use fleet::Fleet;
+pub use host::Host;
+pub use slow_proxy::SlowProxy;
+pub use wait::{eventually, wait_for};
+
+/// The image every host has: busybox with all its applets, nothing else.
+pub const IMAGE: &str = "fleet/busybox:1";
+
+/// A runtime of its own for what must go on while a trial blocks its thread. It ends at
+/// once when dropped, also inside a trial's async code, where tokio would refuse to wait.
+pub struct Background(Option<tokio::runtime::Runtime>);
+
+impl Background {
+    /// Starts the runtime with one worker thread.
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime for a proxy");
+        Self(Some(runtime))
+    }
+
+    /// Where to spawn.
+    pub fn handle(&self) -> &tokio::runtime::Handle {
+        self.0.as_ref().expect("running until dropped").handle()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

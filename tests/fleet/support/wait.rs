@@ -1,0 +1,34 @@
+//! Waiting for a state, never for a time: the only places here that sleep.
+
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// Blocks until `condition` holds, and panics naming `what` when it does not within `limit`.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the interval between two looks, not a synchronisation"
+)]
+pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(
+            start.elapsed() < limit,
+            "after {limit:?} still not true: {what}"
+        );
+        std::thread::sleep(POLL);
+    }
+}
+
+/// [`wait_for`] with an async condition, for which the limit holds too when it hangs.
+pub async fn eventually(what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !condition().await {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    assert!(
+        tokio::time::timeout(limit, looking).await.is_ok(),
+        "after {limit:?} still not true: {what}"
+    );
+}
