@@ -15,6 +15,7 @@
 )]
 
 mod fleet_itself;
+mod service_lines;
 mod support;
 mod support_itself;
 
@@ -24,5 +25,6 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(fleet_itself::trials());
     trials.extend(support_itself::trials());
+    trials.extend(service_lines::trials());
     support::trials::run(3, trials)
 }
