@@ -87,7 +87,7 @@ impl Cli {
 
 /// Says on standard error what keeps the process from its work.
 #[expect(clippy::print_stderr, reason = "the process ends with this; the log may not show it")]
-fn refuse(error: &dyn std::error::Error, code: u8) -> ExitCode {
+pub fn refuse(error: &dyn std::error::Error, code: u8) -> ExitCode {
     eprintln!("dockmaster: {error}");
     let mut source = error.source();
     while let Some(error) = source {
