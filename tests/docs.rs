@@ -1,6 +1,8 @@
 //! Documents that describe code are held to it: the protocol tables of `actors.md` and the message
 //! enums, the example configuration, the README's tools.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test speaks by panicking")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -12,7 +14,8 @@ fn read(path: &str) -> String {
 /// The variants of `enum name` in a source file.
 fn variants(path: &str, name: &str) -> BTreeSet<String> {
     let text = read(path);
-    let body = text.split_once(&format!("enum {name} {{")).unwrap_or_else(|| panic!("no enum {name} in {path}")).1;
+    let body =
+        text.split_once(&format!("enum {name} {{")).unwrap_or_else(|| panic!("no enum {name} in {path}")).1;
     let body = body.split_once("\n}").unwrap().0;
     body.lines()
         .filter(|line| line.starts_with("    ") && !line.starts_with("     "))
@@ -51,7 +54,11 @@ fn the_protocol_tables_name_every_message_and_no_other() {
 fn the_policy_table_names_every_cause() {
     let text = read("actors.md");
     for kind in dockmaster::domain::fault::FaultKind::ALL {
-        assert!(text.contains(kind.word()), "actors.md does not tell what {} means for retrying", kind.word());
+        assert!(
+            text.contains(kind.word()),
+            "actors.md does not tell what {} means for retrying",
+            kind.word()
+        );
     }
 }
 

@@ -39,7 +39,7 @@ where
         _ if host.status().phase.cause().is_some() => TROUBLE_PATIENCE,
         _ => FLEET_PATIENCE,
     };
-    let outcomes = join_all(hosts.iter().map(|host| host.run(patience(host), &call))).await;
+    let outcomes = join_all(hosts.iter().map(|host| host.read(patience(host), &call))).await;
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for (host, outcome) in hosts.iter().zip(outcomes) {
         match outcome {
@@ -66,11 +66,11 @@ fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
 pub(super) async fn on_host<T, F>(
     directory: &HostDirectory,
     host: &HostHandle,
-    call: impl FnOnce(Arc<Session>) -> F,
+    call: impl FnMut(Arc<Session>) -> F,
 ) -> Result<T, ToolError>
 where
     F: Future<Output = Result<T, EngineError>>,
 {
-    let outcome = host.run(HOST_PATIENCE, call).await;
+    let outcome = host.read(HOST_PATIENCE, call).await;
     outcome.map_err(|error| HostFailure::of(host, &error, directory.clock()).into())
 }

@@ -277,9 +277,10 @@ impl<W, S: Clone> Machine<W, S> {
         self.failures += 1;
         self.trouble = Some(fault.clone());
         let recovery = fault.kind.recovery();
-        let mut attempts = series.clone().unwrap_or_default();
+        let in_series = series.is_some();
+        let mut attempts = series.unwrap_or_default();
         attempts.push(Attempt { at: now, fault: fault.clone() });
-        let goes_on = series.is_some()
+        let goes_on = in_series
             && recovery == Recovery::Retry
             && attempts.len() < usize::try_from(self.policy.attempts).unwrap_or(usize::MAX);
         if goes_on {
