@@ -33,7 +33,7 @@ struct Common {
     /// How much to log: DEBUG, INFO, WARNING or ERROR
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// ssh configuration to use in place of ~/.ssh/config and /etc/ssh/ssh_config
+    /// ssh configuration to use in place of ~/.ssh/config and /`etc/ssh/ssh_config`
     #[arg(long, global = true, value_name = "FILE", env = "DOCKMASTER_SSH_CONFIG")]
     ssh_config: Option<PathBuf>,
 }
@@ -87,7 +87,7 @@ impl Cli {
 
 /// Says on standard error what keeps the process from its work.
 #[expect(clippy::print_stderr, reason = "the process ends with this; the log may not show it")]
-fn refuse(error: &dyn std::error::Error, code: u8) -> ExitCode {
+pub fn refuse(error: &dyn std::error::Error, code: u8) -> ExitCode {
     eprintln!("dockmaster: {error}");
     let mut source = error.source();
     while let Some(error) = source {

@@ -5,6 +5,7 @@
 //! * when it dies: requests in flight end with an error and listeners are opened again by its
 //!   successor; hosts and their links do not notice
 
+use crate::actors::ask::ask;
 use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
 use crate::actors::task::{self, Work};
 use crate::domain::retry::BackoffPolicy;
@@ -108,9 +109,7 @@ impl McpHandle {
     pub async fn in_flight(&self) -> Vec<InFlight> {
         let actor = self.actor.read().unwrap_or_else(PoisonError::into_inner).clone();
         match actor {
-            Some(actor) => {
-                ractor::call_t!(actor, McpMessage::InFlight, ASK_LIMIT.as_millis() as u64).unwrap_or_default()
-            }
+            Some(actor) => ask(&actor, McpMessage::InFlight, ASK_LIMIT).await.unwrap_or_default(),
             None => vec![],
         }
     }
@@ -251,10 +250,10 @@ impl Actor for McpActor {
             return Ok(());
         }
         let ended = state.requests.iter().find(|(_, request)| request.task.get_id() == cell.get_id());
-        if let Some(number) = ended.map(|(number, _)| *number) {
-            if let (Some(request), Some(error)) = (state.requests.remove(&number), error) {
-                tracing::error!(tool = request.tool, error, "request crashed");
-            }
+        if let Some(number) = ended.map(|(number, _)| *number)
+            && let (Some(request), Some(error)) = (state.requests.remove(&number), error)
+        {
+            tracing::error!(tool = request.tool, error, "request crashed");
         }
         Ok(())
     }

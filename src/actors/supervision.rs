@@ -5,5 +5,5 @@ mod shell;
 mod spec;
 
 pub use self::core::ChildPhase;
-pub use shell::{ChildInfo, Strategy, SupervisorArguments, SupervisorHandle, start_root};
+pub use shell::{ChildInfo, OnQuarantine, Strategy, SupervisorArguments, SupervisorHandle, start_root};
 pub use spec::{ChildSpec, Excess, Restart, StartChild};

@@ -188,7 +188,7 @@ fn read_file(path: &Path, warnings: &mut Vec<Warning>) -> Result<Option<File>, C
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line =
-            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count() - 1;
         unreadable(format!("line {line} is not UTF-8 text. Save the file as UTF-8."))
     })?;
     parse(path, &text, warnings).map(Some)
@@ -271,10 +271,10 @@ fn replace<T: PartialEq>(
     warnings: &mut Vec<Warning>,
 ) {
     let Some(value) = value else { return };
-    if let Origin::Environment(name) = setting.origin {
-        if setting.value != value {
-            warnings.push(Warning(format!("{name} is set, but {origin} has the last word")));
-        }
+    if let Origin::Environment(name) = setting.origin
+        && setting.value != value
+    {
+        warnings.push(Warning(format!("{name} is set, but {origin} has the last word")));
     }
     *setting = Sourced { value, origin: origin.clone() };
 }

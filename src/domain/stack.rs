@@ -146,10 +146,11 @@ pub fn files_in(directory: &str, stack: &StackName) -> Vec<String> {
 pub fn search_directories<'a>(working_dirs: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for dir in working_dirs {
-        if let Some((parent, _)) = dir.trim_end_matches('/').rsplit_once('/') {
-            if !parent.is_empty() && is_plain_directory(parent) {
-                *counts.entry(parent).or_default() += 1;
-            }
+        if let Some((parent, _)) = dir.trim_end_matches('/').rsplit_once('/')
+            && !parent.is_empty()
+            && is_plain_directory(parent)
+        {
+            *counts.entry(parent).or_default() += 1;
         }
     }
     let mut seen: Vec<(&str, usize)> = counts.into_iter().collect();

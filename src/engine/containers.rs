@@ -257,7 +257,7 @@ impl From<ContainerInspectResponse> for ContainerDetail {
             name: found.name.unwrap_or_default().trim_start_matches('/').to_owned(),
             image: config.image.unwrap_or_default(),
             image_id: found.image.unwrap_or_default(),
-            created: found.created.map(|created| created.to_string()).unwrap_or_default(),
+            created: found.created.unwrap_or_default(),
             state: state.status.map(|status| status.to_string()).unwrap_or_default(),
             started_at: real_time(state.started_at),
             finished_at: real_time(state.finished_at),
@@ -306,7 +306,7 @@ fn limits(host: HostConfig) -> Limits {
 impl From<MountPoint> for Mount {
     fn from(mount: MountPoint) -> Self {
         Self {
-            kind: mount.typ.map(|typ| typ.to_string()).unwrap_or_default(),
+            kind: mount.typ.unwrap_or_default(),
             source: mount.name.or(mount.source).unwrap_or_default(),
             target: mount.destination.unwrap_or_default(),
             writable: mount.rw.unwrap_or_default(),

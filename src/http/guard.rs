@@ -46,7 +46,7 @@ impl Guard {
     }
 
     fn admits_client(&self, headers: &HeaderMap, peer: SocketAddr) -> bool {
-        let authorization = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+        let authorization = headers.get(header::AUTHORIZATION).map(hyper::http::HeaderValue::as_bytes);
         self.token.is_presented_by(authorization) || is_own_process(peer, self.address)
     }
 }

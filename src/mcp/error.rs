@@ -135,6 +135,10 @@ impl HostFailure {
         };
         let mut failure = match error {
             HostError::Unavailable(refused) => unavailable(&plain, spec, refused, now),
+            HostError::Deadline { phase, .. } if phase.cause().is_some() => {
+                let (phase, since) = (phase.as_ref().clone(), status.since);
+                unavailable(&plain, spec, &Unavailable { phase, since, attempts: vec![] }, now)
+            }
             HostError::Deadline { limit, phase } => late(&plain, spec, *limit, phase),
             HostError::Engine(EngineError::Link(fault)) => Self {
                 hint: Some(fault.fix(spec)),
@@ -194,6 +198,7 @@ fn unavailable(
     };
     let next = match (&refused.phase, refused.phase.next_try()) {
         (Phase::Held { .. }, None) => "; held until a person has looked".to_owned(),
+        (Phase::Connecting { .. }, _) => "; an attempt is under way".to_owned(),
         (_, Some(at)) => format!("; next try in {}", words(age(at, now))),
         _ => String::new(),
     };
@@ -213,6 +218,7 @@ fn unavailable(
     }
 }
 
+/// A call that ran out of time on a host that is in no known trouble.
 fn late(
     plain: &impl Fn(ErrorKind, String) -> HostFailure,
     spec: &HostSpec,
@@ -228,14 +234,10 @@ fn late(
             ),
             ..plain(ErrorKind::Timeout, format!("{id} did not answer within {seconds} s"))
         },
-        phase => {
-            let why = phase.cause().map(|fault| format!(": {fault}")).unwrap_or_default();
-            let hint = phase.cause().map(|fault| fault.fix(spec));
-            HostFailure {
-                hint,
-                ..plain(ErrorKind::Timeout, format!("{id} was not connected within {seconds} s{why}"))
-            }
-        }
+        _ => plain(
+            ErrorKind::Timeout,
+            format!("{id} was not connected within {seconds} s; its first attempt is under way"),
+        ),
     }
 }
 

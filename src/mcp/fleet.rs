@@ -12,6 +12,9 @@ use std::time::Duration;
 /// In a call over several hosts one that takes longer is reported, not waited for.
 const FLEET_PATIENCE: Duration = Duration::from_secs(2);
 
+/// A host in known trouble is given this long: time for a reconnect that is about to succeed.
+const TROUBLE_PATIENCE: Duration = Duration::from_millis(300);
+
 /// A call about one host waits through a reconnect.
 pub(super) const HOST_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -31,8 +34,12 @@ pub(super) async fn gather<T, F>(
 where
     F: Future<Output = Result<T, EngineError>>,
 {
-    let patience = if hosts.len() > 1 { FLEET_PATIENCE } else { HOST_PATIENCE };
-    let outcomes = join_all(hosts.iter().map(|host| host.run(patience, &call))).await;
+    let patience = |host: &HostHandle| match hosts {
+        [_] => HOST_PATIENCE,
+        _ if host.status().phase.cause().is_some() => TROUBLE_PATIENCE,
+        _ => FLEET_PATIENCE,
+    };
+    let outcomes = join_all(hosts.iter().map(|host| host.read(patience(host), &call))).await;
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for (host, outcome) in hosts.iter().zip(outcomes) {
         match outcome {
@@ -59,11 +66,11 @@ fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
 pub(super) async fn on_host<T, F>(
     directory: &HostDirectory,
     host: &HostHandle,
-    call: impl FnOnce(Arc<Session>) -> F,
+    call: impl FnMut(Arc<Session>) -> F,
 ) -> Result<T, ToolError>
 where
     F: Future<Output = Result<T, EngineError>>,
 {
-    let outcome = host.run(HOST_PATIENCE, call).await;
+    let outcome = host.read(HOST_PATIENCE, call).await;
     outcome.map_err(|error| HostFailure::of(host, &error, directory.clock()).into())
 }

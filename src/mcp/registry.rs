@@ -15,6 +15,7 @@ pub(super) type Object = Map<String, Value>;
 
 /// What a tool does to the world: the four hints of the protocol, all of them explicit, because
 /// clients decide by them what to ask a person about.
+#[expect(clippy::struct_excessive_bools, reason = "the protocol's four hints")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Effect {
     /// Changes nothing.
@@ -64,6 +65,7 @@ pub(super) struct Tool {
 }
 
 /// What a tool says about itself.
+#[derive(Clone, Copy)]
 pub(super) struct About {
     pub(super) name: &'static str,
     pub(super) title: &'static str,
@@ -217,13 +219,13 @@ mod tests {
     use super::*;
     use crate::runtime::clock::Clock;
 
-    async fn registry() -> Registry {
+    fn registry() -> Registry {
         Registry::new(ToolContext { directory: HostDirectory::new(Clock::start()) })
     }
 
     #[tokio::test]
     async fn every_tool_declares_itself_as_clients_need_it() {
-        for tool in registry().await.tools() {
+        for tool in registry().tools() {
             let name = tool.name;
             assert!(name.len() <= 24 && name.contains('_'), "{name}");
             assert!(
@@ -245,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn arguments_of_the_wrong_type_or_name_are_told() {
-        let registry = registry().await;
+        let registry = registry();
         let call = |arguments: Value| {
             let tool = registry.get("container_list").unwrap();
             registry.call(tool, arguments.as_object().unwrap().clone())

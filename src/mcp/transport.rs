@@ -2,18 +2,33 @@
 
 use super::registry::Registry;
 use super::server::Server;
+use super::stdio::relay;
 use crate::actors::mcp::McpHandle;
 use rmcp::service::{QuitReason, ServerInitializeError, ServiceExt as _};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use std::io;
 use std::sync::Arc;
+use tokio::io::DuplexStream;
 use tokio_util::sync::CancellationToken;
+
+/// What may be on its way between standard input and the server.
+const RELAY_BYTES: usize = 64 * 1024;
 
 /// Serves one peer on standard input and output until the input ends.
 pub async fn serve_stdio(registry: Registry, front: McpHandle) -> io::Result<()> {
-    let server = Server::new(registry, front);
-    let running = match server.serve(rmcp::transport::io::stdio_pipes()).await {
+    let (input, output) = rmcp::transport::io::stdio_pipes();
+    let (to_server, server_input) = tokio::io::duplex(RELAY_BYTES);
+    let (server_output, from_server) = tokio::io::duplex(RELAY_BYTES);
+    let (relayed, served) = tokio::join!(
+        relay(input, output, to_server, from_server),
+        serve(Server::new(registry, front), server_input, server_output),
+    );
+    relayed.and(served)
+}
+
+async fn serve(server: Server, input: DuplexStream, output: DuplexStream) -> io::Result<()> {
+    let running = match server.serve((input, output)).await {
         Ok(running) => running,
         // A client that looked and left before it said hello.
         Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),

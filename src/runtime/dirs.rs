@@ -109,8 +109,13 @@ fn own_private_dir(path: &Path, variable: &'static str) -> Result<(), DirError> 
     let found = rustix::fs::lstat(path).map_err(|errno| io(errno.into()))?;
     let ours = FileType::from_raw_mode(found.st_mode) == FileType::Directory
         && found.st_uid == rustix::process::getuid().as_raw()
-        && Mode::from_raw_mode(found.st_mode).bits() & 0o077 == 0;
+        && is_private(found.st_mode);
     if ours { Ok(()) } else { Err(DirError::Foreign { path: path.to_owned(), variable }) }
+}
+
+/// Whether neither group nor others may do anything.
+fn is_private(mode: u32) -> bool {
+    !Mode::from_raw_mode(mode).intersects(Mode::RWXG | Mode::RWXO)
 }
 
 /// Removes the directories of processes that are gone. A live process of the same number keeps
@@ -141,7 +146,7 @@ pub fn data_dir() -> Result<PathBuf, DirError> {
 /// Whether the file at `path` belongs to this user and nobody else may read it.
 pub fn is_private_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| {
-        found.is_file() && found.uid() == rustix::process::getuid().as_raw() && found.mode() & 0o077 == 0
+        found.is_file() && found.uid() == rustix::process::getuid().as_raw() && is_private(found.mode())
     })
 }
 

@@ -30,26 +30,15 @@ pub fn trials() -> Vec<Trial> {
 }
 
 async fn three_hosts_with_three_engines(fleet: &Fleet) {
-    let facts: BTreeSet<String> = fleet.hosts()[..3]
-        .iter()
-        .map(|host| host.docker(&["info", "-f", "{{.ID}} {{.Name}}"]))
-        .collect();
+    let facts: BTreeSet<String> =
+        fleet.hosts()[..3].iter().map(|host| host.docker(&["info", "-f", "{{.ID}} {{.Name}}"])).collect();
     assert_eq!(facts.len(), 3, "{facts:?}");
     for host in fleet.hosts() {
         assert_eq!(host.ssh("ops", &[], "hostname").stdout.trim(), host.name());
         assert_eq!(host.exec(&["hostname"]), host.name());
-        assert!(
-            host.exec(&["docker", "compose", "version"])
-                .contains("version")
-        );
+        assert!(host.exec(&["docker", "compose", "version"]).contains("version"));
     }
-    for file in [
-        "id_ed25519",
-        "wrong_ed25519",
-        "known_hosts",
-        "ssh_config",
-        "hosts.yml",
-    ] {
+    for file in ["id_ed25519", "wrong_ed25519", "known_hosts", "ssh_config", "hosts.yml"] {
         assert!(fleet.client_dir().join(file).is_file(), "{file}");
     }
 }
@@ -59,16 +48,9 @@ async fn users_differ_in_what_they_may(fleet: &Fleet) {
     assert!(host.ssh("ops", &[], "docker ps").ok());
     assert!(host.ssh("root", &[], "docker ps").ok());
     let guest = host.ssh("guest", &[], "docker ps");
-    assert!(
-        !guest.ok() && guest.stderr.contains("permission denied"),
-        "{guest:?}"
-    );
+    assert!(!guest.ok() && guest.stderr.contains("permission denied"), "{guest:?}");
     // the machine does not know them
-    assert!(
-        !std::fs::read_to_string("/etc/passwd")
-            .unwrap()
-            .contains("/home/ops:")
-    );
+    assert!(!std::fs::read_to_string("/etc/passwd").unwrap().contains("/home/ops:"));
 }
 
 async fn power_loss_and_boot_keep_the_disk(fleet: &Fleet) {
@@ -79,9 +61,7 @@ async fn power_loss_and_boot_keep_the_disk(fleet: &Fleet) {
     read_banner(&mut connected);
     host.power_off();
     // no goodbye: the connection is as it was, and silent
-    connected
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
+    connected.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let error = connected.read(&mut [0; 16]).unwrap_err();
     assert!(is_silence(error.kind()), "{error}");
     assert!(is_silence(connect(host.ssh_address()).unwrap_err().kind()));
@@ -101,14 +81,8 @@ async fn partition_is_silent_and_heals(fleet: &Fleet) {
     host.partition();
     let silent = host.ssh("ops", &["-o", "ConnectTimeout=4"], "true");
     // longer than an address resolution takes to fail: that would not be silence
-    assert!(
-        silent.stderr.contains("timed out") && silent.took > Duration::from_secs(3),
-        "{silent:?}"
-    );
-    assert!(
-        fleet.host("h1").ssh("ops", &[], "true").ok(),
-        "the others stay reachable"
-    );
+    assert!(silent.stderr.contains("timed out") && silent.took > Duration::from_secs(3), "{silent:?}");
+    assert!(fleet.host("h1").ssh("ops", &[], "true").ok(), "the others stay reachable");
     host.heal();
     assert!(host.ssh("ops", &[], "true").ok());
     read_banner(&mut connected);
@@ -131,10 +105,7 @@ async fn engine_dies_and_starts_again(fleet: &Fleet) {
     host.start_engine();
     recorder.clear();
     assert!(host.ssh("ops", &[], "docker ps").ok());
-    assert!(
-        !recorder.requests().is_empty(),
-        "a recorder outlives its engine"
-    );
+    assert!(!recorder.requests().is_empty(), "a recorder outlives its engine");
 }
 
 async fn ssh_sessions_hang_and_go_on(fleet: &Fleet) {
@@ -143,14 +114,9 @@ async fn ssh_sessions_hang_and_go_on(fleet: &Fleet) {
     read_banner(&mut proxy);
     host.hang(Part::SshSessions);
     proxy.write_all(b"SSH-2.0-test\r\n").unwrap();
-    proxy
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
+    proxy.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     assert!(is_silence(proxy.read(&mut [0; 16]).unwrap_err().kind()));
-    assert!(
-        host.ssh("ops", &[], "true").ok(),
-        "the listener takes new ones"
-    );
+    assert!(host.ssh("ops", &[], "true").ok(), "the listener takes new ones");
     host.resume(Part::SshSessions);
     proxy.set_read_timeout(Some(SOON)).unwrap();
     assert!(proxy.read(&mut [0; 16]).unwrap() > 0);
@@ -164,15 +130,9 @@ async fn listener_gone_is_a_refusal(fleet: &Fleet) {
     let mut established = connect(host.ssh_address()).unwrap();
     read_banner(&mut established);
     host.refuse();
-    assert_eq!(
-        connect(host.ssh_address()).unwrap_err().kind(),
-        ErrorKind::ConnectionRefused
-    );
+    assert_eq!(connect(host.ssh_address()).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     established.write_all(b"SSH-2.0-test\r\n").unwrap();
-    assert!(
-        established.read(&mut [0; 16]).unwrap() > 0,
-        "established ones stay"
-    );
+    assert!(established.read(&mut [0; 16]).unwrap() > 0, "established ones stay");
     host.accept();
     assert!(host.ssh("ops", &[], "true").ok());
 }
@@ -188,15 +148,8 @@ async fn one_session_to_a_connection(fleet: &Fleet) {
         socket.exists() && !host.processes_matching("^sleep 1000").is_empty()
     })
     .await;
-    let second = host.ssh(
-        "ops",
-        &["-o", &path, "-o", "ControlMaster=no", "-v"],
-        "true",
-    );
-    assert!(
-        second.stderr.contains("Session open refused by peer"),
-        "{second:?}"
-    );
+    let second = host.ssh("ops", &["-o", &path, "-o", "ControlMaster=no", "-v"], "true");
+    assert!(second.stderr.contains("Session open refused by peer"), "{second:?}");
     host.sshd_options(&[]);
     assert!(host.ssh("ops", &[], "true").ok());
 }
@@ -205,10 +158,7 @@ async fn changed_host_key_is_not_trusted(fleet: &Fleet) {
     let host = fleet.host("h1");
     host.change_host_key();
     let refused = host.ssh("ops", &[], "true");
-    assert!(
-        refused.stderr.contains("Host key verification failed"),
-        "{refused:?}"
-    );
+    assert!(refused.stderr.contains("Host key verification failed"), "{refused:?}");
     host.restore_host_key();
     assert!(host.ssh("ops", &[], "true").ok());
 }
@@ -217,10 +167,7 @@ async fn wrong_key_is_turned_away(fleet: &Fleet) {
     let host = fleet.host("h1");
     host.wrong_key();
     let denied = host.ssh("ops", &[], "true");
-    assert!(
-        denied.stderr.contains("Permission denied (publickey)"),
-        "{denied:?}"
-    );
+    assert!(denied.stderr.contains("Permission denied (publickey)"), "{denied:?}");
     host.right_key();
     assert!(host.ssh("ops", &[], "true").ok());
 }
@@ -235,18 +182,8 @@ async fn down_leaves_nothing(fleet: &Fleet) {
     let session = host.ssh("ops", &[], "sleep 1000 >/dev/null 2>&1 & docker ps -q");
     assert!(session.ok(), "{session:?}");
     let alive = processes::descendants(host.pid());
-    assert!(
-        alive.iter().any(|process| process.name == "dockerd"),
-        "{alive:?}"
-    );
-    assert!(
-        alive
-            .iter()
-            .filter(|process| process.command == "sleep 1000")
-            .count()
-            >= 2,
-        "{alive:?}"
-    );
+    assert!(alive.iter().any(|process| process.name == "dockerd"), "{alive:?}");
+    assert!(alive.iter().filter(|process| process.command == "sleep 1000").count() >= 2, "{alive:?}");
     // also what no one undid
     host.partition();
     host.hang(Part::Engine);
@@ -261,16 +198,9 @@ async fn down_leaves_nothing(fleet: &Fleet) {
             return Vec::new();
         };
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names
-            .filter(|name| name.starts_with(&script.name))
-            .collect()
+        names.filter(|name| name.starts_with(&script.name)).collect()
     };
-    for dir in [
-        "/run/netns",
-        "/sys/class/net",
-        "/sys/fs/cgroup",
-        "/sys/fs/cgroup/memory",
-    ] {
+    for dir in ["/run/netns", "/sys/class/net", "/sys/fs/cgroup", "/sys/fs/cgroup/memory"] {
         assert_eq!(names(dir), [""; 0], "{dir}");
     }
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();

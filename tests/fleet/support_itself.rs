@@ -27,30 +27,16 @@ pub fn trials() -> Vec<Trial> {
 async fn recorder_notes_each_request_once(fleet: &Fleet) {
     let host = fleet.host("h1");
     let recorder = host.record_engine();
-    let ran = host.ssh(
-        "ops",
-        &[],
-        "docker version -f '{{.Server.Version}}' && docker ps -aq",
-    );
+    let ran = host.ssh("ops", &[], "docker version -f '{{.Server.Version}}' && docker ps -aq");
     assert!(ran.ok(), "{ran:?}");
     let seen = recorder.requests();
-    let lists = seen
-        .iter()
-        .filter(|request| request.path.contains("/containers/json?all=1"));
+    let lists = seen.iter().filter(|request| request.path.contains("/containers/json?all=1"));
     assert_eq!(lists.count(), 1, "{seen:?}");
-    assert!(
-        seen.iter()
-            .any(|request| request.method == "HEAD" && request.path == "/_ping"),
-        "{seen:?}"
-    );
+    assert!(seen.iter().any(|request| request.method == "HEAD" && request.path == "/_ping"), "{seen:?}");
     assert!(seen.is_sorted_by_key(|request| request.at));
     recorder.clear();
     host.docker(&["ps"]);
-    assert_eq!(
-        recorder.requests(),
-        [],
-        "the side door leads past the recorder"
-    );
+    assert_eq!(recorder.requests(), [], "the side door leads past the recorder");
     drop(recorder);
     assert!(host.ssh("ops", &[], "docker ps").ok(), "restored");
     assert_eq!(host.exec(&["readlink", "/run/docker.sock"]), "engine.sock");
@@ -64,38 +50,21 @@ async fn recorder_is_transparent_to_docker(fleet: &Fleet) {
     let hijacked = host.ssh(
         "ops",
         &[],
-        &format!(
-            "echo GET / HTTP/1.1 | docker run --rm -i {IMAGE} sh -c 'cat; echo err >&2; exit 7'"
-        ),
+        &format!("echo GET / HTTP/1.1 | docker run --rm -i {IMAGE} sh -c 'cat; echo err >&2; exit 7'"),
     );
-    assert_eq!(
-        (hijacked.code, hijacked.stdout.as_str()),
-        (7, "GET / HTTP/1.1\n"),
-        "{hijacked:?}"
-    );
+    assert_eq!((hijacked.code, hijacked.stdout.as_str()), (7, "GET / HTTP/1.1\n"), "{hijacked:?}");
     assert!(hijacked.stderr.contains("err"));
     let id = host.run_container(&[IMAGE, "sh", "-c", "echo one; echo two; exec sleep 1000"]);
-    let output = host.ssh(
-        "ops",
-        &[],
-        &format!("docker exec {id} echo inside; docker logs {id}"),
-    );
+    let output = host.ssh("ops", &[], &format!("docker exec {id} echo inside; docker logs {id}"));
     assert_eq!(output.stdout, "inside\none\ntwo\n", "{output:?}");
     // chunked request and response bodies, of some megabytes
     let copied = host.ssh("ops", &[], &format!("docker save {IMAGE} | docker load -q"));
     assert!(copied.ok() && copied.stdout.contains(IMAGE), "{copied:?}");
     let seen = recorder.requests();
     for part in ["/attach", "/exec", "/logs", "/images/get", "/images/load"] {
-        assert!(
-            seen.iter().any(|request| request.path.contains(part)),
-            "{part}: {seen:?}"
-        );
+        assert!(seen.iter().any(|request| request.path.contains(part)), "{part}: {seen:?}");
     }
-    assert!(
-        seen.iter()
-            .all(|request| request.path.starts_with('/') && request.path.len() > 1),
-        "{seen:?}"
-    );
+    assert!(seen.iter().all(|request| request.path.starts_with('/') && request.path.len() > 1), "{seen:?}");
 }
 
 async fn recorder_reads_pipelined_requests(fleet: &Fleet) {
@@ -118,11 +87,7 @@ async fn recorder_reads_pipelined_requests(fleet: &Fleet) {
     let mut answers = String::new();
     engine.read_to_string(&mut answers).unwrap();
     assert_eq!(answers.matches("HTTP/1.1 404").count(), 4, "{answers}");
-    let paths: Vec<String> = recorder
-        .requests()
-        .into_iter()
-        .map(|request| request.path)
-        .collect();
+    let paths: Vec<String> = recorder.requests().into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/a", "/b?q=1", "/c", "/d"]);
 }
 
@@ -137,9 +102,7 @@ async fn recorder_stops_reading_at_an_upgrade(fleet: &Fleet) {
     let upgrade = "Host: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n";
     let input = "GET /no HTTP/1.1\r\nHost: x\r\n\r\n";
     // before the answer, when only the answer can tell what this is, and after it
-    engine
-        .write_all(format!("{attach}{upgrade}{input}").as_bytes())
-        .unwrap();
+    engine.write_all(format!("{attach}{upgrade}{input}").as_bytes()).unwrap();
     let mut answer = [0; 12];
     engine.read_exact(&mut answer).unwrap();
     assert_eq!(answer.as_slice(), b"HTTP/1.1 101");
@@ -157,28 +120,17 @@ async fn recorder_stops_reading_at_an_upgrade(fleet: &Fleet) {
 
 async fn counters_count_ssh(fleet: &Fleet) {
     let host = fleet.host("h2");
-    let (logins, failures, attempts) =
-        (host.ssh_logins(), host.ssh_failures(), host.ssh_attempts());
+    let (logins, failures, attempts) = (host.ssh_logins(), host.ssh_failures(), host.ssh_attempts());
     assert!(host.ssh("ops", &[], "true").ok());
     host.wrong_key();
     assert!(!host.ssh("ops", &[], "true").ok());
-    wait_for("the failure in the log", SOON, || {
-        host.ssh_failures() == failures + 1
-    });
-    assert_eq!(
-        (host.ssh_logins(), host.ssh_attempts()),
-        (logins + 1, attempts + 2)
-    );
+    wait_for("the failure in the log", SOON, || host.ssh_failures() == failures + 1);
+    assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins + 1, attempts + 2));
     host.right_key();
     wait_for("no session", SOON, || host.ssh_session_processes() == 0);
     let mut session = host.ssh_stays("ops", &[], "docker system dial-stdio");
-    wait_for("a session", SOON, || {
-        host.processes_matching("^docker.* dial-stdio").len() == 1
-    });
-    assert_eq!(
-        (host.ssh_connections(), host.ssh_session_processes()),
-        (1, 2)
-    );
+    wait_for("a session", SOON, || host.processes_matching("^docker.* dial-stdio").len() == 1);
+    assert_eq!((host.ssh_connections(), host.ssh_session_processes()), (1, 2));
     host.kill_ssh_sessions();
     wait_for("its end", SOON, || session.ended());
     assert_eq!(host.ssh_connections(), 0);
@@ -201,27 +153,21 @@ async fn slow_proxy_delays_without_throttling(_fleet: &Fleet) {
     line.read_exact(&mut back).unwrap();
     writing.join().unwrap().unwrap();
     assert!(back.iter().all(|byte| *byte == 7));
-    assert!(
-        start.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
 }
 
 async fn stalled_proxy_keeps_connections(fleet: &Fleet) {
     let proxy = SlowProxy::start(fleet.host("h1").ssh_address(), Duration::ZERO);
     proxy.stall();
     let mut line = connect(proxy.addr()).unwrap();
-    line.set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
+    line.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     assert!(is_silence(line.read(&mut [0; 16]).unwrap_err().kind()));
     proxy.resume();
     line.set_read_timeout(Some(SOON)).unwrap();
     read_banner(&mut line);
     proxy.stall();
     line.write_all(b"SSH-2.0-test\r\n").unwrap();
-    line.set_read_timeout(Some(Duration::from_millis(200)))
-        .unwrap();
+    line.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     assert!(is_silence(line.read(&mut [0; 16]).unwrap_err().kind()));
     proxy.resume();
     line.set_read_timeout(Some(SOON)).unwrap();

@@ -1,7 +1,7 @@
 //! The host's actor: carries out the machine's effects and owns the tasks they start.
 
 use super::handle::{Published, Session};
-use super::machine::{Effect, Input, Machine, TimerId, Unavailable};
+use super::machine::{Effect, Input, Machine, Unavailable};
 use super::messages::HostMessage;
 use crate::actors::directory::HostDirectory;
 use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
@@ -232,7 +232,9 @@ impl HostState {
                 self.line = Some((epoch, task::spawn(myself.get_cell(), hold).await?));
             }
             Effect::Drop => drop(self.drop_line()),
-            Effect::Arm { timer, delay } => self.arm(myself, timer, delay),
+            Effect::Arm { timer, delay } => {
+                myself.send_after(delay, move || HostMessage::TimerDue(timer));
+            }
             Effect::Examine { epoch } => {
                 let (me, host, connector) =
                     (myself.clone(), Arc::clone(&self.spec), Arc::clone(&self.connector));
@@ -246,10 +248,6 @@ impl HostState {
             Effect::Answer(caller, answer) => drop(caller.send(answer)),
         }
         Ok(())
-    }
-
-    fn arm(&self, myself: &ActorRef<HostMessage>, timer: TimerId, delay: Duration) {
-        myself.send_after(delay, move || HostMessage::TimerDue(timer));
     }
 
     /// Looks whether the link of `epoch` lives: the link itself by its own means, and the engine

@@ -2,12 +2,12 @@
 
 use super::machine::Unavailable;
 use super::messages::HostMessage;
-use crate::domain::fault::FaultKind;
+use crate::actors::ask::{NoAnswer, ask};
+use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
 use crate::domain::phase::{HostStatus, Phase};
 use crate::engine::{Engine, EngineError};
 use ractor::ActorRef;
-use ractor::rpc::CallResult;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -98,23 +98,20 @@ impl HostHandle {
             return Ok(session);
         }
         let actor = self.actor().ok_or(HostError::Restarting)?;
-        #[expect(clippy::disallowed_methods, reason = "this is the handle, and the deadline is here")]
-        let answer = actor.call(HostMessage::Ensure, Some(limit)).await;
-        match answer {
-            Ok(CallResult::Success(answer)) => {
-                answer.map_err(|refused| HostError::Unavailable(Box::new(refused)))
-            }
-            Ok(CallResult::Timeout) => Err(self.deadline(limit)),
-            Ok(CallResult::SenderError) | Err(_) => Err(HostError::Restarting),
+        match ask(&actor, HostMessage::Ensure, limit).await {
+            Ok(answer) => answer.map_err(|refused| HostError::Unavailable(Box::new(refused))),
+            Err(NoAnswer::Late) => Err(self.deadline(limit)),
+            Err(NoAnswer::Gone) => Err(HostError::Restarting),
         }
     }
 
-    /// Runs `call` over the host's line; connecting included, it takes at most `limit`. A call that
-    /// breaks or takes too long makes the host's actor look whether the line still lives.
-    pub async fn run<T, F>(
+    /// Reads over the host's line; connecting included, it takes at most `limit`. A call that breaks
+    /// or takes too long makes the host's actor look whether the line still lives. When it does not,
+    /// the call is made once more over the next line: reading twice does no harm.
+    pub async fn read<T, F>(
         &self,
         limit: Duration,
-        call: impl FnOnce(Arc<Session>) -> F,
+        mut call: impl FnMut(Arc<Session>) -> F,
     ) -> Result<T, HostError>
     where
         F: Future<Output = Result<T, EngineError>>,
@@ -122,22 +119,47 @@ impl HostHandle {
         let until = Instant::now() + limit;
         let session = self.session(limit).await?;
         let epoch = session.epoch;
-        match timeout_at(until, call(session)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                if let EngineError::Link(fault) = &error {
-                    if matches!(fault.kind, FaultKind::LinkLost | FaultKind::EngineDown | FaultKind::NoEngine)
-                    {
-                        self.suspect(epoch);
-                    }
-                }
-                Err(error.into())
-            }
-            Err(_) => {
-                self.suspect(epoch);
-                Err(self.deadline(limit))
-            }
+        let broke = match self.attempt(&mut call, session, until, limit).await {
+            Err(HostError::Engine(EngineError::Link(fault))) if is_link_fault(&fault) => fault,
+            outcome => return outcome,
+        };
+        if timeout_at(until, self.replaced(epoch)).await.is_err() {
+            return Err(HostError::Engine(broke.into()));
         }
+        let session = self.session(until.saturating_duration_since(Instant::now())).await?;
+        self.attempt(&mut call, session, until, limit).await
+    }
+
+    async fn attempt<T, F>(
+        &self,
+        call: &mut impl FnMut(Arc<Session>) -> F,
+        session: Arc<Session>,
+        until: Instant,
+        limit: Duration,
+    ) -> Result<T, HostError>
+    where
+        F: Future<Output = Result<T, EngineError>>,
+    {
+        let epoch = session.epoch;
+        let outcome = match timeout_at(until, call(session)).await {
+            Ok(outcome) => outcome.map_err(HostError::from),
+            Err(_) => Err(self.deadline(limit)),
+        };
+        match &outcome {
+            Err(HostError::Engine(EngineError::Link(fault))) if is_link_fault(fault) => self.suspect(epoch),
+            Err(HostError::Deadline { .. }) => self.suspect(epoch),
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Waits until the line of `epoch` is no longer the host's.
+    async fn replaced(&self, epoch: u64) {
+        let mut published = self.published.clone();
+        let other =
+            |published: &Published| published.session.as_ref().is_none_or(|session| session.epoch != epoch);
+        // An error means that the host was removed: then its line is gone as well.
+        let _ = published.wait_for(other).await;
     }
 
     /// Asks for an attempt now where the host waits or is held and trying can do no harm.
@@ -168,4 +190,9 @@ impl HostHandle {
     fn actor(&self) -> Option<ActorRef<HostMessage>> {
         self.actor.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Whether a fault of a call may mean that the line is dead.
+fn is_link_fault(fault: &Fault) -> bool {
+    matches!(fault.kind, FaultKind::LinkLost | FaultKind::EngineDown | FaultKind::NoEngine)
 }

@@ -115,6 +115,8 @@ pub(crate) struct Machine<W, S> {
     since: Timestamp,
     /// Failed attempts since the last good link.
     failures: u32,
+    /// What went wrong last, until a link is good again.
+    trouble: Option<Fault>,
     /// Whether the one retry after a refused login is spent.
     auth_retried: bool,
     epoch: u64,
@@ -131,6 +133,7 @@ impl<W, S: Clone> Machine<W, S> {
             state: State::Disconnected,
             since: now,
             failures: 0,
+            trouble: None,
             auth_retried: false,
             epoch: 0,
             timers: 0,
@@ -144,10 +147,9 @@ impl<W, S: Clone> Machine<W, S> {
         match &self.state {
             State::Disabled => Phase::Disabled,
             State::Disconnected => Phase::Disconnected,
-            State::Connecting { series, .. } => Phase::Connecting {
-                attempt: self.failures + 1,
-                last: series.iter().flatten().next_back().map(|attempt| attempt.fault.clone()),
-            },
+            State::Connecting { .. } => {
+                Phase::Connecting { attempt: self.failures + 1, last: self.trouble.clone() }
+            }
             State::Ready { engine, .. } => Phase::Ready(engine.clone()),
             State::Backoff { retry_at, cause, .. } => {
                 Phase::Backoff { attempt: self.failures, retry_at: *retry_at, cause: cause.clone() }
@@ -198,6 +200,8 @@ impl<W, S: Clone> Machine<W, S> {
     fn disable(&mut self, now: Timestamp) -> Vec<Effect<W, S>> {
         let before = std::mem::replace(&mut self.state, State::Disabled);
         self.since = now;
+        self.failures = 0;
+        self.trouble = None;
         // Whatever is under way is no longer ours.
         self.epoch += 1;
         let mut effects = vec![Effect::Drop];
@@ -250,6 +254,7 @@ impl<W, S: Clone> Machine<W, S> {
         match outcome {
             Ok((session, engine)) => {
                 self.failures = 0;
+                self.trouble = None;
                 self.auth_retried = false;
                 self.since = now;
                 let mut effects = vec![Effect::Hold { epoch: self.epoch }];
@@ -270,10 +275,12 @@ impl<W, S: Clone> Machine<W, S> {
         now: Timestamp,
     ) -> Vec<Effect<W, S>> {
         self.failures += 1;
+        self.trouble = Some(fault.clone());
         let recovery = fault.kind.recovery();
-        let mut attempts = series.clone().unwrap_or_default();
+        let in_series = series.is_some();
+        let mut attempts = series.unwrap_or_default();
         attempts.push(Attempt { at: now, fault: fault.clone() });
-        let goes_on = series.is_some()
+        let goes_on = in_series
             && recovery == Recovery::Retry
             && attempts.len() < usize::try_from(self.policy.attempts).unwrap_or(usize::MAX);
         if goes_on {
@@ -301,6 +308,7 @@ impl<W, S: Clone> Machine<W, S> {
         let State::Ready { since, .. } = &self.state else { return vec![] };
         let held_for: Duration = now.duration_since(*since).try_into().unwrap_or_default();
         self.since = now;
+        self.trouble = Some(fault.clone());
         let mut effects = vec![Effect::Drop];
         if held_for >= self.policy.stable_after {
             // A link that was well broke: the network hiccuped or the host restarts. Try at once.
@@ -513,6 +521,7 @@ mod tests {
         lab.now += Duration::from_secs(60);
         lab.input(Input::LinkDown { epoch: lab.epoch, fault: Fault::new(FaultKind::LinkLost, "") });
         assert_eq!(lab.word(), "connecting");
+        assert!(lab.machine.phase().cause().is_some(), "what broke is still told");
         for _ in 0..3 {
             lab.fail(FaultKind::Timeout);
         }

@@ -2,6 +2,7 @@
 
 use super::core::{ChildPhase, Command, Core, Rules};
 use super::spec::ChildSpec;
+use crate::actors::ask::ask;
 use futures_util::future::join_all;
 use ractor::{
     Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent,
@@ -65,6 +66,9 @@ pub struct ChildInfo {
     pub starts_in: Option<Duration>,
 }
 
+/// Told the name of a child and how long it is kept down.
+pub type OnQuarantine = Box<dyn Fn(&str, Duration) + Send + Sync>;
+
 /// How a supervisor is set up.
 pub struct SupervisorArguments {
     /// Its name, for the log.
@@ -74,7 +78,7 @@ pub struct SupervisorArguments {
     /// Its first children, in the order of their start.
     pub children: Vec<ChildSpec>,
     /// Told when a child is quarantined, with the term.
-    pub on_quarantine: Option<Box<dyn Fn(&str, Duration) + Send + Sync>>,
+    pub on_quarantine: Option<OnQuarantine>,
 }
 
 /// The client side of a supervisor.
@@ -115,7 +119,7 @@ impl SupervisorHandle {
 
     /// The children by name; empty when the supervisor is gone.
     pub async fn children(&self) -> Vec<ChildInfo> {
-        ractor::call_t!(self.0, SupervisorMessage::Children, ASK_LIMIT.as_millis() as u64).unwrap_or_default()
+        ask(&self.0, SupervisorMessage::Children, ASK_LIMIT).await.unwrap_or_default()
     }
 
     /// Stops the supervisor and with it its children, in order and with their graces.
@@ -153,7 +157,7 @@ struct SupervisorState {
     /// Running actors: who each is, and in which order they started.
     running: HashMap<ActorId, Running>,
     starts: u64,
-    on_quarantine: Option<Box<dyn Fn(&str, Duration) + Send + Sync>>,
+    on_quarantine: Option<OnQuarantine>,
 }
 
 struct Running {

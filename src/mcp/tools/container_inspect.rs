@@ -179,7 +179,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     on_host(&context.directory, &host, async |session| {
         let detail = session.engine.container(&name).await?;
         let running = detail.state == "running";
-        let mut answer = answer(id, detail, &sections);
+        let mut answer = answer(id.clone(), detail, &sections);
         if sections.contains(&Section::Processes) && running {
             let (titles, processes) = session.engine.processes(&name).await?;
             let command = titles.iter().position(|title| title == "CMD" || title == "COMMAND");

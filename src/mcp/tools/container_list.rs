@@ -33,7 +33,7 @@ struct Parameters {
     #[serde(default = "fifty")]
     #[schemars(range(min = 1, max = 500))]
     limit: u16,
-    /// next_cursor of the previous page.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 

@@ -248,18 +248,16 @@ fn moment(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, ToolError
 
 /// The level a line names near its start, in the words loggers use.
 fn detect(line: &str) -> Option<Level> {
-    let words = line.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).take(12);
-    words
-        .filter_map(|word| match word.to_ascii_lowercase().as_str() {
-            "trace" | "debug" | "dbg" => Some(Level::Debug),
-            "info" | "notice" | "inf" => Some(Level::Info),
-            "warn" | "warning" | "wrn" => Some(Level::Warn),
-            "error" | "err" | "fatal" | "panic" | "critical" | "crit" | "exception" | "traceback" => {
-                Some(Level::Error)
-            }
-            _ => None,
-        })
-        .next()
+    let mut words = line.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty()).take(12);
+    words.find_map(|word| match word.to_ascii_lowercase().as_str() {
+        "trace" | "debug" | "dbg" => Some(Level::Debug),
+        "info" | "notice" | "inf" => Some(Level::Info),
+        "warn" | "warning" | "wrn" => Some(Level::Warn),
+        "error" | "err" | "fatal" | "panic" | "critical" | "crit" | "exception" | "traceback" => {
+            Some(Level::Error)
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ struct Parameters {
 struct Answer {
     host: String,
     ok: bool,
-    /// How bytes reach the engine: local, forward or dial_stdio.
+    /// How bytes reach the engine: local, forward or `dial_stdio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     carrier: Option<&'static str>,
     /// The way to the engine, in order; it ends at the first step that fails.
@@ -40,7 +40,7 @@ struct Answer {
 
 #[derive(Serialize, JsonSchema)]
 struct Report {
-    /// ssh_login, shell, engine_socket, engine_ping or compose.
+    /// `ssh_login`, shell, `engine_socket`, `engine_ping` or compose.
     step: &'static str,
     ok: bool,
     /// How long it took; absent for a step taken before the call and not repeated.

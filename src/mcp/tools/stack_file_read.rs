@@ -7,6 +7,7 @@ use crate::compose::read::{StackText, compose_files, env_file, rendered};
 use crate::domain::redact;
 use crate::domain::stack::StackName;
 use crate::domain::text::{clean, cut};
+use crate::engine::EngineError;
 use crate::mcp::error::{ErrorKind, StackFailure, ToolError, stack_error};
 use crate::mcp::fleet::on_host;
 use crate::mcp::page::MOST_CHARACTERS;
@@ -54,16 +55,10 @@ pub(super) fn tool() -> Tool {
 async fn run(context: ToolContext, parameters: Parameters) -> Result<String, ToolError> {
     let host = context.directory.host(&parameters.host)?;
     let name: StackName = parameters.stack.parse()?;
-    let mut session = None;
-    let stacks = on_host(&context.directory, &host, async |current| {
-        let stacks = stacks_of(&current.engine).await;
-        session = Some(current);
-        stacks
+    let (stacks, session) = on_host(&context.directory, &host, async |session| {
+        Ok::<_, EngineError>((stacks_of(&session.engine).await?, session))
     })
     .await?;
-    let Some(session) = session else {
-        return Err(ToolError::new(ErrorKind::Internal, "the host answered without a session"));
-    };
     let read = async {
         let files = locate(session.engine.link().as_ref(), host.spec(), &stacks, &name).await?;
         let texts = read(&session, &files, &name, parameters.file).await?;
@@ -111,10 +106,10 @@ fn render(host: &HostHandle, name: &StackName, files: &StackFiles, texts: &[Stac
         let shown = redact::file(&clean(text));
         let (shown, truncated) = cut(&shown, room);
         out.push_str(&format!("# {path}\n{shown}{}", if shown.ends_with('\n') { "" } else { "\n" }));
-        let digest: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(text);
         let bytes = text.len();
         footer.push_str(&format!(
-            "{path}: {bytes} bytes, sha256 {digest}{}\n",
+            "{path}: {bytes} bytes, sha256 {digest:x}{}\n",
             if truncated { ", truncated" } else { "" }
         ));
     }

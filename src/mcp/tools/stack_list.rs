@@ -22,7 +22,7 @@ struct Parameters {
     #[serde(default = "fifty")]
     #[schemars(range(min = 1, max = 500))]
     limit: u16,
-    /// next_cursor of the previous page.
+    /// `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -56,7 +56,7 @@ struct Row {
     /// The files the containers were made from, as their labels tell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<String>,
-    /// The containers were made from different lists of files; stack_file_read then needs compose_path.
+    /// The containers were made from different lists of files; `stack_file_read` then needs `compose_path`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     ambiguous: bool,
 }

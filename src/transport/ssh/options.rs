@@ -28,21 +28,20 @@ pub(super) fn destination(settings: &SshSettings, target: &SshTarget) -> Vec<Str
     if let Some(config) = &settings.config {
         args.extend(["-F".to_owned(), config.display().to_string()]);
     }
-    match &target.alias {
-        Some(alias) => args.extend(["--".to_owned(), alias.to_string()]),
-        None => {
-            if let Some(user) = &target.user {
-                args.extend(["-l".to_owned(), user.to_string()]);
-            }
-            if let Some(port) = target.port {
-                args.extend(["-p".to_owned(), port.to_string()]);
-            }
-            if let Some(key) = &target.identity_file {
-                args.extend(["-i".to_owned(), key.display().to_string()]);
-                args.extend(["-o".to_owned(), "IdentitiesOnly=yes".to_owned()]);
-            }
-            args.extend(["--".to_owned(), target.hostname.to_string()]);
+    if let Some(alias) = &target.alias {
+        args.extend(["--".to_owned(), alias.to_string()]);
+    } else {
+        if let Some(user) = &target.user {
+            args.extend(["-l".to_owned(), user.to_string()]);
         }
+        if let Some(port) = target.port {
+            args.extend(["-p".to_owned(), port.to_string()]);
+        }
+        if let Some(key) = &target.identity_file {
+            args.extend(["-i".to_owned(), key.display().to_string()]);
+            args.extend(["-o".to_owned(), "IdentitiesOnly=yes".to_owned()]);
+        }
+        args.extend(["--".to_owned(), target.hostname.to_string()]);
     }
     args
 }

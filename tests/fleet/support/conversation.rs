@@ -63,10 +63,8 @@ impl Conversation {
                         break;
                     };
                     found.push((method.to_owned(), target.to_owned()));
-                    self.awaited.push_back(Awaited {
-                        bodiless: method == "HEAD",
-                        upgrade: head.has("upgrade"),
-                    });
+                    self.awaited
+                        .push_back(Awaited { bodiless: method == "HEAD", upgrade: head.has("upgrade") });
                     self.requests.expect(head.body().unwrap_or(Body::Length(0)));
                 }
             }

@@ -58,10 +58,7 @@ impl Fleet {
         let brought_up = !script.try_verb(&["status"], VERB).ok();
         let up = script.try_verb(&["up", &count.to_string()], UP);
         if !up.ok() {
-            return Err(Unavailable(format!(
-                "`fleet.sh up` failed: {}",
-                up.stderr.trim()
-            )));
+            return Err(Unavailable(format!("`fleet.sh up` failed: {}", up.stderr.trim())));
         }
         let env = environment(&script);
         let state = PathBuf::from(&env["FLEET_STATE"]);
@@ -127,10 +124,7 @@ impl Fleet {
     pub fn reset(&self) {
         self.heal_all();
         self.hosts.iter().for_each(Host::end_ssh);
-        self.hosts
-            .iter()
-            .filter(|host| host.was_used())
-            .for_each(Host::remove_trial_containers);
+        self.hosts.iter().filter(|host| host.was_used()).for_each(Host::remove_trial_containers);
     }
 
     /// Takes the fleet down now, whoever brought it up.

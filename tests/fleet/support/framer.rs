@@ -46,12 +46,7 @@ impl Head {
 
     /// The length of what follows, as far as the head alone tells; nothing when it does not.
     pub fn body(&self) -> Option<Body> {
-        let value = |name| {
-            self.fields
-                .iter()
-                .find(|(field, _)| field == name)
-                .map(|(_, value)| value)
-        };
+        let value = |name| self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value);
         if let Some(coding) = value("transfer-encoding") {
             let chunked = coding.to_ascii_lowercase().ends_with("chunked");
             return chunked.then_some(Body::Chunked);
@@ -110,10 +105,7 @@ impl Framer {
     /// Says what body follows the head just handed out.
     pub fn expect(&mut self, body: Body) {
         self.0 = match body {
-            Body::Length(left) => Place::Data {
-                left,
-                chunked: false,
-            },
+            Body::Length(left) => Place::Data { left, chunked: false },
             Body::Chunked => Place::Size(Vec::new()),
         };
     }
@@ -122,11 +114,7 @@ impl Framer {
     pub fn step(&mut self, input: &mut &[u8]) -> Step {
         loop {
             // an empty body ends without another byte
-            if let Place::Data {
-                left: 0,
-                chunked: false,
-            } = self.0
-            {
+            if let Place::Data { left: 0, chunked: false } = self.0 {
                 self.0 = Place::Head(Vec::new());
                 return Step::End;
             }
@@ -158,12 +146,7 @@ impl Framer {
                         None => return Step::Nonsense,
                         Some(0) => self.0 = Place::Trailer(Vec::new()),
                         // the line end after the data counts as data here
-                        Some(size) => {
-                            self.0 = Place::Data {
-                                left: size + 2,
-                                chunked: true,
-                            }
-                        }
+                        Some(size) => self.0 = Place::Data { left: size + 2, chunked: true },
                     },
                 },
                 Place::Trailer(raw) => match take_until(raw, input, b"\r\n") {
@@ -210,7 +193,5 @@ fn skip(input: &mut &[u8], most: u64) -> u64 {
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(line).ok()?;
     let digits = text.split(';').next()?.trim();
-    u64::from_str_radix(digits, 16)
-        .ok()
-        .filter(|size| *size < u64::MAX / 2)
+    u64::from_str_radix(digits, 16).ok().filter(|size| *size < u64::MAX / 2)
 }

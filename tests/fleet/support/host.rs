@@ -48,16 +48,8 @@ pub struct Host {
 impl Host {
     pub(super) fn new(script: Script, name: &str, state: &Path) -> Self {
         let number: u8 = name.trim_start_matches('h').parse().expect("h1, h2, ...");
-        let address = format!("{}.{}", script.net, 10 + number)
-            .parse()
-            .expect("an address");
-        Self {
-            script,
-            name: name.to_owned(),
-            address,
-            state: state.to_owned(),
-            used: AtomicBool::new(false),
-        }
+        let address = format!("{}.{}", script.net, 10 + number).parse().expect("an address");
+        Self { script, name: name.to_owned(), address, state: state.to_owned(), used: AtomicBool::new(false) }
     }
 
     fn verb(&self, verb: &str, more: &[&str]) -> String {
@@ -83,9 +75,7 @@ impl Host {
     /// The id of its first process on this machine; another one after each boot.
     pub fn pid(&self) -> u32 {
         let file = self.state.join(&self.name).join("pid");
-        let pid = fs::read_to_string(file)
-            .ok()
-            .and_then(|text| text.trim().parse().ok());
+        let pid = fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok());
         pid.unwrap_or_else(|| panic!("{} is powered off", self.name))
     }
 
@@ -172,13 +162,7 @@ impl Host {
     /// The docker CLI straight at the engine, past ssh and past recorders; its output, trimmed.
     pub fn docker(&self, args: &[&str]) -> String {
         self.try_docker(args).unwrap_or_else(|ran| {
-            panic!(
-                "`docker {}` on {}: {}{}",
-                args.join(" "),
-                self.name,
-                ran.stdout,
-                ran.stderr
-            )
+            panic!("`docker {}` on {}: {}{}", args.join(" "), self.name, ran.stdout, ran.stderr)
         })
     }
 
@@ -186,11 +170,7 @@ impl Host {
     pub fn try_docker(&self, args: &[&str]) -> Result<String, Ran> {
         let args = [&["docker", self.name.as_str()], args].concat();
         let ran = self.script.try_verb(&args, DOCKER);
-        if ran.ok() {
-            Ok(ran.stdout.trim().to_owned())
-        } else {
-            Err(ran)
-        }
+        if ran.ok() { Ok(ran.stdout.trim().to_owned()) } else { Err(ran) }
     }
 
     /// `docker run -d` with these arguments; the container is removed when the trial ends.
@@ -218,11 +198,7 @@ impl Host {
         let guests = processes::from_ssh(&self.processes());
         processes::end(&guests);
         let ended = || guests.iter().all(|process| !process.lives());
-        wait_for(
-            "the end of what came by ssh",
-            Duration::from_secs(10),
-            ended,
-        );
+        wait_for("the end of what came by ssh", Duration::from_secs(10), ended);
     }
 
     /// A command as root inside the host; its output, trimmed.
@@ -278,14 +254,8 @@ impl Host {
     /// Connections so far that ended before a login: a wrong key, a client that did not
     /// trust the host, a client that gave up.
     pub fn ssh_failures(&self) -> usize {
-        let ends = [
-            "Connection closed by ",
-            "Connection reset by ",
-            "Disconnected from ",
-        ];
-        self.sshd_lines(|line| {
-            line.ends_with("[preauth]") && ends.iter().any(|end| line.starts_with(end))
-        })
+        let ends = ["Connection closed by ", "Connection reset by ", "Disconnected from "];
+        self.sshd_lines(|line| line.ends_with("[preauth]") && ends.iter().any(|end| line.starts_with(end)))
     }
 
     /// The host's own processes, without those of containers.

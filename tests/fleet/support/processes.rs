@@ -29,10 +29,7 @@ impl Process {
         let (front, back) = stat.rsplit_once(") ")?;
         let fields: Vec<&str> = back.split(' ').collect();
         let raw = fs::read(dir.join("cmdline")).ok()?;
-        let command = String::from_utf8_lossy(&raw)
-            .replace('\0', " ")
-            .trim()
-            .to_owned();
+        let command = String::from_utf8_lossy(&raw).replace('\0', " ").trim().to_owned();
         (*fields.first()? != "Z").then_some(())?;
         Some(Self {
             pid,
@@ -71,26 +68,16 @@ pub fn of_namespace(init: u32) -> Vec<Process> {
     let Some(wanted) = space(init) else {
         return Vec::new();
     };
-    all()
-        .filter(|process| space(process.pid).as_ref() == Some(&wanted))
-        .collect()
+    all().filter(|process| space(process.pid).as_ref() == Some(&wanted)).collect()
 }
 
 /// `root` and all that descends from it, containers included.
 pub fn descendants(root: u32) -> Vec<Process> {
     let all: Vec<Process> = all().collect();
-    let mut found: Vec<Process> = all
-        .iter()
-        .filter(|process| process.pid == root)
-        .cloned()
-        .collect();
+    let mut found: Vec<Process> = all.iter().filter(|process| process.pid == root).cloned().collect();
     let mut next = 0;
     while let Some(parent) = found.get(next).map(|process| process.pid) {
-        found.extend(
-            all.iter()
-                .filter(|process| process.parent == parent)
-                .cloned(),
-        );
+        found.extend(all.iter().filter(|process| process.parent == parent).cloned());
         next += 1;
     }
     found
@@ -98,19 +85,13 @@ pub fn descendants(root: u32) -> Vec<Process> {
 
 /// Processes of this machine whose command line contains `text`.
 pub fn mentioning(text: &str) -> Vec<Process> {
-    all()
-        .filter(|process| process.command.contains(text))
-        .collect()
+    all().filter(|process| process.command.contains(text)).collect()
 }
 
 /// Those whose command line matches the regular expression.
 pub fn matching(processes: &[Process], pattern: &str) -> Vec<Process> {
     let pattern = Regex::new(pattern).unwrap_or_else(|error| panic!("{error}"));
-    processes
-        .iter()
-        .filter(|process| pattern.is_match(&process.command))
-        .cloned()
-        .collect()
+    processes.iter().filter(|process| pattern.is_match(&process.command)).cloned().collect()
 }
 
 /// The processes that serve established ssh connections: for a user other than root there
@@ -123,13 +104,8 @@ pub fn ssh_sessions(processes: &[Process]) -> Vec<Process> {
 /// One process for each established ssh connection.
 pub fn ssh_connections(processes: &[Process]) -> Vec<Process> {
     let sessions = ssh_sessions(processes);
-    let below_another =
-        |process: &Process| sessions.iter().any(|other| other.pid == process.parent);
-    sessions
-        .iter()
-        .filter(|process| !below_another(process))
-        .cloned()
-        .collect()
+    let below_another = |process: &Process| sessions.iter().any(|other| other.pid == process.parent);
+    sessions.iter().filter(|process| !below_another(process)).cloned().collect()
 }
 
 /// The sessions, and all processes that were started in one, now or before.
@@ -137,17 +113,9 @@ pub fn from_ssh(processes: &[Process]) -> Vec<Process> {
     let mut found = ssh_sessions(processes);
     let started_by_ssh = |process: &&Process| {
         let variables = fs::read(format!("/proc/{}/environ", process.pid)).unwrap_or_default();
-        variables
-            .split(|byte| *byte == 0)
-            .any(|variable| variable.starts_with(b"SSH_CONNECTION="))
+        variables.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"SSH_CONNECTION="))
     };
-    found.extend(
-        processes
-            .iter()
-            .filter(|process| !process.is_sshd())
-            .filter(started_by_ssh)
-            .cloned(),
-    );
+    found.extend(processes.iter().filter(|process| !process.is_sshd()).filter(started_by_ssh).cloned());
     found
 }
 

@@ -35,9 +35,7 @@ impl Book {
 
     fn write(&self, requests: Vec<Request>) {
         let at = Instant::now();
-        let recorded = requests
-            .into_iter()
-            .map(|(method, path)| Recorded { method, path, at });
+        let recorded = requests.into_iter().map(|(method, path)| Recorded { method, path, at });
         self.open().extend(recorded);
     }
 }
@@ -78,18 +76,11 @@ impl EngineRecorder {
         {
             let _context = background.handle().enter();
             let listener = UnixListener::from_std(listener)?;
-            background
-                .handle()
-                .spawn(serve(listener, engine, Arc::clone(&book)));
+            background.handle().spawn(serve(listener, engine, Arc::clone(&book)));
         }
         // in one step, so that no client finds nothing there
         fs::rename(&mine, &door)?;
-        Ok(Self {
-            door,
-            inode,
-            book,
-            background,
-        })
+        Ok(Self { door, inode, book, background })
     }
 
     /// All requests since the start or the last [`clear`](Self::clear), in order.
@@ -108,8 +99,7 @@ impl Drop for EngineRecorder {
         // after a boot there is another door, or none
         if fs::symlink_metadata(&self.door).is_ok_and(|meta| meta.ino() == self.inode) {
             let link = self.door.with_file_name("docker.link");
-            let restored =
-                symlink("engine.sock", &link).and_then(|()| fs::rename(&link, &self.door));
+            let restored = symlink("engine.sock", &link).and_then(|()| fs::rename(&link, &self.door));
             if let Err(error) = restored {
                 eprintln!("{} could not be restored: {error}", self.door.display());
             }

@@ -30,12 +30,7 @@ pub fn run(program: impl AsRef<OsStr>, args: &[&str], limit: Duration) -> Ran {
     run_with(program, args, &[], limit)
 }
 
-fn run_with(
-    program: impl AsRef<OsStr>,
-    args: &[&str],
-    env: &[(&str, &str)],
-    limit: Duration,
-) -> Ran {
+fn run_with(program: impl AsRef<OsStr>, args: &[&str], env: &[(&str, &str)], limit: Duration) -> Ran {
     let start = Instant::now();
     // timeout(1) signals the whole group it leads: what the program started ends with it
     let output = Command::new("timeout")
@@ -47,11 +42,7 @@ fn run_with(
         .output()
         .unwrap_or_else(|error| panic!("cannot run timeout(1): {error}"));
     Ran {
-        code: output
-            .status
-            .code()
-            .filter(|code| *code != 137)
-            .unwrap_or(-1),
+        code: output.status.code().filter(|code| *code != 137).unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         took: start.elapsed(),
@@ -102,10 +93,7 @@ impl Script {
     /// The fleet the environment names, by the script's own defaults.
     pub fn from_env() -> Self {
         let var = |key, default: &str| std::env::var(key).unwrap_or_else(|_| default.to_owned());
-        Self {
-            name: var("FLEET_NAME", "dmfleet"),
-            net: var("FLEET_NET", "10.77.0"),
-        }
+        Self { name: var("FLEET_NAME", "dmfleet"), net: var("FLEET_NET", "10.77.0") }
     }
 
     /// Settings of a fleet that can live beside this one.
@@ -115,11 +103,7 @@ impl Script {
         if let Some(last) = numbers.last_mut() {
             *last = last.wrapping_add(100);
         }
-        let net = numbers
-            .iter()
-            .map(u8::to_string)
-            .collect::<Vec<_>>()
-            .join(".");
+        let net = numbers.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
         Self { name, net }
     }
 
@@ -129,10 +113,7 @@ impl Script {
 
     /// Runs a verb, whatever comes of it.
     pub fn try_verb(&self, args: &[&str], limit: Duration) -> Ran {
-        let mut env = vec![
-            ("FLEET_NAME", self.name.as_str()),
-            ("FLEET_NET", self.net.as_str()),
-        ];
+        let mut env = vec![("FLEET_NAME", self.name.as_str()), ("FLEET_NET", self.net.as_str())];
         let state = format!("/var/tmp/{}", self.name);
         // a state directory set by hand is that of the fleet of the environment alone
         if self.name != Self::from_env().name {

@@ -31,22 +31,14 @@ impl SlowProxy {
         let background = Background::start();
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let addr = listener.local_addr().expect("its address");
-        listener
-            .set_nonblocking(true)
-            .expect("a socket can be non-blocking");
+        listener.set_nonblocking(true).expect("a socket can be non-blocking");
         let (stalled, watching) = watch::channel(false);
         {
             let _context = background.handle().enter();
             let listener = TcpListener::from_std(listener).expect("a listener");
-            background
-                .handle()
-                .spawn(serve(listener, target, delay, watching));
+            background.handle().spawn(serve(listener, target, delay, watching));
         }
-        Self {
-            addr,
-            stalled,
-            _background: background,
-        }
+        Self { addr, stalled, _background: background }
     }
 
     /// Where to connect.
@@ -65,12 +57,7 @@ impl SlowProxy {
     }
 }
 
-async fn serve(
-    listener: TcpListener,
-    target: SocketAddr,
-    delay: Duration,
-    stalled: watch::Receiver<bool>,
-) {
+async fn serve(listener: TcpListener, target: SocketAddr, delay: Duration, stalled: watch::Receiver<bool>) {
     while let Ok((client, _)) = listener.accept().await {
         let stalled = stalled.clone();
         tokio::spawn(async move {

@@ -34,10 +34,7 @@ impl Trial {
         F: AsyncFn(&Fleet) + Send + 'static,
     {
         // the first part is the binary's own name
-        let name = name
-            .split_once("::")
-            .map_or(name, |(_, rest)| rest)
-            .to_owned();
+        let name = name.split_once("::").map_or(name, |(_, rest)| rest).to_owned();
         let body = Box::new(move |fleet: &Fleet| run_within(limit, body(fleet)));
         Self { name, limit, body }
     }
@@ -80,11 +77,7 @@ pub fn run(hosts: usize, trials: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     // they share the hosts
     arguments.test_threads = Some(1);
-    let unavailable = if arguments.list {
-        None
-    } else {
-        Fleet::check().err()
-    };
+    let unavailable = if arguments.list { None } else { Fleet::check().err() };
     if let Some(reason) = &unavailable {
         if std::env::var_os("DOCKMASTER_REQUIRE_FLEET").is_some_and(|value| value == "1") {
             eprintln!("no fleet, and DOCKMASTER_REQUIRE_FLEET=1 demands one: {reason}");
@@ -93,10 +86,7 @@ pub fn run(hosts: usize, trials: Vec<Trial>) -> ExitCode {
         eprintln!("no fleet, so its tests are ignored: {reason}");
     }
     let shared = Arc::new(Shared::new(hosts));
-    let entries = trials
-        .into_iter()
-        .map(|trial| shared.entry(trial, unavailable.is_some()))
-        .collect();
+    let entries = trials.into_iter().map(|trial| shared.entry(trial, unavailable.is_some())).collect();
     let conclusion = libtest_mimic::run(&arguments, entries);
     shared.release();
     conclusion.exit_code()
@@ -110,10 +100,7 @@ struct Shared {
 
 impl Shared {
     fn new(hosts: usize) -> Self {
-        Self {
-            hosts,
-            fleet: Mutex::new(None),
-        }
+        Self { hosts, fleet: Mutex::new(None) }
     }
 
     fn entry(self: &Arc<Self>, trial: Trial, ignored: bool) -> Entry {
@@ -124,9 +111,7 @@ impl Shared {
 
     fn run(&self, trial: Trial) -> Result<(), Failed> {
         let mut slot = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
-        let fleet = slot
-            .get_or_insert_with(|| Fleet::acquire(self.hosts))
-            .as_ref()?;
+        let fleet = slot.get_or_insert_with(|| Fleet::acquire(self.hosts)).as_ref()?;
         let limit = trial.limit;
         caught("before the trial: ", || fleet.reset())?;
         let outcome = watched(&trial.name, limit, || caught("", || (trial.body)(fleet)));
@@ -135,10 +120,7 @@ impl Shared {
     }
 
     fn release(&self) {
-        self.fleet
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -149,8 +131,7 @@ fn caught(when: &str, body: impl FnOnce()) -> Result<(), Failed> {
 
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
 }
 
 /// The limit within [`run_within`] cannot end a trial that blocks its thread. Nothing can,

@@ -5,17 +5,11 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(20);
 
 /// Blocks until `condition` holds, and panics naming `what` when it does not within `limit`.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the interval between two looks, not a synchronisation"
-)]
+#[allow(clippy::disallowed_methods, reason = "the interval between two looks, not a synchronisation")]
 pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(
-            start.elapsed() < limit,
-            "after {limit:?} still not true: {what}"
-        );
+        assert!(start.elapsed() < limit, "after {limit:?} still not true: {what}");
         std::thread::sleep(POLL);
     }
 }
@@ -27,8 +21,5 @@ pub async fn eventually(what: &str, limit: Duration, mut condition: impl AsyncFn
             tokio::time::sleep(POLL).await;
         }
     };
-    assert!(
-        tokio::time::timeout(limit, looking).await.is_ok(),
-        "after {limit:?} still not true: {what}"
-    );
+    assert!(tokio::time::timeout(limit, looking).await.is_ok(), "after {limit:?} still not true: {what}");
 }
