@@ -15,6 +15,7 @@
 )]
 
 mod fleet_itself;
+mod service_isolation;
 mod service_lines;
 mod support;
 mod support_itself;
@@ -26,5 +27,6 @@ fn main() -> ExitCode {
     trials.extend(fleet_itself::trials());
     trials.extend(support_itself::trials());
     trials.extend(service_lines::trials());
+    trials.extend(service_isolation::trials());
     support::trials::run(3, trials)
 }
