@@ -117,14 +117,31 @@ impl Tool {
         let call: Call = Arc::new(move |context, arguments| {
             let run = Arc::clone(&run);
             Box::pin(async move {
-                let parameters = serde_json::from_value(Value::Object(arguments)).map_err(|error| {
-                    ToolError::new(ErrorKind::InvalidArguments, format!("{name}: {error}"))
-                })?;
+                let parameters = parse(name, arguments)?;
                 render(run(context, parameters).await?)
             })
         });
         Self { name, title, description, effect, input: Arc::new(schema::<P>()), output, call }
     }
+}
+
+/// The parameters in `arguments`. serde names an unknown argument but not one of a wrong type: that
+/// is the one whose absence changes the complaint.
+fn parse<P: DeserializeOwned>(tool: &str, arguments: Object) -> Result<P, ToolError> {
+    let read = |arguments: Object| serde_json::from_value::<P>(Value::Object(arguments));
+    read(arguments.clone()).map_err(|error| {
+        let error = error.to_string();
+        let without = |key: &String| {
+            let others = arguments.iter().filter(|(other, _)| *other != key);
+            read(others.map(|(key, value)| (key.clone(), value.clone())).collect())
+        };
+        let is_culprit = |key: &&String| without(key).err().is_none_or(|other| other.to_string() != error);
+        let place = match arguments.keys().find(is_culprit) {
+            Some(key) if !error.contains(&format!("`{key}`")) => format!("{key}: "),
+            _ => String::new(),
+        };
+        ToolError::new(ErrorKind::InvalidArguments, format!("{tool}: {place}{error}"))
+    })
 }
 
 /// The schema of a type as clients like it: self-contained, without `null` alternatives (an absent
