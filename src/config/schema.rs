@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 /// A whole file.
 #[derive(Debug, Default, serde::Deserialize)]
+#[serde(expecting = "the sections hosts: and server:")]
 pub(super) struct File {
     #[serde(default, deserialize_with = "hosts")]
     pub(super) hosts: BTreeMap<HostId, HostSpec>,
@@ -21,6 +22,7 @@ pub(super) struct File {
 
 /// The `server:` section.
 #[derive(Debug, Default, serde::Deserialize)]
+#[serde(expecting = "settings such as `{port: 8000, log_level: INFO}`")]
 pub(super) struct Server {
     pub(super) host: Option<ListenHost>,
     pub(super) port: Option<Port>,
@@ -134,6 +136,7 @@ enum Kind {
 
 /// A host as written.
 #[derive(Debug, serde::Deserialize)]
+#[serde(expecting = "a host such as `{hostname: nas.lan, user: me}`")]
 struct RawHost {
     #[serde(default)]
     kind: Option<Kind>,
