@@ -15,8 +15,11 @@
 )]
 
 mod fleet_itself;
+mod service_bad_input;
+mod service_front;
 mod service_isolation;
 mod service_lines;
+mod service_stacks;
 mod support;
 mod support_itself;
 
@@ -28,5 +31,8 @@ fn main() -> ExitCode {
     trials.extend(support_itself::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_isolation::trials());
+    trials.extend(service_bad_input::trials());
+    trials.extend(service_front::trials());
+    trials.extend(service_stacks::trials());
     support::trials::run(3, trials)
 }
