@@ -225,11 +225,7 @@ fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HostId, 
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut hosts = BTreeMap::new();
-            while let Some(key) = map.next_key::<String>()? {
-                let id: HostId = key.parse().map_err(A::Error::custom)?;
-                if hosts.contains_key(&id) {
-                    return Err(A::Error::custom(format!("the host {key:?} stands here twice")));
-                }
+            while let Some(id) = map.next_key_seed(KeySeed(&hosts))? {
                 let spec = map.next_value_seed(HostSeed(id.clone()))?;
                 hosts.insert(id, spec);
             }
@@ -237,6 +233,34 @@ fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HostId, 
         }
     }
     deserializer.deserialize_any(HostsVisitor)
+}
+
+/// Reads the key of one more host. The checks are made in here because a fault found later would be
+/// shown at the first host.
+struct KeySeed<'a>(&'a BTreeMap<HostId, HostSpec>);
+
+impl<'de> serde::de::DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = HostId;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<HostId, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = HostId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a host id")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<HostId, E> {
+        let id: HostId = key.parse().map_err(E::custom)?;
+        if self.0.contains_key(&id) {
+            return Err(E::custom(format!("the host {key:?} stands here twice")));
+        }
+        Ok(id)
+    }
 }
 
 /// Reads a host whose id is known from its key.
