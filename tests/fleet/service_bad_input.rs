@@ -40,13 +40,14 @@ async fn a_faulty_hosts_file_is_refused_with_its_place(fleet: &Fleet) {
     let home = Home::new(&ServiceConfig::none(fleet));
     let file = home.path().join("faulty.yml");
     let shown = file.display().to_string();
-    let cases: [(&[u8], &str, &str); 8] = [
+    let cases: [(&[u8], &str, &str); 9] = [
         (b"hosts:\n  nas: \xff\xfe\n", "", "line 2 is not UTF-8 text"),
         (b"hosts:\n  nas: {hostname: x]\n", ":2:20: ", "expected ',' or '}'"),
         (b"hosts:\n  nas: [x]\n", ":2:8: ", "hosts.nas"),
         (b"hosts:\n  nas: {hostname: x, port: many}\n", ":2:28: ", "1 to 65535"),
         (b"hosts:\n  nas:\n    user: ops\n", ":2:3: ", "hostname"),
-        (b"hosts:\n  nas: {hostname: x}\n  nas: {hostname: y}\n", ":2:3: ", "nas"),
+        (b"hosts:\n  nas: {hostname: x}\n  nas: {hostname: y}\n", ":3:3: ", "nas"),
+        (b"hosts:\n  nas: {hostname: x}\n  a b: {hostname: y}\n", ":3:3: ", "a b"),
         (b"hosts:\n\tnas: {}\n", ":2:1: ", ""),
         (b"- h1\n- h2\n", ":1:1: ", ""),
     ];

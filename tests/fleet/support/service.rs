@@ -127,7 +127,6 @@ impl Home {
         self.command_with(&self.hosts_file(), args)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the program under test; there is no actor here")]
     fn bare_command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dockmaster"));
         command
