@@ -115,7 +115,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     for path in places::user_files(&environment) {
         layers.extend(read_file(&path, &mut warnings)?.map(|file| (path, file)));
     }
-    if let Some((path, named_by)) = named_file(sources, &environment) {
+    if let Some((path, named_by)) = places::named_file(sources, &environment) {
         let Some(file) = read_file(&path, &mut warnings)? else {
             return Err(ConfigError::Missing { path, named_by });
         };
@@ -142,13 +142,6 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         settings.hosts.extend(local_engine());
     }
     Ok(settings)
-}
-
-/// `--config`, else `DOCKER_HOSTS_CONFIG`.
-fn named_file(sources: &Sources, environment: &Environment) -> Option<(PathBuf, &'static str)> {
-    let flag = sources.config.clone().map(|path| (path, "--config"));
-    let variable = || environment.get("DOCKER_HOSTS_CONFIG").map(|path| (path.into(), "DOCKER_HOSTS_CONFIG"));
-    flag.or_else(variable)
 }
 
 /// The engine of this machine, offered only while nothing else is configured: naming hosts is a
