@@ -3,6 +3,8 @@
 //!
 //! The only floor that starts processes.
 
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod local;
 pub mod process;
 pub mod ssh;
