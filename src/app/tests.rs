@@ -46,13 +46,12 @@ impl Lab {
     async fn until(&self, host: &str, wanted: impl Fn(&HostStatus) -> bool) -> HostStatus {
         let entered = async {
             loop {
-                match self.directory().host(host) {
-                    Ok(mut handle) => match handle.wait_for(&wanted).await {
-                        Some(status) => return status,
-                        None => continue,
-                    },
-                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                if let Ok(mut handle) = self.directory().host(host) {
+                    if let Some(status) = handle.wait_for(&wanted).await {
+                        return status;
+                    }
                 }
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         tokio::time::timeout(LONG, entered).await.expect("the status never became as wanted")

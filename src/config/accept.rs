@@ -42,16 +42,7 @@ mod tests {
     use crate::domain::host::Endpoint;
 
     fn hosts(ids: &[&str]) -> Hosts {
-        let spec = |id: &str| HostSpec {
-            id: id.parse().unwrap(),
-            endpoint: Endpoint::Unix("/x".into()),
-            description: String::new(),
-            tags: vec![],
-            compose_path: None,
-            appdata_path: None,
-            docker_context: None,
-            enabled: true,
-        };
+        let spec = |id: &str| HostSpec::new(id.parse().unwrap(), Endpoint::Unix("/x".into()));
         ids.iter().map(|id| (id.parse().unwrap(), Arc::new(spec(id)))).collect()
     }
 

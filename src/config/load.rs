@@ -149,15 +149,10 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
 fn local_engine() -> Option<(HostId, Sourced<HostSpec>)> {
     let socket = crate::transport::local::find_socket()?;
     let id: HostId = HostSpec::LOCAL.parse().ok()?;
+    let endpoint = Endpoint::Unix(socket);
     let spec = HostSpec {
-        id: id.clone(),
-        endpoint: Endpoint::Unix(socket),
         description: "the engine of this machine".to_owned(),
-        tags: vec![],
-        compose_path: None,
-        appdata_path: None,
-        docker_context: None,
-        enabled: true,
+        ..HostSpec::new(id.clone(), endpoint)
     };
     Some((id, Sourced { value: spec, origin: Origin::Discovered }))
 }

@@ -280,22 +280,14 @@ mod tests {
 
     #[test]
     fn every_cause_has_its_own_word_and_a_fix_that_names_something_to_do() {
-        let host = HostSpec {
-            id: "nas".parse().unwrap(),
-            endpoint: Endpoint::Ssh(SshTarget {
-                hostname: "nas.lan".parse().unwrap(),
-                user: Some("ops".parse().unwrap()),
-                port: Some(2201),
-                identity_file: None,
-                alias: None,
-            }),
-            description: String::new(),
-            tags: vec![],
-            compose_path: None,
-            appdata_path: None,
-            docker_context: None,
-            enabled: true,
+        let target = SshTarget {
+            hostname: "nas.lan".parse().unwrap(),
+            user: Some("ops".parse().unwrap()),
+            port: Some(2201),
+            identity_file: None,
+            alias: None,
         };
+        let host = HostSpec::new("nas".parse().unwrap(), Endpoint::Ssh(target));
         let words: std::collections::BTreeSet<_> = FaultKind::ALL.iter().map(|kind| kind.word()).collect();
         assert_eq!(words.len(), FaultKind::ALL.len());
         for kind in FaultKind::ALL {
