@@ -111,7 +111,9 @@ impl App {
             Front::Embedded => (None, None),
             Front::Stdio => (Some(stdio_listener(registry, mcp.clone(), stop.clone())), None),
             Front::Http => {
-                let token = Token::load_or_create(&data_dir()?.join("token"))?;
+                let token_file = data_dir()?.join("token");
+                let token = Token::load_or_create(&token_file)?;
+                tracing::info!(file = %token_file.display(), "clients other than your own processes here need the token");
                 let (socket, address) = listen(SocketAddr::new(settings.host.value, settings.port.value))?;
                 let allowed_hosts = settings.allowed_hosts.value.clone().into();
                 let (front, directory, stop) = (mcp.clone(), directory.clone(), stop.clone());

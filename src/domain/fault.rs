@@ -243,7 +243,11 @@ impl Fault {
             FaultKind::HostKeyChanged => format!(
                 "If the host was reinstalled, remove the old key (ssh-keygen -R {address}), run {ssh} once and compare the fingerprint. Otherwise someone may be in between: do not accept it."
             ),
-            FaultKind::AuthRefused | FaultKind::KeyUnusable => format!(
+            FaultKind::KeyUnusable => format!(
+                "Check hosts.{}.identity_file: the file must exist, belong to you with mode 0600, and need no passphrase (or be in your agent). Then call host_test.",
+                host.id
+            ),
+            FaultKind::AuthRefused => format!(
                 "Check that {ssh} works without a password prompt; if not: ssh-copy-id {user}@{address}, or set hosts.{}.identity_file.",
                 host.id
             ),
