@@ -15,6 +15,8 @@
 )]
 
 mod fleet_itself;
+mod service_isolation;
+mod service_lines;
 mod support;
 mod support_itself;
 
@@ -24,5 +26,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(fleet_itself::trials());
     trials.extend(support_itself::trials());
+    trials.extend(service_lines::trials());
+    trials.extend(service_isolation::trials());
     support::trials::run(3, trials)
 }

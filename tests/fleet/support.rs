@@ -7,9 +7,11 @@ pub mod conversation;
 pub mod fleet;
 pub mod framer;
 pub mod host;
+pub mod mcp_client;
 pub mod processes;
 pub mod recorder;
 pub mod script;
+pub mod service;
 pub mod slow_proxy;
 pub mod tcp;
 pub mod trials;
@@ -17,6 +19,8 @@ pub mod wait;
 
 pub use fleet::Fleet;
 pub use host::Host;
+pub use mcp_client::ToolAnswer;
+pub use service::{Service, ServiceConfig};
 pub use slow_proxy::SlowProxy;
 pub use wait::{eventually, wait_for};
 

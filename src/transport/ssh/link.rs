@@ -47,7 +47,12 @@ pub(super) async fn establish(anchor: Anchor) -> Result<Connection, Fault> {
     let started = Instant::now();
     let carrier = match forward(&session, &dir, &socket).await {
         Ok(()) => Carrier::Forward,
-        Err(()) => dial_stdio_instead(&session, &socket).await?,
+        Err(NoForward::Silent) => {
+            let seconds = PING_LIMIT.as_secs();
+            let detail = format!("{socket} takes connections, and nobody answers within {seconds} s");
+            return Err(Fault::new(FaultKind::EngineDown, detail));
+        }
+        Err(NoForward::Closed) => dial_stdio_instead(&session, &socket).await?,
     };
     steps.push((Step::Socket, started.elapsed()));
 
@@ -88,13 +93,24 @@ fn choose_socket(anchor: &Anchor) -> Result<String, Fault> {
     }
 }
 
+/// Why a forwarded socket is of no use.
+enum NoForward {
+    /// sshd forwards none, or nobody takes connections at the other end.
+    Closed,
+    /// A connection was taken and nothing came: sshd forwards, and the engine hangs.
+    Silent,
+}
+
 /// Forwards the socket and asks the engine for a sign of life.
-async fn forward(session: &Session, dir: &LinkDir, socket: &str) -> Result<(), ()> {
+async fn forward(session: &Session, dir: &LinkDir, socket: &str) -> Result<(), NoForward> {
     let local = dir.engine();
     session
         .request_port_forward(ForwardType::Local, local.as_path(), Path::new(socket))
         .await
-        .map_err(|error| tracing::debug!(%error, "sshd forwards no socket"))?;
+        .map_err(|error| {
+            tracing::debug!(%error, "sshd forwards no socket");
+            NoForward::Closed
+        })?;
     let answered = timeout(PING_LIMIT, async {
         let mut stream = UnixStream::connect(&local).await?;
         stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n").await?;
@@ -102,7 +118,8 @@ async fn forward(session: &Session, dir: &LinkDir, socket: &str) -> Result<(), (
     });
     match answered.await {
         Ok(Ok(_)) => Ok(()),
-        _ => Err(()),
+        Ok(Err(_)) => Err(NoForward::Closed),
+        Err(_) => Err(NoForward::Silent),
     }
 }
 
@@ -113,7 +130,10 @@ async fn dial_stdio_instead(session: &Arc<Session>, socket: &str) -> Result<Carr
         deadline: PING_LIMIT,
         ..Command::new(["docker", "-H", &format!("unix://{socket}"), "system", "dial-stdio"])
     };
-    let output = exec(session, &command).await?;
+    let output = exec(session, &command).await.map_err(|fault| match fault.kind {
+        FaultKind::Deadline => Fault { kind: FaultKind::EngineDown, ..fault },
+        _ => fault,
+    })?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     let kind = match output.status {
         Some(0) => return Ok(Carrier::DialStdio),

@@ -1,0 +1,201 @@
+//! The line to a host: one login, one request to a call, and nothing left behind.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::processes::{self, Process};
+use crate::support::recorder::Recorded;
+use crate::support::trials::Trial;
+use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, ToolAnswer, wait_for};
+use crate::trials;
+
+const SOON: Duration = Duration::from_secs(10);
+const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        a_hundred_calls_take_one_login_to_a_host,
+        a_list_is_one_request_to_each_engine,
+        reading_only_reads,
+        sigterm_leaves_nothing_behind,
+        sigkill_leaves_nothing_on_the_hosts,
+        where_sshd_forwards_nothing_dial_stdio_carries,
+    ]
+}
+
+async fn a_hundred_calls_take_one_login_to_a_host(fleet: &Fleet) {
+    let before: Vec<(usize, usize)> = fleet.hosts().iter().map(ssh_counts).collect();
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    let mut calls = 0;
+    while calls < 100 {
+        let round: Vec<ToolAnswer> =
+            join_all((0..16).map(|_| service.call("container_list", json!({})))).await;
+        calls += round.len();
+        for answer in round {
+            assert!(!answer.is_error, "{}", answer.text);
+            assert_eq!(answer.structured["errors"], json!([]), "{}", answer.structured);
+        }
+        service.structured("host_list", json!({"probe": true})).await;
+        service.structured("stack_list", json!({})).await;
+        service.structured("host_test", json!({"host": "h1"})).await;
+        calls += 3;
+    }
+    for (host, (logins, attempts)) in fleet.hosts().iter().zip(before) {
+        assert_eq!(ssh_counts(host), (logins + 1, attempts + 1), "{}", host.name());
+        assert_eq!(host.ssh_connections(), 1, "{}", host.name());
+    }
+}
+
+fn ssh_counts(host: &Host) -> (usize, usize) {
+    (host.ssh_logins(), host.ssh_attempts())
+}
+
+async fn a_list_is_one_request_to_each_engine(fleet: &Fleet) {
+    let recorders: Vec<_> = fleet.hosts().iter().map(Host::record_engine).collect();
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    recorders.iter().for_each(|recorder| recorder.clear());
+    for _ in 0..5 {
+        service.structured("container_list", json!({})).await;
+    }
+    join_all((0..16).map(|_| service.structured("container_list", json!({})))).await;
+    for (host, recorder) in fleet.hosts().iter().zip(&recorders) {
+        let expected = format!("GET /v{}/containers/json?all=true", spoken_api(host));
+        let seen = lines(&recorder.requests());
+        assert!(seen.iter().all(|line| line.starts_with(&expected)), "{}: {seen:?}", host.name());
+        assert_eq!(seen.len(), 21, "{}: {seen:?}", host.name());
+        recorder.clear();
+    }
+    // where one host is asked, the others are left alone
+    service.structured("container_list", json!({"hosts": "h2"})).await;
+    let counts: Vec<usize> = recorders.iter().map(|recorder| recorder.requests().len()).collect();
+    assert_eq!(counts, [0, 1, 0]);
+    // the known state costs nobody anything
+    recorders.iter().for_each(|recorder| recorder.clear());
+    service.structured("host_list", json!({})).await;
+    let counts: Vec<usize> = recorders.iter().map(|recorder| recorder.requests().len()).collect();
+    assert_eq!(counts, [0, 0, 0]);
+}
+
+/// The engine's own version of the API, or the newest the service knows.
+fn spoken_api(host: &Host) -> String {
+    let theirs = host.docker(&["version", "-f", "{{.Server.APIVersion}}"]);
+    let minor: u32 = theirs.strip_prefix("1.").and_then(|minor| minor.parse().ok()).expect("1.x");
+    format!("1.{}", minor.min(53))
+}
+
+fn lines(requests: &[Recorded]) -> Vec<String> {
+    requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
+}
+
+async fn reading_only_reads(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let container = host.run_container(&[IMAGE, "sh", "-c", "echo hello; exec sleep 1000"]);
+    let before = host.docker(&["ps", "-a", "--no-trunc"]);
+    let recorder = host.record_engine();
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let sections =
+        ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
+    let calls: [(&str, Value); 8] = [
+        ("host_list", json!({"probe": true})),
+        ("host_test", json!({"host": "h1"})),
+        ("container_list", json!({"detail": "full"})),
+        ("container_inspect", json!({"host": "h1", "container": container, "sections": sections})),
+        ("container_logs", json!({"host": "h1", "container": container})),
+        ("container_logs", json!({"host": "h1", "container": container, "since": "1h", "grep": "x"})),
+        ("stack_list", json!({})),
+        ("stack_file_read", json!({"host": "h1", "stack": "none"})),
+    ];
+    let tools = service.client().tools().await;
+    for tool in &tools {
+        assert!(calls.iter().any(|(name, _)| tool["name"] == *name), "{} is not tried here", tool["name"]);
+    }
+    for (tool, arguments) in calls {
+        let answer = service.call(tool, arguments).await;
+        assert_eq!(answer.is_error, tool == "stack_file_read", "{tool}: {}", answer.text);
+    }
+    let seen = lines(&recorder.requests());
+    assert!(seen.len() > 8, "{seen:?}");
+    // a ping may be a HEAD; nothing else but GET reads
+    assert!(seen.iter().all(|line| line.starts_with("GET /") || line.starts_with("HEAD /_ping")), "{seen:?}");
+    assert_eq!(host.docker(&["ps", "-a", "--no-trunc"]).lines().count(), before.lines().count());
+}
+
+async fn sigterm_leaves_nothing_behind(fleet: &Fleet) {
+    // one host on the detour, whose streams are sessions
+    fleet.host("h3").sshd_options(&["AllowStreamLocalForwarding no"]);
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    join_all((0..16).map(|_| service.structured("container_list", json!({})))).await;
+    let children = children_of(&service);
+    assert!(children.iter().filter(|child| child.name == "ssh").count() >= 3, "{children:?}");
+    assert_eq!(service.home().runtime_entries(), [service.pid().to_string()]);
+    let (status, home) = service.stop();
+    assert_eq!(status.code(), Some(0));
+    // at once: the service waits for its processes
+    let left: Vec<&Process> = children.iter().filter(|child| child.lives()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(home.runtime_entries(), [""; 0]);
+    wait_until_hosts_are_rid_of_us(fleet);
+}
+
+async fn sigkill_leaves_nothing_on_the_hosts(fleet: &Fleet) {
+    fleet.host("h3").sshd_options(&["AllowStreamLocalForwarding no"]);
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    join_all((0..16).map(|_| service.structured("container_list", json!({})))).await;
+    let (pid, children) = (service.pid(), children_of(&service));
+    let home = service.kill();
+    wait_for("the end of its processes", SOON, || children.iter().all(|child| !child.lives()));
+    wait_until_hosts_are_rid_of_us(fleet);
+    // what it could not remove itself, its successor does
+    assert_eq!(home.runtime_entries(), [pid.to_string()]);
+    let successor = Service::start_in(home);
+    assert_eq!(successor.home().runtime_entries(), [successor.pid().to_string()]);
+    successor.wait_ready(&HOSTS).await;
+}
+
+/// The service's processes, itself left out.
+fn children_of(service: &Service) -> Vec<Process> {
+    let mut found = processes::descendants(service.pid());
+    found.retain(|process| process.pid != service.pid());
+    found
+}
+
+fn wait_until_hosts_are_rid_of_us(fleet: &Fleet) {
+    for host in fleet.hosts() {
+        let what = format!("no session and no process of ours on {}", host.name());
+        wait_for(&what, SOON, || processes::from_ssh(&host.processes()).is_empty());
+    }
+}
+
+async fn where_sshd_forwards_nothing_dial_stdio_carries(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.sshd_options(&["AllowStreamLocalForwarding no"]);
+    let logins = host.ssh_logins();
+    let recorder = host.record_engine();
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    for (name, carrier) in [("h1", "dial_stdio"), ("h2", "forward")] {
+        let tested = service.structured("host_test", json!({"host": name})).await;
+        assert_eq!((&tested["ok"], &tested["carrier"]), (&json!(true), &json!(carrier)), "{tested}");
+        let steps: Vec<&str> =
+            tested["steps"].as_array().unwrap().iter().filter_map(|step| step["step"].as_str()).collect();
+        assert_eq!(steps, ["ssh_login", "shell", "engine_socket", "engine_ping", "compose"], "{tested}");
+    }
+    recorder.clear();
+    let answers = join_all((0..40).map(|_| service.structured("container_list", json!({})))).await;
+    assert!(answers.iter().all(|answer| answer["errors"] == json!([])), "{answers:?}");
+    let seen = lines(&recorder.requests());
+    assert_eq!(seen.iter().filter(|line| line.contains("/containers/json")).count(), 40, "{seen:?}");
+    assert_eq!(host.ssh_logins(), logins + 1);
+    // each in a session of its own, and a host grants ten
+    let carrying = host.processes_matching("^docker.* dial-stdio").len();
+    assert!((1..=7).contains(&carrying), "{carrying} dial-stdio processes");
+    drop(service);
+    wait_until_hosts_are_rid_of_us(fleet);
+}
