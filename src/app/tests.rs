@@ -46,10 +46,10 @@ impl Lab {
     async fn until(&self, host: &str, wanted: impl Fn(&HostStatus) -> bool) -> HostStatus {
         let entered = async {
             loop {
-                if let Ok(mut handle) = self.directory().host(host) {
-                    if let Some(status) = handle.wait_for(&wanted).await {
-                        return status;
-                    }
+                if let Ok(mut handle) = self.directory().host(host)
+                    && let Some(status) = handle.wait_for(&wanted).await
+                {
+                    return status;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

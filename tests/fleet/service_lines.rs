@@ -57,7 +57,7 @@ async fn a_list_is_one_request_to_each_engine(fleet: &Fleet) {
     let recorders: Vec<_> = fleet.hosts().iter().map(Host::record_engine).collect();
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
-    recorders.iter().for_each(|recorder| recorder.clear());
+    recorders.iter().for_each(super::support::recorder::EngineRecorder::clear);
     for _ in 0..5 {
         service.structured("container_list", json!({})).await;
     }
@@ -74,7 +74,7 @@ async fn a_list_is_one_request_to_each_engine(fleet: &Fleet) {
     let counts: Vec<usize> = recorders.iter().map(|recorder| recorder.requests().len()).collect();
     assert_eq!(counts, [0, 1, 0]);
     // the known state costs nobody anything
-    recorders.iter().for_each(|recorder| recorder.clear());
+    recorders.iter().for_each(super::support::recorder::EngineRecorder::clear);
     service.structured("host_list", json!({})).await;
     let counts: Vec<usize> = recorders.iter().map(|recorder| recorder.requests().len()).collect();
     assert_eq!(counts, [0, 0, 0]);
