@@ -11,7 +11,8 @@ pub mod ssh;
 
 use crate::domain::fault::Fault;
 use crate::domain::host::{Endpoint, HostSpec};
-use futures_util::future::BoxFuture;
+pub use futures_util::future::BoxFuture;
+
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
