@@ -68,6 +68,8 @@ pub enum Front {
     Http,
     /// Standard input and output; the service ends with its input.
     Stdio,
+    /// Nowhere: the program that started the service uses [`App::directory`].
+    Embedded,
 }
 
 /// A running service.
@@ -79,34 +81,44 @@ pub struct App {
     directory: HostDirectory,
     /// The address HTTP is served on.
     pub address: Option<SocketAddr>,
-    /// Removed with its sockets when the service ends.
-    _run_dir: RunDir,
 }
 
 impl App {
-    /// Starts the service.
+    /// Starts the service on real hosts: ssh by `ssh`, sockets in a runtime directory that goes with
+    /// the service.
     pub async fn start(
         sources: Sources,
         settings: Settings,
         ssh: SshSettings,
         front: Front,
     ) -> Result<Self, AppError> {
-        let run_dir = RunDir::create()?;
-        let ssh = SshConnector::new(ssh, run_dir.clone(), LoginPermits::for_this_machine());
-        let connector: Arc<dyn Connector> = Arc::new(SystemConnector::new(ssh));
+        let ssh = SshConnector::new(ssh, RunDir::create()?, LoginPermits::for_this_machine());
+        Self::with_connector(sources, settings, Arc::new(SystemConnector::new(ssh)), front).await
+    }
+
+    /// Starts the service on hosts that `connector` reaches.
+    pub async fn with_connector(
+        sources: Sources,
+        settings: Settings,
+        connector: Arc<dyn Connector>,
+        front: Front,
+    ) -> Result<Self, AppError> {
         let directory = HostDirectory::new(Clock::start());
         let (config, mcp, stop) = (ConfigHandle::default(), McpHandle::default(), CancellationToken::new());
         let registry = Registry::new(ToolContext { directory: directory.clone() });
 
         let (listener, address) = match front {
-            Front::Stdio => (stdio_listener(registry, mcp.clone(), stop.clone()), None),
+            Front::Embedded => (None, None),
+            Front::Stdio => (Some(stdio_listener(registry, mcp.clone(), stop.clone())), None),
             Front::Http => {
-                let token = Token::load_or_create(&data_dir()?.join("token"))?;
+                let token_file = data_dir()?.join("token");
+                let token = Token::load_or_create(&token_file)?;
+                tracing::info!(file = %token_file.display(), "clients other than your own processes here need the token");
                 let (socket, address) = listen(SocketAddr::new(settings.host.value, settings.port.value))?;
                 let allowed_hosts = settings.allowed_hosts.value.clone().into();
                 let (front, directory, stop) = (mcp.clone(), directory.clone(), stop.clone());
                 let server = HttpServer { address, allowed_hosts, token, registry, front, directory, stop };
-                (server.listener(socket), Some(address))
+                (Some(server.listener(socket)), Some(address))
             }
         };
 
@@ -122,7 +134,7 @@ impl App {
         let children = vec![
             hosts_spec(hosts, directory.clone(), config.clone()),
             config_spec(configured, config.clone()),
-            mcp_spec(vec![listener], mcp),
+            mcp_spec(listener.into_iter().collect(), mcp),
         ];
         let arguments = SupervisorArguments {
             name: "root",
@@ -131,7 +143,7 @@ impl App {
             on_quarantine: None,
         };
         let (root, tree) = start_root(arguments).await?;
-        Ok(Self { root, tree, stop, config, directory, address, _run_dir: run_dir })
+        Ok(Self { root, tree, stop, config, directory, address })
     }
 
     /// The hosts.
@@ -213,3 +225,6 @@ fn hosts_spec(slot: HostSupervisorSlot, directory: HostDirectory, config: Config
         start,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod fleet;
 mod page;
 mod registry;
 mod server;
+mod shape;
 mod stdio;
 mod tools;
 mod transport;

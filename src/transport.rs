@@ -3,13 +3,16 @@
 //!
 //! The only floor that starts processes.
 
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod local;
 pub mod process;
 pub mod ssh;
 
 use crate::domain::fault::Fault;
 use crate::domain::host::{Endpoint, HostSpec};
-use futures_util::future::BoxFuture;
+pub use futures_util::future::BoxFuture;
+
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};

@@ -1,34 +1,41 @@
 //! The configuration's actor: makes the hosts that run those that are configured.
 //!
-//! * owns: the desired hosts, the last good settings
-//! * waits on: nothing; files are read in a task
+//! * owns: the desired hosts, the one reading that waits for its confirmation
+//! * waits on: nothing; files are watched and read in tasks
 //! * when it dies: hosts go on; its successor starts from the same settings and reconciles
 
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostArguments, child_spec};
 use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild, SupervisorHandle};
 use crate::actors::task;
-use crate::config::{Settings, Sources, load};
+use crate::config::{Hosts, Settings, Sources, Verdict, judge, load, watch};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::runtime::restart_window::RestartIntensity;
 use crate::transport::Connector;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// Desired and actual hosts are compared this often even if nothing was said: whatever message
-/// was lost, the difference shows.
-const RECONCILE_EVERY: Duration = Duration::from_secs(60);
+/// A reading that takes hosts away is confirmed by a second one after this long.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
 /// The protocol of the configuration's actor.
 pub enum ConfigMessage {
-    /// `ConfigHandle::reload`: read the files again.
+    /// `ConfigHandle::reload`: read the files again and take what they say.
     Reload,
-    /// From the reading task: what the files say.
-    Loaded(Result<Box<Settings>, String>),
-    /// `ConfigHandle::reconcile`, and a timer: compare desired and actual hosts.
+    /// From the watch task, and a timer: read the files again, and take hosts away only when two
+    /// readings agree.
+    Look,
+    /// From a read task: what the files say.
+    Loaded {
+        /// Whether somebody ordered the reading.
+        ordered: bool,
+        /// The settings, or what is wrong with the files.
+        outcome: Result<Box<Settings>, String>,
+    },
+    /// `ConfigHandle::reconcile`, and after every reading: compare desired and actual hosts.
     Reconcile,
 }
 
@@ -100,10 +107,14 @@ struct ConfigActor;
 
 struct ConfigState {
     arguments: ConfigArguments,
-    desired: BTreeMap<HostId, Arc<HostSpec>>,
+    desired: Hosts,
+    /// A reading that takes hosts away and waits for a second one to agree.
+    unconfirmed: Option<Hosts>,
+    /// What the last reading was told to be at fault in: a look every minute does not fill the log.
+    told: Vec<String>,
 }
 
-fn desired(settings: &Settings) -> BTreeMap<HostId, Arc<HostSpec>> {
+fn desired(settings: &Settings) -> Hosts {
     settings.hosts.iter().map(|(id, host)| (id.clone(), Arc::new(host.value.clone()))).collect()
 }
 
@@ -118,9 +129,14 @@ impl Actor for ConfigActor {
         arguments: ConfigArguments,
     ) -> Result<ConfigState, ActorProcessingErr> {
         myself.cast(ConfigMessage::Reconcile)?;
-        myself.send_interval(RECONCILE_EVERY, || ConfigMessage::Reconcile);
+        let (me, sources) = (myself.clone(), Arc::clone(&arguments.sources));
+        let watching = async move {
+            // The actor is gone: so is this task in a moment.
+            watch(&sources, || drop(me.cast(ConfigMessage::Look))).await;
+        };
+        task::spawn(myself.get_cell(), watching).await?;
         let desired = desired(&arguments.settings);
-        Ok(ConfigState { arguments, desired })
+        Ok(ConfigState { arguments, desired, unconfirmed: None, told: vec![] })
     }
 
     async fn handle(
@@ -130,29 +146,17 @@ impl Actor for ConfigActor {
         state: &mut ConfigState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ConfigMessage::Reload => {
-                let (me, sources) = (myself.clone(), Arc::clone(&state.arguments.sources));
-                let read = async move {
-                    // Files may lie on a share that hangs; a thread may wait for it.
-                    let loaded = tokio::task::spawn_blocking(move || load(&sources)).await;
-                    let loaded = match loaded {
-                        Ok(Ok(settings)) => Ok(Box::new(settings)),
-                        Ok(Err(fault)) => Err(fault.to_string()),
-                        Err(panic) => Err(panic.to_string()),
-                    };
-                    let _ = me.cast(ConfigMessage::Loaded(loaded));
+            ConfigMessage::Reload => state.read(&myself, true).await?,
+            ConfigMessage::Look => state.read(&myself, false).await?,
+            ConfigMessage::Loaded { ordered, outcome } => {
+                let faults = match outcome {
+                    Ok(settings) => state.consider(&myself, ordered, &settings),
+                    Err(fault) => {
+                        vec![format!("the configuration is faulty, the last good one stays: {fault}")]
+                    }
                 };
-                task::spawn(myself.get_cell(), read).await?;
-            }
-            ConfigMessage::Loaded(Ok(settings)) => {
-                for warning in &settings.warnings {
-                    tracing::warn!(%warning, "configuration");
-                }
-                state.desired = desired(&settings);
+                state.tell(faults, ordered);
                 state.reconcile().await;
-            }
-            ConfigMessage::Loaded(Err(fault)) => {
-                tracing::error!("the configuration is faulty, the last good one stays: {fault}");
             }
             ConfigMessage::Reconcile => state.reconcile().await,
         }
@@ -162,15 +166,72 @@ impl Actor for ConfigActor {
     async fn handle_supervisor_evt(
         &self,
         _: ActorRef<ConfigMessage>,
-        _: ractor::SupervisionEvent,
+        event: SupervisionEvent,
         _: &mut ConfigState,
     ) -> Result<(), ActorProcessingErr> {
-        // Only reading tasks are children; they report by message.
-        Ok(())
+        // Reading tasks report by message. Without its watch this actor would be deaf: start anew.
+        match event {
+            SupervisionEvent::ActorFailed(_, error) => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
+/// Settings of the server itself, which are fixed while it runs.
+fn fixed(settings: &Settings) -> impl PartialEq {
+    let Settings { host, port, log_level, allowed_hosts, .. } = settings;
+    (host.value, port.value, log_level.value, allowed_hosts.value.clone())
+}
+
 impl ConfigState {
+    async fn read(&self, myself: &ActorRef<ConfigMessage>, ordered: bool) -> Result<(), SpawnErr> {
+        let (me, sources) = (myself.clone(), Arc::clone(&self.arguments.sources));
+        let read = async move {
+            // Files may lie on a share that hangs; a thread may wait for it.
+            let outcome = match tokio::task::spawn_blocking(move || load(&sources)).await {
+                Ok(Ok(settings)) => Ok(Box::new(settings)),
+                Ok(Err(fault)) => Err(fault.to_string()),
+                Err(panic) => Err(panic.to_string()),
+            };
+            let _ = me.cast(ConfigMessage::Loaded { ordered, outcome });
+        };
+        task::spawn(myself.get_cell(), read).await?;
+        Ok(())
+    }
+
+    /// Makes what was read the desired state, if it is to be believed; returns what to tell.
+    fn consider(
+        &mut self,
+        myself: &ActorRef<ConfigMessage>,
+        ordered: bool,
+        settings: &Settings,
+    ) -> Vec<String> {
+        let mut faults: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
+        if fixed(settings) != fixed(&self.arguments.settings) {
+            faults.push("settings under server: have changed; they take effect at the next start".to_owned());
+        }
+        let read = desired(settings);
+        let before = self.unconfirmed.take();
+        match if ordered { Verdict::Take } else { judge(&self.desired, before.as_ref(), &read) } {
+            Verdict::Take => self.desired = read,
+            Verdict::ReadAgain => {
+                self.unconfirmed = Some(read);
+                myself.send_after(CONFIRM_AFTER, || ConfigMessage::Look);
+            }
+            Verdict::Refuse => faults.push(
+                "the configuration names none of the running hosts any more; they stay until SIGHUP confirms it".to_owned(),
+            ),
+        }
+        faults
+    }
+
+    fn tell(&mut self, faults: Vec<String>, ordered: bool) {
+        for fault in faults.iter().filter(|fault| ordered || !self.told.contains(fault)) {
+            tracing::warn!("{fault}");
+        }
+        self.told = faults;
+    }
+
     /// Brings the running hosts in line with the desired ones; doing it twice changes nothing.
     async fn reconcile(&self) {
         let ConfigArguments { directory, hosts, connector, policy, .. } = &self.arguments;

@@ -111,6 +111,16 @@ impl HostDirectory {
     }
 }
 
+#[cfg(test)]
+impl HostDirectory {
+    /// Kills the actor of a host, as a crash would.
+    pub(crate) fn kill(&self, id: &str) {
+        let entries = self.entries.read().unwrap();
+        let entry = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry).unwrap();
+        entry.actor.read().unwrap().as_ref().unwrap().kill();
+    }
+}
+
 impl Entry {
     fn handle(&self) -> HostHandle {
         HostHandle::new(Arc::clone(&self.spec), self.published.subscribe(), Arc::clone(&self.actor))

@@ -9,6 +9,8 @@ mod actor;
 mod handle;
 pub(crate) mod machine;
 mod messages;
+#[cfg(test)]
+mod properties;
 
 pub use actor::{HostArguments, child_spec};
 pub use handle::{HostError, HostHandle, Published, Session};

@@ -1,6 +1,8 @@
 //! Supervision: OTP's rules, as a pure core under a thin shell of ractor.
 
 mod core;
+#[cfg(test)]
+mod properties;
 mod shell;
 mod spec;
 

@@ -234,14 +234,8 @@ mod tests {
 
     async fn run(case: Case) -> Result<(Vec<String>, PathSource), String> {
         let spec = HostSpec {
-            id: "nas".parse().unwrap(),
-            endpoint: Endpoint::Unix("/x".into()),
-            description: String::new(),
-            tags: vec![],
             compose_path: case.compose_path.map(ToOwned::to_owned),
-            appdata_path: None,
-            docker_context: None,
-            enabled: true,
+            ..HostSpec::new("nas".parse().unwrap(), Endpoint::Unix("/x".into()))
         };
         let own = |list: &Vec<&str>| list.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>();
         let stack = Stack {

@@ -95,7 +95,7 @@ fn choose<'a>(offered: &'a [Alias], wanted: &[String], all: bool) -> Result<Vec<
 }
 
 const HEADER: &str = "\
-# Hosts that Dockmaster keeps a line to. `dockmaster serve` reads this file; send it SIGHUP after a change.
+# Hosts that Dockmaster keeps a line to. `dockmaster serve` notices changes by itself.
 #
 # hosts:
 #   nas:                              # the name tools use

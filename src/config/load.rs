@@ -115,7 +115,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     for path in places::user_files(&environment) {
         layers.extend(read_file(&path, &mut warnings)?.map(|file| (path, file)));
     }
-    if let Some((path, named_by)) = named_file(sources, &environment) {
+    if let Some((path, named_by)) = places::named_file(sources, &environment) {
         let Some(file) = read_file(&path, &mut warnings)? else {
             return Err(ConfigError::Missing { path, named_by });
         };
@@ -144,27 +144,15 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-/// `--config`, else `DOCKER_HOSTS_CONFIG`.
-fn named_file(sources: &Sources, environment: &Environment) -> Option<(PathBuf, &'static str)> {
-    let flag = sources.config.clone().map(|path| (path, "--config"));
-    let variable = || environment.get("DOCKER_HOSTS_CONFIG").map(|path| (path.into(), "DOCKER_HOSTS_CONFIG"));
-    flag.or_else(variable)
-}
-
 /// The engine of this machine, offered only while nothing else is configured: naming hosts is a
 /// choice, and this machine may be none of them.
 fn local_engine() -> Option<(HostId, Sourced<HostSpec>)> {
     let socket = crate::transport::local::find_socket()?;
     let id: HostId = HostSpec::LOCAL.parse().ok()?;
+    let endpoint = Endpoint::Unix(socket);
     let spec = HostSpec {
-        id: id.clone(),
-        endpoint: Endpoint::Unix(socket),
         description: "the engine of this machine".to_owned(),
-        tags: vec![],
-        compose_path: None,
-        appdata_path: None,
-        docker_context: None,
-        enabled: true,
+        ..HostSpec::new(id.clone(), endpoint)
     };
     Some((id, Sourced { value: spec, origin: Origin::Discovered }))
 }

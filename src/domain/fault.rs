@@ -243,7 +243,11 @@ impl Fault {
             FaultKind::HostKeyChanged => format!(
                 "If the host was reinstalled, remove the old key (ssh-keygen -R {address}), run {ssh} once and compare the fingerprint. Otherwise someone may be in between: do not accept it."
             ),
-            FaultKind::AuthRefused | FaultKind::KeyUnusable => format!(
+            FaultKind::KeyUnusable => format!(
+                "Check hosts.{}.identity_file: the file must exist, belong to you with mode 0600, and need no passphrase (or be in your agent). Then call host_test.",
+                host.id
+            ),
+            FaultKind::AuthRefused => format!(
                 "Check that {ssh} works without a password prompt; if not: ssh-copy-id {user}@{address}, or set hosts.{}.identity_file.",
                 host.id
             ),
@@ -280,22 +284,14 @@ mod tests {
 
     #[test]
     fn every_cause_has_its_own_word_and_a_fix_that_names_something_to_do() {
-        let host = HostSpec {
-            id: "nas".parse().unwrap(),
-            endpoint: Endpoint::Ssh(SshTarget {
-                hostname: "nas.lan".parse().unwrap(),
-                user: Some("ops".parse().unwrap()),
-                port: Some(2201),
-                identity_file: None,
-                alias: None,
-            }),
-            description: String::new(),
-            tags: vec![],
-            compose_path: None,
-            appdata_path: None,
-            docker_context: None,
-            enabled: true,
+        let target = SshTarget {
+            hostname: "nas.lan".parse().unwrap(),
+            user: Some("ops".parse().unwrap()),
+            port: Some(2201),
+            identity_file: None,
+            alias: None,
         };
+        let host = HostSpec::new("nas".parse().unwrap(), Endpoint::Ssh(target));
         let words: std::collections::BTreeSet<_> = FaultKind::ALL.iter().map(|kind| kind.word()).collect();
         assert_eq!(words.len(), FaultKind::ALL.len());
         for kind in FaultKind::ALL {

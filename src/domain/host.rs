@@ -206,6 +206,20 @@ pub struct HostSpec {
 }
 
 impl HostSpec {
+    /// A host of which nothing but its name and endpoint is known.
+    pub fn new(id: HostId, endpoint: Endpoint) -> Self {
+        Self {
+            id,
+            endpoint,
+            description: String::new(),
+            tags: vec![],
+            compose_path: None,
+            appdata_path: None,
+            docker_context: None,
+            enabled: true,
+        }
+    }
+
     /// The name of the host's Docker context: the configured one, else `docker-mcp-<host_id>`.
     pub fn context_name(&self) -> String {
         self.docker_context.clone().unwrap_or_else(|| format!("docker-mcp-{}", self.id))

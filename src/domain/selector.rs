@@ -109,14 +109,9 @@ mod tests {
 
     fn fleet() -> Vec<HostSpec> {
         let host = |id: &str, tags: &[&str], enabled| HostSpec {
-            id: id.parse().unwrap(),
-            endpoint: Endpoint::Unix("/x".into()),
-            description: String::new(),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-            compose_path: None,
-            appdata_path: None,
-            docker_context: None,
             enabled,
+            ..HostSpec::new(id.parse().unwrap(), Endpoint::Unix("/x".into()))
         };
         vec![host("nas", &["home"], true), host("edge", &["vps"], true), host("old", &["home"], false)]
     }

@@ -1,5 +1,6 @@
 //! Failures as their reader sees them: what failed, where, why, what happens next, what to do.
 
+use super::shape::{rfc3339, words};
 use crate::actors::host::{HostError, HostHandle, Unavailable};
 use crate::compose::locate::LocateError;
 use crate::compose::read::ReadError;
@@ -235,7 +236,10 @@ fn late(
             ..plain(ErrorKind::Timeout, format!("{id} did not answer within {seconds} s"))
         },
         _ => HostFailure {
-            hint: Some("Ask again in a few seconds; host_test waits for the attempt and tells which step fails.".to_owned()),
+            hint: Some(
+                "Ask again in a few seconds; host_test waits for the attempt and tells which step fails."
+                    .to_owned(),
+            ),
             ..plain(
                 ErrorKind::Timeout,
                 format!("{id} was not connected within {seconds} s; its first attempt is under way"),
@@ -272,19 +276,4 @@ pub(super) enum StackFailure {
     /// Reading them.
     #[error(transparent)]
     Read(#[from] ReadError),
-}
-
-/// A time as output writes it: RFC 3339 in UTC, whole seconds.
-pub(super) fn rfc3339(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
-}
-
-/// A duration in the words of a person: the largest unit that fits.
-pub(super) fn words(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds @ 0..=119 => format!("{seconds} s"),
-        seconds @ 120..=7199 => format!("{} min", seconds / 60),
-        seconds @ 7200..=172_799 => format!("{} h", seconds / 3600),
-        seconds => format!("{} days", seconds / 86_400),
-    }
 }

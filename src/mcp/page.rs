@@ -1,4 +1,4 @@
-//! Pages of a list: cut by rows and by size, continued by an opaque cursor.
+//! Lists: filtered by a glob, cut by rows and by size, continued by an opaque cursor.
 //!
 //! A cursor holds the key of the last row given, not its number: rows that come or go between two
 //! pages make no other row appear twice or not at all.
@@ -6,6 +6,7 @@
 use super::error::{ErrorKind, ToolError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use globset::{Glob, GlobMatcher};
 use serde::Serialize;
 
 /// Clients cut or spill answers beyond this; Gemini CLI at 40,000 characters is the first.
@@ -13,6 +14,14 @@ pub(super) const MOST_CHARACTERS: usize = 40_000;
 
 /// What a page may use of that: the rest is for errors and the frame around the rows.
 const PAGE_CHARACTERS: usize = 32_000;
+
+/// Rows of a page when the call does not say.
+pub(super) fn default_limit() -> u16 {
+    50
+}
+
+/// Rows of a page at most; the schemas say the same, but bind only clients that check them.
+const MOST_ROWS: u16 = 500;
 
 /// A page.
 #[derive(Debug)]
@@ -25,9 +34,13 @@ pub(super) struct Page<R> {
 /// Cuts the page after `cursor` from `rows`, which are in the order of their unique keys.
 pub(super) fn cut<R: Serialize>(
     rows: Vec<(Vec<String>, R)>,
-    limit: usize,
+    limit: u16,
     cursor: Option<&str>,
 ) -> Result<Page<R>, ToolError> {
+    if !(1..=MOST_ROWS).contains(&limit) {
+        let message = format!("limit is {limit}; it must lie between 1 and {MOST_ROWS}");
+        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
+    }
     let after = cursor.map(decode).transpose()?;
     let total = rows.len();
     let mut page = Vec::new();
@@ -39,7 +52,7 @@ pub(super) fn cut<R: Serialize>(
             continue;
         }
         characters += serde_json::to_string(&row).map_or(0, |json| json.len());
-        if page.len() == limit || (characters > PAGE_CHARACTERS && !page.is_empty()) {
+        if page.len() == usize::from(limit) || (characters > PAGE_CHARACTERS && !page.is_empty()) {
             more = true;
             break;
         }
@@ -48,6 +61,15 @@ pub(super) fn cut<R: Serialize>(
     }
     let next_cursor = last.filter(|_| more).map(|key| encode(&key));
     Ok(Page { rows: page, total, next_cursor })
+}
+
+/// A name glob: `*`, `?`, `[…]` and `{a,b}`.
+pub(super) fn glob(pattern: &str) -> Result<GlobMatcher, ToolError> {
+    let glob = Glob::new(pattern).map_err(|error| {
+        ToolError::new(ErrorKind::InvalidArguments, format!("match: {error}"))
+            .with_hint("write a glob such as web*")
+    })?;
+    Ok(glob.compile_matcher())
 }
 
 /// An opaque cursor for these words.
@@ -72,12 +94,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_give_every_row_once_in_order(names in proptest::collection::btree_set("[a-z]{1,6}", 0..60), limit in 1_usize..20) {
+        fn pages_give_every_row_once_in_order(names in proptest::collection::btree_set("[a-z]{1,6}", 0..60), limit in 1_u16..20) {
             let rows = || names.iter().map(|name| (vec![name.clone()], name.clone())).collect::<Vec<_>>();
             let (mut seen, mut cursor) = (Vec::new(), None);
             loop {
                 let page = cut(rows(), limit, cursor.as_deref()).unwrap();
-                prop_assert!(page.rows.len() <= limit);
+                prop_assert!(page.rows.len() <= usize::from(limit));
                 seen.extend(page.rows);
                 cursor = page.next_cursor;
                 if cursor.is_none() { break; }
@@ -92,6 +114,13 @@ mod tests {
         let rows = (0..100).map(|n| (vec![format!("{n:03}")], "x".repeat(1000))).collect();
         let page = cut(rows, 100, None).unwrap();
         assert!(page.rows.len() < 40 && page.next_cursor.is_some());
+    }
+
+    #[test]
+    fn a_limit_outside_the_schema_is_refused() {
+        for limit in [0, 501] {
+            assert!(cut(vec![(vec!["a".into()], 1)], limit, None).is_err());
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::error::{ErrorKind, ToolError};
 use crate::actors::directory::HostDirectory;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
+use schemars::generate::{Contract, SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -84,7 +84,7 @@ impl Tool {
         O: Serialize + JsonSchema + 'static,
         F: Future<Output = Result<O, ToolError>> + Send + 'static,
     {
-        Self::new::<P, O, F>(about, Some(Arc::new(schema::<O>())), run, |value| {
+        Self::new::<P, O, F>(about, Some(Arc::new(schema::<O>(Contract::Serialize))), run, |value| {
             let value = serde_json::to_value(value);
             value
                 .map(ToolOutput::Structured)
@@ -117,37 +117,34 @@ impl Tool {
         let call: Call = Arc::new(move |context, arguments| {
             let run = Arc::clone(&run);
             Box::pin(async move {
-                let parameters = parse(name, arguments)?;
+                let parameters =
+                    serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
+                        // A fault of the whole, such as a missing argument, has no path and names itself.
+                        let path = error.path().to_string();
+                        let at = if path == "." { String::new() } else { format!("{path}: ") };
+                        ToolError::new(ErrorKind::InvalidArguments, format!("{name}: {at}{}", error.inner()))
+                    })?;
                 render(run(context, parameters).await?)
             })
         });
-        Self { name, title, description, effect, input: Arc::new(schema::<P>()), output, call }
+        Self {
+            name,
+            title,
+            description,
+            effect,
+            input: Arc::new(schema::<P>(Contract::Deserialize)),
+            output,
+            call,
+        }
     }
 }
 
-/// The parameters in `arguments`. serde names an unknown argument but not one of a wrong type: that
-/// is the one whose absence changes the complaint.
-fn parse<P: DeserializeOwned>(tool: &str, arguments: Object) -> Result<P, ToolError> {
-    let read = |arguments: Object| serde_json::from_value::<P>(Value::Object(arguments));
-    read(arguments.clone()).map_err(|error| {
-        let error = error.to_string();
-        let without = |key: &String| {
-            let others = arguments.iter().filter(|(other, _)| *other != key);
-            read(others.map(|(key, value)| (key.clone(), value.clone())).collect())
-        };
-        let is_culprit = |key: &&String| without(key).err().is_none_or(|other| other.to_string() != error);
-        let place = match arguments.keys().find(is_culprit) {
-            Some(key) if !error.contains(&format!("`{key}`")) => format!("{key}: "),
-            _ => String::new(),
-        };
-        ToolError::new(ErrorKind::InvalidArguments, format!("{tool}: {place}{error}"))
-    })
-}
-
 /// The schema of a type as clients like it: self-contained, without `null` alternatives (an absent
-/// field is left out), without Rust's number formats.
-fn schema<T: JsonSchema>() -> Object {
+/// field is left out), without Rust's number formats. By `contract` it tells what is read, or what is
+/// written: a field that is left out when empty is then not required.
+fn schema<T: JsonSchema>(contract: Contract) -> Object {
     let mut settings = SchemaSettings::draft2020_12();
+    settings.contract = contract;
     settings.inline_subschemas = true;
     settings.meta_schema = None;
     let mut value = settings.into_generator().into_root_schema_for::<T>().to_value();
@@ -256,6 +253,15 @@ mod tests {
                     assert!(!text_of.contains(unwanted), "{name} {text}: {unwanted} in {text_of}");
                 }
             }
+            if let Some(output) = &tool.output {
+                let required = output.get("required").map(ToString::to_string).unwrap_or_default();
+                for optional in ["next_cursor", "health", "hint"] {
+                    assert!(
+                        !required.contains(optional),
+                        "{name} requires {optional}, which may be left out"
+                    );
+                }
+            }
             for (parameter, schema) in tool.input["properties"].as_object().unwrap() {
                 assert!(schema.get("description").is_some(), "{name}.{parameter} has no description");
             }
@@ -270,7 +276,7 @@ mod tests {
             registry.call(tool, arguments.as_object().unwrap().clone())
         };
         let error = call(serde_json::json!({"limit": "many"})).await.unwrap_err();
-        assert!(error.text().starts_with("invalid_arguments: container_list: "), "{}", error.text());
+        assert!(error.text().starts_with("invalid_arguments: container_list: limit: "), "{}", error.text());
         let error = call(serde_json::json!({"host": "nas"})).await.unwrap_err();
         assert!(error.text().contains("unknown field `host`, expected one of `hosts`"), "{}", error.text());
         let error = call(serde_json::json!({"hosts": "nas"})).await.unwrap_err();

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// A socket's path has at most 107 bytes, of which OpenSSH takes 17 while it binds its own, and a
+/// link's directory and name a dozen.
+const LONGEST_RUN_DIR: usize = 76;
+
 /// A directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DirError {
@@ -26,6 +30,12 @@ pub enum DirError {
         path: PathBuf,
         /// The variable that names another place.
         variable: &'static str,
+    },
+    /// Sockets in it would have names longer than the system allows.
+    #[error("{} is too long a name for sockets: at most {LONGEST_RUN_DIR} bytes. Set DOCKMASTER_RUNTIME_DIR to a shorter one.", path.display())]
+    TooLong {
+        /// The directory.
+        path: PathBuf,
     },
     /// No home directory is known, so there is no place for data.
     #[error("no home directory is known. Set DOCKMASTER_DATA_DIR to a directory of your own.")]
@@ -72,6 +82,9 @@ impl RunDir {
         remove_stale(parent);
         let path = parent.join(std::process::id().to_string());
         let path = if path.exists() { unused(&path) } else { path };
+        if path.as_os_str().len() > LONGEST_RUN_DIR {
+            return Err(DirError::TooLong { path });
+        }
         own_private_dir(&path, "DOCKMASTER_RUNTIME_DIR")?;
         Ok(Self(Arc::new(OwnedRunDir { path, next: AtomicU64::new(1) })))
     }
@@ -169,6 +182,13 @@ mod tests {
         assert_ne!(run.fresh().unwrap(), run.fresh().unwrap());
         drop(run);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_name_too_long_for_sockets_is_refused() {
+        let parent = tempfile::tempdir().unwrap();
+        let long = parent.path().join("x".repeat(80));
+        assert!(matches!(RunDir::create_in(&long), Err(DirError::TooLong { .. })));
     }
 
     #[test]

@@ -4,8 +4,8 @@
 //! is a list of trials. Without root, or where namespaces are refused, the trials are
 //! counted as ignored and one line says why; `DOCKMASTER_REQUIRE_FLEET=1` forbids that.
 
-// A test speaks by panicking, and nothing outside this binary can reach its items. The methods
-// that actors may not use are what drives them from outside: processes, threads, the real clock.
+// A test speaks by panicking, starts the program it tests, and measures real time; nothing outside this
+// binary can reach its items.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,

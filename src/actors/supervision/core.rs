@@ -202,8 +202,9 @@ impl Child {
             self.quarantines = 0;
         }
         let name = name.to_owned();
-        if self.window.admit(now) {
-            let delay = self.backoff.next_wait();
+        let delay = self.backoff.next_wait();
+        // Counted at the time it will happen: that is when a restart in a row does its harm.
+        if self.window.admit(now + delay) {
             self.phase = ChildPhase::Waiting;
             self.due = Some(now + delay);
             return Command::Arm { name, incarnation: self.incarnation, delay };

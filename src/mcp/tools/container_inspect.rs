@@ -1,6 +1,5 @@
 //! `container_inspect`
 
-use super::container_list::{ports, short_id};
 use crate::domain::redact;
 use crate::domain::stack::{LABEL_PROJECT, LABEL_SERVICE};
 use crate::domain::text::{clean, cut};
@@ -9,6 +8,7 @@ use crate::engine::containers::ContainerDetail;
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::fleet::on_host;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::shape::{ports, short_id};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -2,16 +2,17 @@
 
 use crate::domain::redact;
 use crate::domain::stack::LABEL_PROJECT;
-use crate::engine::containers::{Container, Port};
-use crate::mcp::error::{ErrorKind, HostFailure, ToolError, rfc3339};
+use crate::engine::containers::Container;
+use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::page;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
-use globset::{Glob, GlobMatcher};
+use crate::mcp::shape::{ports, rfc3339, short_id};
+use globset::GlobMatcher;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,15 +31,11 @@ struct Parameters {
     #[serde(default)]
     detail: Detail,
     /// Max rows.
-    #[serde(default = "fifty")]
+    #[serde(default = "page::default_limit")]
     #[schemars(range(min = 1, max = 500))]
     limit: u16,
     /// `next_cursor` of the previous page.
     cursor: Option<String>,
-}
-
-fn fifty() -> u16 {
-    50
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -113,7 +110,6 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let filter = Filter::parse(&parameters)?;
-    let limit = checked_limit(parameters.limit)?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let listed =
         gather(&context.directory, &hosts, async |session| session.engine.containers().await).await?;
@@ -126,28 +122,8 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             rows.push((key, row(id.clone(), container, parameters.detail)));
         }
     }
-    let page = page::cut(rows, limit, parameters.cursor.as_deref())?;
+    let page = page::cut(rows, parameters.limit, parameters.cursor.as_deref())?;
     Ok(Answer { containers: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
-}
-
-/// A limit within the schema's bounds; the schema alone binds only clients that check it.
-pub(super) fn checked_limit(limit: u16) -> Result<usize, ToolError> {
-    if (1..=500).contains(&limit) {
-        return Ok(limit.into());
-    }
-    Err(ToolError::new(
-        ErrorKind::InvalidArguments,
-        format!("limit is {limit}; it must lie between 1 and 500"),
-    ))
-}
-
-/// A name glob; `*`, `?`, `[…]` and `{a,b}`.
-pub(super) fn glob(pattern: &str) -> Result<GlobMatcher, ToolError> {
-    let glob = Glob::new(pattern).map_err(|error| {
-        ToolError::new(ErrorKind::InvalidArguments, format!("match: {error}"))
-            .with_hint("write a glob such as web* or label=key=value")
-    })?;
-    Ok(glob.compile_matcher())
 }
 
 struct Filter {
@@ -168,7 +144,7 @@ impl Filter {
                     None => (pair.to_owned(), None),
                 });
             }
-            Some(pattern) => name = Some(glob(pattern)?),
+            Some(pattern) => name = Some(page::glob(pattern)?),
             None => {}
         }
         Ok(Self { state: parameters.state, stack: parameters.stack.clone(), name, label })
@@ -213,53 +189,5 @@ fn row(host: String, container: Container, detail: Detail) -> Row {
         status: container.status,
         name: container.name,
         full,
-    }
-}
-
-/// The twelve characters people know an identifier by.
-pub(super) fn short_id(id: &str) -> String {
-    id.trim_start_matches("sha256:").chars().take(12).collect()
-}
-
-/// Ports as people write them. A port published on all IPv4 and all IPv6 addresses is one.
-pub(super) fn ports(ports: &[Port]) -> Vec<String> {
-    let written: BTreeSet<(u16, String)> = ports
-        .iter()
-        .map(|port| {
-            let inside = format!("{}/{}", port.private, port.protocol);
-            let text = match (&port.ip, port.public) {
-                (_, None) => inside,
-                (Some(ip), Some(public)) if !matches!(ip.as_str(), "0.0.0.0" | "::") => {
-                    let ip = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
-                    format!("{ip}:{public}->{inside}")
-                }
-                (_, Some(public)) => format!("{public}->{inside}"),
-            };
-            (port.private, text)
-        })
-        .collect();
-    written.into_iter().map(|(_, text)| text).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_written_once_for_both_families() {
-        let port = |ip: Option<&str>, public, private| Port {
-            ip: ip.map(ToOwned::to_owned),
-            public,
-            private,
-            protocol: "tcp".into(),
-        };
-        let written = ports(&[
-            port(Some("0.0.0.0"), Some(8080), 80),
-            port(Some("::"), Some(8080), 80),
-            port(Some("127.0.0.1"), Some(5432), 5432),
-            port(Some("fd00::1"), Some(53), 53),
-            port(None, None, 9000),
-        ]);
-        assert_eq!(written, ["[fd00::1]:53->53/tcp", "8080->80/tcp", "127.0.0.1:5432->5432/tcp", "9000/tcp"]);
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::actors::host::HostHandle;
 use crate::domain::phase::Phase;
-use crate::mcp::error::{HostFailure, ToolError, rfc3339};
+use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::shape::rfc3339;
 use crate::runtime::clock::Clock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

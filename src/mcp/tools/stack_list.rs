@@ -1,6 +1,5 @@
 //! `stack_list`
 
-use super::container_list::{checked_limit, glob};
 use crate::compose::{Stack, stacks};
 use crate::engine::{Engine, EngineError};
 use crate::mcp::error::{HostFailure, ToolError};
@@ -19,15 +18,11 @@ struct Parameters {
     #[serde(rename = "match")]
     pattern: Option<String>,
     /// Max rows.
-    #[serde(default = "fifty")]
+    #[serde(default = "page::default_limit")]
     #[schemars(range(min = 1, max = 500))]
     limit: u16,
     /// `next_cursor` of the previous page.
     cursor: Option<String>,
-}
-
-fn fifty() -> u16 {
-    50
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -78,8 +73,7 @@ pub(super) async fn stacks_of(engine: &Engine) -> Result<Vec<Stack>, EngineError
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let limit = checked_limit(parameters.limit)?;
-    let name = parameters.pattern.as_deref().map(glob).transpose()?;
+    let name = parameters.pattern.as_deref().map(page::glob).transpose()?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let (answers, errors) =
         gather(&context.directory, &hosts, async |session| stacks_of(&session.engine).await).await?;
@@ -92,7 +86,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             rows.push((vec![id.clone(), stack.name.clone()], row(id.clone(), stack)));
         }
     }
-    let page = page::cut(rows, limit, parameters.cursor.as_deref())?;
+    let page = page::cut(rows, parameters.limit, parameters.cursor.as_deref())?;
     Ok(Answer { stacks: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
 }
 

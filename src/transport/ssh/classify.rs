@@ -4,12 +4,13 @@ use crate::domain::fault::{Fault, FaultKind};
 
 /// Phrases of ssh's standard error with their meaning, the more telling first: a changed host key
 /// also ends in "verification failed", a refused login also in "closed by".
-const PHRASES: [(&str, FaultKind); 29] = [
+const PHRASES: [(&str, FaultKind); 30] = [
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", FaultKind::HostKeyChanged),
     ("host key is known for", FaultKind::HostKeyUnknown),
     ("Host key verification failed", FaultKind::HostKeyUnknown),
     ("agent refused operation", FaultKind::AgentRefused),
     ("UNPROTECTED PRIVATE KEY FILE", FaultKind::KeyUnusable),
+    ("no such identity", FaultKind::KeyUnusable),
     ("Permission denied (", FaultKind::AuthRefused),
     ("Too many authentication failures", FaultKind::AuthRefused),
     ("Bad configuration option", FaultKind::SshConfig),
@@ -52,14 +53,7 @@ pub(super) fn classify(stderr: &str) -> Fault {
 /// The lines worth repeating: the phrase's own, and those that name keys and files.
 fn telling_lines(stderr: &str, phrase: &str) -> String {
     let also =
-        [
-            "Offending",
-            "key sent by the remote host is",
-            "SHA256:",
-            "no such identity",
-            "not accessible",
-            "invalid format",
-        ];
+        ["Offending", "key sent by the remote host is", "SHA256:", "no such identity", "invalid format"];
     let lines = stderr.lines().filter(|line| {
         let telling = line.contains(phrase) || also.iter().any(|word| line.contains(word));
         telling && !is_chatter(line)
@@ -110,7 +104,7 @@ mod tests {
         check("ops@nas: Permission denied (publickey).\n", FaultKind::AuthRefused, "(publickey)");
         check(
             "no such identity: /k: No such file or directory\nops@nas: Permission denied (publickey).\n",
-            FaultKind::AuthRefused,
+            FaultKind::KeyUnusable,
             "no such identity: /k",
         );
         check("ssh: connect to host nas port 22: Connection refused\n", FaultKind::Refused, "port 22");

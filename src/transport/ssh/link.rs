@@ -104,13 +104,12 @@ enum NoForward {
 /// Forwards the socket and asks the engine for a sign of life.
 async fn forward(session: &Session, dir: &LinkDir, socket: &str) -> Result<(), NoForward> {
     let local = dir.engine();
-    session
-        .request_port_forward(ForwardType::Local, local.as_path(), Path::new(socket))
-        .await
-        .map_err(|error| {
+    session.request_port_forward(ForwardType::Local, local.as_path(), Path::new(socket)).await.map_err(
+        |error| {
             tracing::debug!(%error, "sshd forwards no socket");
             NoForward::Closed
-        })?;
+        },
+    )?;
     let answered = timeout(PING_LIMIT, async {
         let mut stream = UnixStream::connect(&local).await?;
         stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n").await?;

@@ -1,0 +1,248 @@
+//! The actors together, on fake hosts: who is restarted, who does not notice, who is answered what.
+
+use super::{App, Front};
+use crate::actors::directory::HostDirectory;
+use crate::actors::host::HostError;
+use crate::actors::mcp::{CutOff, McpHandle, mcp_spec};
+use crate::actors::supervision::{Strategy, SupervisorArguments, start_root};
+use crate::config::{Environment, Settings, Sources, load};
+use crate::domain::fault::FaultKind;
+use crate::domain::phase::{HostStatus, Phase};
+use crate::transport::fake::{FakeConnector, Scene};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Beyond every deadline of the code under test; with a paused clock it costs nothing.
+const LONG: Duration = Duration::from_secs(3600);
+
+struct Lab {
+    app: App,
+    fake: FakeConnector,
+    file: tempfile::NamedTempFile,
+}
+
+impl Lab {
+    /// The service on fake hosts of these names, with the scenes their first attempts meet.
+    async fn new(hosts: &[(&str, &[Scene])]) -> Self {
+        let fake = FakeConnector::default();
+        for (host, scenes) in hosts {
+            fake.script(host, scenes.iter().cloned());
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), hosts.iter().map(|(host, _)| format!("  {host}: {{hostname: {host}}}\n")));
+        let (sources, settings) = settings(file.path());
+        let app =
+            App::with_connector(sources, settings, Arc::new(fake.clone()), Front::Embedded).await.unwrap();
+        Self { app, fake, file }
+    }
+
+    fn directory(&self) -> &HostDirectory {
+        self.app.directory()
+    }
+
+    /// Waits until the status of `host` is as `wanted`.
+    async fn until(&self, host: &str, wanted: impl Fn(&HostStatus) -> bool) -> HostStatus {
+        let entered = async {
+            loop {
+                if let Ok(mut handle) = self.directory().host(host)
+                    && let Some(status) = handle.wait_for(&wanted).await
+                {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(LONG, entered).await.expect("the status never became as wanted")
+    }
+
+    async fn until_ready(&self, host: &str) -> HostStatus {
+        self.until(host, |status| matches!(status.phase, Phase::Ready(_))).await
+    }
+}
+
+fn write(path: &Path, hosts: impl Iterator<Item = String>) {
+    std::fs::write(path, format!("hosts:\n{}", hosts.collect::<String>())).unwrap();
+}
+
+fn settings(path: &Path) -> (Sources, Settings) {
+    let environment = Environment::of([("HOME", "/nonexistent")]);
+    let sources = Sources { config: Some(path.to_owned()), environment, ..Sources::default() };
+    let settings = load(&sources).unwrap();
+    (sources, settings)
+}
+
+#[tokio::test]
+async fn s3_a_hundred_concurrent_callers_are_one_attempt() {
+    let lab = Lab::new(&[("nas", &[])]).await;
+    lab.until("nas", |_| true).await;
+    let host = lab.directory().host("nas").unwrap();
+    let calls = (0..100).map(|_| host.read(LONG, async |session| session.engine.containers().await));
+    let answers = futures_util::future::join_all(calls).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(Vec::is_empty)), "{answers:?}");
+    assert_eq!(lab.fake.attempts("nas"), 1);
+    let lists = lab.fake.requests("nas").iter().filter(|path| path.contains("/containers/json")).count();
+    assert_eq!(lists, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s4_a_caller_is_told_every_attempt_and_the_host_comes_back_alone() {
+    use FaultKind::{Dns, Refused, Timeout};
+    let scenes = [Scene::Fails(Refused), Scene::Fails(Timeout), Scene::Fails(Dns), Scene::Fails(Refused)];
+    let lab = Lab::new(&[("nas", &scenes)]).await;
+    lab.until("nas", |_| true).await;
+    let host = lab.directory().host("nas").unwrap();
+    let Err(HostError::Unavailable(refused)) = host.session(LONG).await else { panic!("it connected") };
+    let causes: Vec<_> = refused.attempts.iter().map(|attempt| attempt.fault.kind).collect();
+    assert_eq!(causes, [Refused, Timeout, Dns]);
+    lab.until_ready("nas").await;
+    assert_eq!(lab.fake.attempts("nas"), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s4_a_caller_leaves_at_its_own_deadline() {
+    let lab = Lab::new(&[("nas", &[Scene::Hangs])]).await;
+    lab.until("nas", |_| true).await;
+    let host = lab.directory().host("nas").unwrap();
+    let limit = Duration::from_millis(50);
+    assert!(matches!(host.session(limit).await, Err(HostError::Deadline { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s4_a_panic_while_connecting_is_a_failed_attempt() {
+    let lab = Lab::new(&[("nas", &[Scene::Panics])]).await;
+    let status = lab.until_ready("nas").await;
+    assert_eq!((status.incarnation, lab.fake.attempts("nas")), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn d1_a_crashed_host_is_restarted_and_its_sibling_does_not_notice() {
+    let lab = Lab::new(&[("nas", &[]), ("pi", &[])]).await;
+    let before = lab.until_ready("pi").await;
+    lab.until_ready("nas").await;
+    lab.directory().kill("nas");
+    let after = lab.until("nas", |status| status.incarnation == 2 && status.phase.word() == "ready").await;
+    assert_eq!(after.incarnation, 2);
+    assert_eq!(lab.directory().host("pi").unwrap().status(), before);
+    assert_eq!(lab.fake.attempts("pi"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d1_a_host_that_crashes_too_often_is_quarantined_alone_and_comes_back() {
+    let lab = Lab::new(&[("nas", &[]), ("pi", &[])]).await;
+    lab.until_ready("pi").await;
+    for incarnation in 1..=4 {
+        lab.until("nas", |status| status.incarnation == incarnation && status.phase.word() == "ready").await;
+        lab.directory().kill("nas");
+    }
+    let status = lab.until("nas", |status| matches!(status.phase, Phase::Quarantined { .. })).await;
+    let term = status.phase.next_try().unwrap().duration_since(status.since);
+    assert_eq!(term.as_secs(), 300);
+    assert_eq!(lab.directory().host("pi").unwrap().status().incarnation, 1);
+    let back = lab.until("nas", |status| status.phase.word() == "ready").await;
+    assert_eq!(back.incarnation, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_a_broken_link_is_made_anew_and_a_read_goes_on_over_it() {
+    let lab = Lab::new(&[("nas", &[])]).await;
+    lab.until_ready("nas").await;
+    tokio::time::advance(Duration::from_secs(61)).await;
+    lab.fake.cut("nas", FaultKind::LinkLost);
+    lab.until("nas", |status| status.phase.cause().is_some() || lab.fake.attempts("nas") == 2).await;
+    lab.until_ready("nas").await;
+    assert_eq!(lab.fake.attempts("nas"), 2);
+    let host = lab.directory().host("nas").unwrap();
+    assert!(host.read(LONG, async |session| session.engine.containers().await).await.is_ok());
+}
+
+#[tokio::test]
+async fn d3_a_change_of_the_file_adds_removes_and_replaces_and_leaves_the_rest_alone() {
+    let lab = Lab::new(&[("same", &[]), ("moved", &[]), ("gone", &[])]).await;
+    for host in ["same", "moved", "gone"] {
+        lab.until_ready(host).await;
+    }
+    let same = lab.directory().host("same").unwrap().status();
+    let lines =
+        ["  same: {hostname: same}\n", "  moved: {hostname: elsewhere}\n", "  new: {hostname: new}\n"];
+    write(lab.file.path(), lines.iter().map(ToString::to_string));
+    lab.app.reload();
+    lab.until_ready("new").await;
+    lab.until("moved", |status| status.incarnation == 2 && status.phase.word() == "ready").await;
+    assert!(lab.directory().host("gone").is_err());
+    assert_eq!(lab.directory().host("same").unwrap().status(), same);
+    assert_eq!((lab.fake.attempts("same"), lab.fake.attempts("moved")), (1, 2));
+}
+
+#[tokio::test]
+async fn d3_a_disabled_host_loses_its_line_and_gets_it_back() {
+    let lab = Lab::new(&[("nas", &[])]).await;
+    lab.until_ready("nas").await;
+    write(lab.file.path(), std::iter::once("  nas: {hostname: nas, enabled: false}\n".to_owned()));
+    lab.app.reload();
+    lab.until("nas", |status| status.phase == Phase::Disabled).await;
+    write(lab.file.path(), std::iter::once("  nas: {hostname: nas}\n".to_owned()));
+    lab.app.reload();
+    let status = lab.until_ready("nas").await;
+    assert_eq!((status.incarnation, lab.fake.attempts("nas")), (1, 2));
+}
+
+#[tokio::test]
+async fn d4_a_crashing_request_is_cut_off_alone_and_a_dropped_one_is_cancelled() {
+    let mcp = McpHandle::default();
+    let children = vec![mcp_spec(vec![], mcp.clone())];
+    let arguments = SupervisorArguments {
+        name: "test",
+        strategy: Strategy::ReverseStartOrder,
+        children,
+        on_quarantine: None,
+    };
+    let (root, tree) = start_root(arguments).await.unwrap();
+    while mcp.run("warm-up", async {}).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+
+    let crash = mcp.run("crash", async { panic!("as planned") });
+    let other = mcp.run("other", async { 7 });
+    let (crashed, answered) = tokio::join!(crash, other);
+    assert_eq!((crashed, answered), (Err::<(), _>(CutOff), Ok(7)));
+
+    let dropped = Arc::new(AtomicBool::new(false));
+    let guard = SetOnDrop(Arc::clone(&dropped));
+    let hanging = mcp.run("hanging", async move {
+        let _guard = guard;
+        std::future::pending::<()>().await;
+    });
+    assert!(tokio::time::timeout(Duration::from_millis(20), hanging).await.is_err());
+    let cancelled = async {
+        while !dropped.load(Ordering::SeqCst) || !mcp.in_flight().await.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), cancelled)
+        .await
+        .expect("the work went on without its caller");
+    root.stop();
+    tree.await.unwrap();
+}
+
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn s5_a_shutdown_ends_every_line() {
+    let lab = Lab::new(&[("nas", &[]), ("pi", &[])]).await;
+    lab.until_ready("nas").await;
+    lab.until_ready("pi").await;
+    let directory = lab.directory().clone();
+    lab.app.shutdown().await;
+    for host in ["nas", "pi"] {
+        assert!(directory.host(host).unwrap().current_session().is_none());
+    }
+}

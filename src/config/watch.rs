@@ -1,0 +1,77 @@
+//! Watching for changes of configuration files.
+//!
+//! The directories are watched, never the files: editors rename over a file, and mounted
+//! configuration swaps a link beside it. An event is a hint to read again and nothing more; it names
+//! whatever it likes.
+
+use super::load::Sources;
+use super::places;
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+/// An editor's save is a burst of events; one reading after it is enough.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Read again this often without an event: shares and mounts do not always send them.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// Which directories these are, not what is in them.
+type Identity = Vec<Option<(u64, u64)>>;
+
+/// Calls `look` after each change of a file that `sources` may read, and every minute. Ends never.
+pub async fn watch(sources: &Sources, look: impl Fn()) {
+    let (hint, mut hints) = mpsc::channel(1);
+    let mut armed: Option<(Identity, Option<RecommendedWatcher>)> = None;
+    loop {
+        let directories = directories(sources);
+        // A directory that was removed and made again is another one, and its watch is deaf.
+        let now = identity(&directories);
+        if armed.as_ref().is_none_or(|(before, _)| *before != now) {
+            armed = Some((now, arm(&directories, &hint)));
+        }
+        if let Ok(Some(())) = timeout(LOOK_EVERY, hints.recv()).await {
+            sleep(SETTLE).await;
+            while hints.try_recv().is_ok() {}
+        }
+        look();
+    }
+}
+
+/// The directories that hold, or would hold, a configuration file; of one that is missing, the
+/// nearest parent, in which it would appear.
+fn directories(sources: &Sources) -> BTreeSet<PathBuf> {
+    let files = places::candidates(sources);
+    let nearest = |file: &PathBuf| file.ancestors().skip(1).find(|dir| dir.is_dir()).map(PathBuf::from);
+    files.iter().filter_map(nearest).filter(|dir| dir.parent().is_some()).collect()
+}
+
+fn identity(directories: &BTreeSet<PathBuf>) -> Identity {
+    let inode = |dir: &PathBuf| std::fs::metadata(dir).map(|found| (found.dev(), found.ino())).ok();
+    directories.iter().map(inode).collect()
+}
+
+fn arm(directories: &BTreeSet<PathBuf>, hint: &mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let hint = hint.clone();
+    let tell = move |event: notify::Result<notify::Event>| {
+        // Reading is an event too; our own would never end. A full channel holds a hint already.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            let _ = hint.try_send(());
+        }
+    };
+    let mut watcher = notify::recommended_watcher(tell)
+        .map_err(
+            |error| tracing::warn!(%error, "configuration files are not watched, only read every minute"),
+        )
+        .ok()?;
+    for directory in directories {
+        if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+            tracing::warn!(%error, directory = %directory.display(), "not watched, only read every minute");
+        }
+    }
+    Some(watcher)
+}

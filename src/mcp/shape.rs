@@ -1,0 +1,75 @@
+//! How values are written in answers, in one place for all tools.
+
+use crate::engine::containers::Port;
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// A time: RFC 3339 in UTC, whole seconds.
+pub(super) fn rfc3339(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+/// A duration in the words of a person: the largest unit that fits.
+pub(super) fn words(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..=119 => format!("{seconds} s"),
+        seconds @ 120..=7199 => format!("{} min", seconds / 60),
+        seconds @ 7200..=172_799 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// The twelve characters people know an identifier by.
+pub(super) fn short_id(id: &str) -> String {
+    id.trim_start_matches("sha256:").chars().take(12).collect()
+}
+
+/// Ports as people write them. A port published on all IPv4 and all IPv6 addresses is one.
+pub(super) fn ports(ports: &[Port]) -> Vec<String> {
+    let written: BTreeSet<(u16, String)> = ports
+        .iter()
+        .map(|port| {
+            let inside = format!("{}/{}", port.private, port.protocol);
+            let text = match (&port.ip, port.public) {
+                (_, None) => inside,
+                (Some(ip), Some(public)) if !matches!(ip.as_str(), "0.0.0.0" | "::") => {
+                    let ip = if ip.contains(':') { format!("[{ip}]") } else { ip.clone() };
+                    format!("{ip}:{public}->{inside}")
+                }
+                (_, Some(public)) => format!("{public}->{inside}"),
+            };
+            (port.private, text)
+        })
+        .collect();
+    written.into_iter().map(|(_, text)| text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_written_once_for_both_families() {
+        let port = |ip: Option<&str>, public, private| Port {
+            ip: ip.map(ToOwned::to_owned),
+            public,
+            private,
+            protocol: "tcp".into(),
+        };
+        let written = ports(&[
+            port(Some("0.0.0.0"), Some(8080), 80),
+            port(Some("::"), Some(8080), 80),
+            port(Some("127.0.0.1"), Some(5432), 5432),
+            port(Some("fd00::1"), Some(53), 53),
+            port(None, None, 9000),
+        ]);
+        assert_eq!(written, ["[fd00::1]:53->53/tcp", "8080->80/tcp", "127.0.0.1:5432->5432/tcp", "9000/tcp"]);
+    }
+
+    #[test]
+    fn durations_are_told_in_their_largest_unit() {
+        let told: Vec<String> = [5, 119, 720, 7200, 400_000].map(Duration::from_secs).map(words).to_vec();
+        assert_eq!(told, ["5 s", "119 s", "12 min", "2 h", "4 days"]);
+    }
+}
