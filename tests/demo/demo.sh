@@ -178,7 +178,7 @@ start_service() {
         </dev/null >/dev/null 2>"$work/log" 8>&- &
     service=$!
     for ((tries = 0; tries < 200; tries++)); do
-        url=$(grep -o 'http://[^"]*/mcp' "$work/log" || true)
+        url=$(grep -so 'http://[^"]*/mcp' "$work/log" || true)
         [[ -z $url ]] || return 0
         kill -0 "$service" 2>/dev/null || break
         sleep 0.05
