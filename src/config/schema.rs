@@ -12,6 +12,7 @@ use std::str::FromStr;
 
 /// A whole file.
 #[derive(Debug, Default, serde::Deserialize)]
+#[serde(expecting = "the sections hosts: and server:")]
 pub(super) struct File {
     #[serde(default, deserialize_with = "hosts")]
     pub(super) hosts: BTreeMap<HostId, HostSpec>,
@@ -21,6 +22,7 @@ pub(super) struct File {
 
 /// The `server:` section.
 #[derive(Debug, Default, serde::Deserialize)]
+#[serde(expecting = "settings such as `{port: 8000, log_level: INFO}`")]
 pub(super) struct Server {
     pub(super) host: Option<ListenHost>,
     pub(super) port: Option<Port>,
@@ -134,6 +136,7 @@ enum Kind {
 
 /// A host as written.
 #[derive(Debug, serde::Deserialize)]
+#[serde(expecting = "a host such as `{hostname: nas.lan, user: me}`")]
 struct RawHost {
     #[serde(default)]
     kind: Option<Kind>,
@@ -222,11 +225,7 @@ fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HostId, 
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
             let mut hosts = BTreeMap::new();
-            while let Some(key) = map.next_key::<String>()? {
-                let id: HostId = key.parse().map_err(A::Error::custom)?;
-                if hosts.contains_key(&id) {
-                    return Err(A::Error::custom(format!("the host {key:?} stands here twice")));
-                }
+            while let Some(id) = map.next_key_seed(KeySeed(&hosts))? {
                 let spec = map.next_value_seed(HostSeed(id.clone()))?;
                 hosts.insert(id, spec);
             }
@@ -234,6 +233,34 @@ fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HostId, 
         }
     }
     deserializer.deserialize_any(HostsVisitor)
+}
+
+/// Reads the key of one more host. The checks are made in here because a fault found later would be
+/// shown at the first host.
+struct KeySeed<'a>(&'a BTreeMap<HostId, HostSpec>);
+
+impl<'de> serde::de::DeserializeSeed<'de> for KeySeed<'_> {
+    type Value = HostId;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<HostId, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed<'_> {
+    type Value = HostId;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a host id")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<HostId, E> {
+        let id: HostId = key.parse().map_err(E::custom)?;
+        if self.0.contains_key(&id) {
+            return Err(E::custom(format!("the host {key:?} stands here twice")));
+        }
+        Ok(id)
+    }
 }
 
 /// Reads a host whose id is known from its key.

@@ -235,10 +235,16 @@ fn late(
             ),
             ..plain(ErrorKind::Timeout, format!("{id} did not answer within {seconds} s"))
         },
-        _ => plain(
-            ErrorKind::Timeout,
-            format!("{id} was not connected within {seconds} s; its first attempt is under way"),
-        ),
+        _ => HostFailure {
+            hint: Some(
+                "Ask again in a few seconds; host_test waits for the attempt and tells which step fails."
+                    .to_owned(),
+            ),
+            ..plain(
+                ErrorKind::Timeout,
+                format!("{id} was not connected within {seconds} s; its first attempt is under way"),
+            )
+        },
     }
 }
 

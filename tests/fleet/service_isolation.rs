@@ -25,6 +25,7 @@ pub fn trials() -> Vec<Trial> {
         a_hung_engine_is_named_and_goes_on => 150,
         a_dead_engine_is_named_and_comes_back => 100,
         a_killed_session_takes_one_login_more,
+        a_killed_session_on_the_detour_is_a_broken_line,
     ]
 }
 
@@ -238,4 +239,20 @@ async fn a_killed_session_takes_one_login_more(fleet: &Fleet) {
     assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins + 1, attempts + 1));
     assert_eq!([fleet.host("h1"), fleet.host("h3")].map(Host::ssh_logins), others);
     assert_nothing_was_restarted(&service);
+}
+
+/// ssh has complained about the refused forward long before: that is not why the line broke.
+async fn a_killed_session_on_the_detour_is_a_broken_line(fleet: &Fleet) {
+    let host = fleet.host("h2");
+    host.sshd_options(&["AllowStreamLocalForwarding no"]);
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    let logins = host.ssh_logins();
+    host.kill_ssh_sessions();
+    wait_for("the new login", NOTICED, || host.ssh_logins() > logins);
+    service.wait_ready(&["h2"]).await;
+    let log = service.log();
+    let broke = log.iter().find(|line| line.contains("\"h2\"") && line.contains("\"from\":\"ready\""));
+    assert!(broke.is_some_and(|line| line.contains("the connection broke")), "{broke:?}");
+    assert_eq!(host.ssh_logins(), logins + 1);
 }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::processes::{self, Process};
-use crate::support::recorder::Recorded;
+use crate::support::recorder::{EngineRecorder, Recorded};
 use crate::support::trials::Trial;
 use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, ToolAnswer, wait_for};
 use crate::trials;
@@ -57,7 +57,7 @@ async fn a_list_is_one_request_to_each_engine(fleet: &Fleet) {
     let recorders: Vec<_> = fleet.hosts().iter().map(Host::record_engine).collect();
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
-    recorders.iter().for_each(super::support::recorder::EngineRecorder::clear);
+    clear(&recorders);
     for _ in 0..5 {
         service.structured("container_list", json!({})).await;
     }
@@ -74,10 +74,16 @@ async fn a_list_is_one_request_to_each_engine(fleet: &Fleet) {
     let counts: Vec<usize> = recorders.iter().map(|recorder| recorder.requests().len()).collect();
     assert_eq!(counts, [0, 1, 0]);
     // the known state costs nobody anything
-    recorders.iter().for_each(super::support::recorder::EngineRecorder::clear);
+    clear(&recorders);
     service.structured("host_list", json!({})).await;
     let counts: Vec<usize> = recorders.iter().map(|recorder| recorder.requests().len()).collect();
     assert_eq!(counts, [0, 0, 0]);
+}
+
+fn clear(recorders: &[EngineRecorder]) {
+    for recorder in recorders {
+        recorder.clear();
+    }
 }
 
 /// The engine's own version of the API, or the newest the service knows.

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod conversation;
+pub mod fake_engine;
 pub mod fleet;
 pub mod framer;
 pub mod host;

@@ -1,5 +1,6 @@
 //! `container_logs`
 
+use super::container_inspect::container_name;
 use crate::domain::redact;
 use crate::domain::text::clean;
 use crate::engine::logs::{LogLine, LogQuery};
@@ -70,7 +71,8 @@ pub(super) fn tool() -> Tool {
 async fn run(context: ToolContext, parameters: Parameters) -> Result<String, ToolError> {
     let host = context.directory.host(&parameters.host)?;
     let plan = Plan::of(&parameters, context.directory.clock().now())?;
-    let container = parameters.container.as_str();
+    let container = container_name(&parameters.container)?;
+    let container = container.as_str();
     let lines =
         on_host(&context.directory, &host, async |session| session.engine.logs(container, &plan.query).await)
             .await?;

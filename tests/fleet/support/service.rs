@@ -127,7 +127,6 @@ impl Home {
         self.command_with(&self.hosts_file(), args)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the program under test; there is no actor here")]
     fn bare_command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dockmaster"));
         command
@@ -437,12 +436,17 @@ impl Stdio {
         self.send_raw(&message.to_string());
     }
 
+    /// The next message, whatever it is.
+    pub fn receive_any(&mut self) -> Value {
+        let line = self.lines.recv_timeout(Duration::from_secs(40)).expect("an answer");
+        serde_json::from_str(&line).expect("only the protocol on standard output")
+    }
+
     /// The next message with this id; every line must be one of the protocol.
     pub fn receive(&mut self, id: u64) -> Value {
         loop {
-            let line = self.lines.recv_timeout(Duration::from_secs(40)).expect("an answer");
-            let message: Value = serde_json::from_str(&line).expect("only the protocol on standard output");
-            assert_eq!(message["jsonrpc"], "2.0", "{line}");
+            let message = self.receive_any();
+            assert_eq!(message["jsonrpc"], "2.0", "{message}");
             if message["id"] == id {
                 return message;
             }
