@@ -1,8 +1,11 @@
 //! Standard input and output: one JSON-RPC message per line.
 //!
 //! The library passes over a line that is no JSON in silence; JSON-RPC 2.0 (section 5.1) wants an
-//! answer to it, and whoever writes a client wants to know. So each line is looked at on its way in.
+//! answer to it, and whoever writes a client wants to know. And it takes a notification before the
+//! client's greeting for a failed greeting, although clients send such things, for example to cancel
+//! a probe whose answer they found too slow. So each line is looked at on its way in.
 
+use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::io;
 use tokio::io::{
@@ -26,11 +29,58 @@ pub(super) async fn relay(
     from_server: impl AsyncRead + Unpin,
 ) -> io::Result<()> {
     let (complain, complaints) = mpsc::channel(COMPLAINTS);
-    let (inward, outward) = tokio::join!(
-        carry_in(BufReader::new(input), to_server, complain),
-        carry_out(BufReader::new(from_server), complaints, output),
-    );
-    inward.and(outward)
+    let inward = carry_in(BufReader::new(input), to_server, complain);
+    let outward = carry_out(BufReader::new(from_server), complaints, output);
+    tokio::pin!(inward, outward);
+    tokio::select! {
+        // The input has ended: what the server still has to say is carried out.
+        inward = &mut inward => inward.and(outward.await),
+        // The server has ended: nobody reads any more.
+        outward = &mut outward => outward,
+    }
+}
+
+/// What of a message tells its kind.
+#[derive(Deserialize)]
+struct Kind {
+    id: Option<IgnoredAny>,
+    method: Option<String>,
+}
+
+/// What becomes of a line.
+enum Verdict {
+    Pass,
+    Drop,
+    Complain(String),
+}
+
+/// Looks at the lines of a peer, in order.
+#[derive(Default)]
+struct Inspector {
+    /// Whether the peer has sent a request other than the probes that may precede its greeting.
+    greeted: bool,
+}
+
+impl Inspector {
+    fn judge(&mut self, line: &[u8]) -> Verdict {
+        if line.trim_ascii().is_empty() {
+            return Verdict::Drop;
+        }
+        if let Err(fault) = serde_json::from_slice::<IgnoredAny>(line) {
+            return Verdict::Complain(format!("the line is no JSON ({fault})"));
+        }
+        // What is JSON and no message is the library's to refuse.
+        let Ok(Kind { id, method }) = serde_json::from_slice(line) else { return Verdict::Pass };
+        match (id, method) {
+            (Some(_), Some(method)) => {
+                self.greeted |= !matches!(method.as_str(), "server/discover" | "ping");
+                Verdict::Pass
+            }
+            // Notifications and answers: before the greeting they mean nothing.
+            (None, Some(_)) | (Some(_), None) if !self.greeted => Verdict::Drop,
+            _ => Verdict::Pass,
+        }
+    }
 }
 
 /// Takes the server's side of the input with it when it ends: the server then sees the end too.
@@ -39,7 +89,7 @@ async fn carry_in(
     mut to_server: impl AsyncWrite + Unpin,
     complain: mpsc::Sender<String>,
 ) -> io::Result<()> {
-    let mut line = Vec::new();
+    let (mut line, mut inspector) = (Vec::new(), Inspector::default());
     loop {
         line.clear();
         if (&mut input).take(LONGEST_LINE).read_until(b'\n', &mut line).await? == 0 {
@@ -47,25 +97,18 @@ async fn carry_in(
         }
         let whole =
             line.ends_with(b"\n") || u64::try_from(line.len()).is_ok_and(|length| length < LONGEST_LINE);
-        let fault = if whole { fault_in(&line) } else { Some(skip_rest(&mut input).await?) };
-        let sent = match fault {
-            None => to_server.write_all(&line).await.is_ok(),
-            Some(fault) => complain.send(fault).await.is_ok(),
+        let verdict =
+            if whole { inspector.judge(&line) } else { Verdict::Complain(skip_rest(&mut input).await?) };
+        let sent = match verdict {
+            Verdict::Pass => to_server.write_all(&line).await.is_ok(),
+            Verdict::Drop => true,
+            Verdict::Complain(fault) => complain.send(fault).await.is_ok(),
         };
         if !sent {
             // The server has ended first.
             return Ok(());
         }
     }
-}
-
-/// What is wrong with a line; nothing, when it is JSON or empty.
-fn fault_in(line: &[u8]) -> Option<String> {
-    if line.trim_ascii().is_empty() {
-        return None;
-    }
-    let fault = serde_json::from_slice::<IgnoredAny>(line).err()?;
-    Some(format!("the line is no JSON ({fault})"))
 }
 
 async fn skip_rest(input: &mut (impl AsyncBufRead + Unpin)) -> io::Result<String> {
@@ -136,6 +179,24 @@ mod tests {
         assert_eq!(lines.iter().filter(|line| is_complaint(line)).count(), 2, "{lines:?}");
         lines.retain(|line| !is_complaint(line) && !line.is_empty());
         assert_eq!(lines, ["{\"a\":1}", "[2]", "{\"last\":3}"]);
+    }
+
+    #[tokio::test]
+    async fn notifications_before_the_greeting_are_dropped() {
+        let probe = r#"{"jsonrpc":"2.0","id":0,"method":"server/discover"}"#;
+        let cancel = r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#;
+        let greeting = r#"{"jsonrpc":"2.0","id":1,"method":"initialize"}"#;
+        let input = [cancel, probe, cancel, greeting, cancel].join("\n");
+        assert_eq!(through_echo(input.as_bytes()).await, [probe, greeting, cancel]);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_server_ends_the_relay() {
+        let (silent, _peer) = tokio::io::duplex(64);
+        let (to_server, _server_in) = tokio::io::duplex(64);
+        let (server_out, from_server) = tokio::io::duplex(64);
+        drop(server_out);
+        relay(silent, Vec::new(), to_server, from_server).await.unwrap();
     }
 
     #[tokio::test]

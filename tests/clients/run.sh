@@ -92,7 +92,7 @@ start_service() {
     "$bin" serve --port 0 "${options[@]}" </dev/null >"$work/http.out" 2>"$work/http.log" &
     service=$!
     for ((tries = 0; tries < 200; tries++)); do
-        url=$(grep -o 'http://[^"]*/mcp' "$work/http.log" || true)
+        url=$(grep -so 'http://[^"]*/mcp' "$work/http.log" || true)
         [[ -z $url ]] || return 0
         kill -0 "$service" 2>/dev/null || break
         sleep 0.05

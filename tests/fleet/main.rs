@@ -4,8 +4,8 @@
 //! is a list of trials. Without root, or where namespaces are refused, the trials are
 //! counted as ignored and one line says why; `DOCKMASTER_REQUIRE_FLEET=1` forbids that.
 
-// A test speaks by panicking, starts the program it tests, and measures real time; nothing outside this
-// binary can reach its items.
+// A test speaks by panicking, and nothing outside this binary can reach its items. The methods
+// that actors may not use are what drives them from outside: processes, threads, the real clock.
 #![allow(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -18,6 +18,7 @@
 
 mod fleet_itself;
 mod service_bad_input;
+mod service_clients;
 mod service_front;
 mod service_isolation;
 mod service_lines;
@@ -38,5 +39,6 @@ fn main() -> ExitCode {
     trials.extend(service_front::trials());
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());
+    trials.extend(service_clients::trials());
     support::trials::run(3, trials)
 }

@@ -52,8 +52,14 @@ pub(super) fn classify(stderr: &str) -> Fault {
 
 /// The lines worth repeating: the phrase's own, and those that name keys and files.
 fn telling_lines(stderr: &str, phrase: &str) -> String {
-    let also =
-        ["Offending", "key sent by the remote host is", "SHA256:", "no such identity", "invalid format"];
+    let also = [
+        "Offending",
+        "key sent by the remote host is",
+        "SHA256:",
+        "no such identity",
+        "not accessible",
+        "invalid format",
+    ];
     let lines = stderr.lines().filter(|line| {
         let telling = line.contains(phrase) || also.iter().any(|word| line.contains(word));
         telling && !is_chatter(line)

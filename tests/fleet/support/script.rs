@@ -1,7 +1,7 @@
 //! Running programs with a time limit, and `fleet.sh` among them.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -113,13 +113,19 @@ impl Script {
 
     /// Runs a verb, whatever comes of it.
     pub fn try_verb(&self, args: &[&str], limit: Duration) -> Ran {
-        let mut env = vec![("FLEET_NAME", self.name.as_str()), ("FLEET_NET", self.net.as_str())];
+        self.run(&Self::path(), args, &[], limit)
+    }
+
+    /// Runs another program on this fleet: it finds the fleet in its environment, beside `env`.
+    pub fn run(&self, program: &Path, args: &[&str], env: &[(&str, &str)], limit: Duration) -> Ran {
         let state = format!("/var/tmp/{}", self.name);
+        let mut all = vec![("FLEET_NAME", self.name.as_str()), ("FLEET_NET", self.net.as_str())];
         // a state directory set by hand is that of the fleet of the environment alone
         if self.name != Self::from_env().name {
-            env.push(("FLEET_STATE", &state));
+            all.push(("FLEET_STATE", &state));
         }
-        run_with(Self::path(), args, &env, limit)
+        all.extend(env);
+        run_with(program, args, &all, limit)
     }
 
     /// Runs a verb and gives its output; panics with all it said when it fails.
