@@ -31,17 +31,23 @@ pub(super) struct Page<R> {
     pub(super) next_cursor: Option<String>,
 }
 
+/// The key after which a page starts. Called first thing as well, so that no host is asked for a page
+/// that cannot be given.
+pub(super) fn check(limit: u16, cursor: Option<&str>) -> Result<Option<Vec<String>>, ToolError> {
+    if !(1..=MOST_ROWS).contains(&limit) {
+        let message = format!("limit is {limit}; it must lie between 1 and {MOST_ROWS}");
+        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
+    }
+    cursor.map(decode).transpose()
+}
+
 /// Cuts the page after `cursor` from `rows`, which are in the order of their unique keys.
 pub(super) fn cut<R: Serialize>(
     rows: Vec<(Vec<String>, R)>,
     limit: u16,
     cursor: Option<&str>,
 ) -> Result<Page<R>, ToolError> {
-    if !(1..=MOST_ROWS).contains(&limit) {
-        let message = format!("limit is {limit}; it must lie between 1 and {MOST_ROWS}");
-        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
-    }
-    let after = cursor.map(decode).transpose()?;
+    let after = check(limit, cursor)?;
     let total = rows.len();
     let mut page = Vec::new();
     let mut characters = 0;

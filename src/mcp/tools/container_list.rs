@@ -110,6 +110,7 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let filter = Filter::parse(&parameters)?;
+    page::check(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let listed =
         gather(&context.directory, &hosts, async |session| session.engine.containers().await).await?;

@@ -74,6 +74,7 @@ pub(super) async fn stacks_of(engine: &Engine) -> Result<Vec<Stack>, EngineError
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let name = parameters.pattern.as_deref().map(page::glob).transpose()?;
+    page::check(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let (answers, errors) =
         gather(&context.directory, &hosts, async |session| stacks_of(&session.engine).await).await?;
