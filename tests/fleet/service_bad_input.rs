@@ -240,7 +240,7 @@ impl<'a> Away<'a> {
 
 impl Drop for Away<'_> {
     fn drop(&mut self) {
-        self.host.exec(&["mv", &format!("{}.away", self.path), &self.path]);
+        self.host.clean_up(&["mv", &format!("{}.away", self.path), &self.path]);
     }
 }
 

@@ -206,6 +206,16 @@ impl Host {
         self.verb("exec", command).trim().to_owned()
     }
 
+    /// The same for cleaning up, where a failure may only be told: a panic in a destructor that
+    /// runs because of another one would end the whole run.
+    pub fn clean_up(&self, command: &[&str]) {
+        let args = [&["exec", self.name.as_str()], command].concat();
+        let ran = self.script.try_verb(&args, VERB);
+        if !ran.ok() {
+            eprintln!("{}: `{}`: {}", self.name, command.join(" "), ran.stderr.trim());
+        }
+    }
+
     /// OpenSSH's own client as `user`, with the fleet's configuration and these options.
     pub fn ssh(&self, user: &str, options: &[&str], command: &str) -> Ran {
         let args = self.ssh_words(user, options, command);
