@@ -26,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         a_dead_engine_is_named_and_comes_back => 100,
         a_killed_session_takes_one_login_more,
         a_killed_session_on_the_detour_is_a_broken_line,
+        what_ssh_said_at_the_login_is_not_why_the_line_broke,
     ]
 }
 
@@ -247,6 +248,22 @@ async fn a_killed_session_on_the_detour_is_a_broken_line(fleet: &Fleet) {
     host.sshd_options(&["AllowStreamLocalForwarding no"]);
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
+    assert_a_killed_session_is_a_broken_line(&service, host).await;
+}
+
+/// A key that is not there is no trouble while another one is.
+async fn what_ssh_said_at_the_login_is_not_why_the_line_broke(fleet: &Fleet) {
+    let dir = tempfile::tempdir().unwrap();
+    let ssh_config = dir.path().join("ssh_config");
+    let theirs = std::fs::read_to_string(fleet.ssh_config()).unwrap();
+    std::fs::write(&ssh_config, format!("IdentityFile /nowhere/id_ed25519\n{theirs}")).unwrap();
+    let host = fleet.host("h2");
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]).ssh_config(&ssh_config));
+    service.wait_ready(&["h2"]).await;
+    assert_a_killed_session_is_a_broken_line(&service, host).await;
+}
+
+async fn assert_a_killed_session_is_a_broken_line(service: &Service, host: &Host) {
     let logins = host.ssh_logins();
     host.kill_ssh_sessions();
     wait_for("the new login", NOTICED, || host.ssh_logins() > logins);

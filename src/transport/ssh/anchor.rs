@@ -241,10 +241,12 @@ impl Stderr {
             let mut lines = BufReader::new(stderr).split(b'\n');
             while let Ok(Some(line)) = lines.next_segment().await {
                 let line = String::from_utf8_lossy(&line);
+                let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if line.starts_with("Authenticated to ") {
+                    // What went wrong on the way to a login that worked explains nothing later.
+                    text.clear();
                     seen.send_replace(true);
                 }
-                let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if text.len() + line.len() < MAX_STDERR {
                     text.push_str(line.trim_end());
                     text.push('\n');
