@@ -23,7 +23,7 @@ impl InvalidName {
     /// Longer input is cut in the message: a pasted file must not become the error.
     const SHOWN: usize = 80;
 
-    fn new(what: &'static str, value: &str, rule: &'static str) -> Self {
+    pub(super) fn new(what: &'static str, value: &str, rule: &'static str) -> Self {
         let value = value.chars().take(Self::SHOWN).collect();
         Self { what, value, rule }
     }

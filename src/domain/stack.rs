@@ -53,11 +53,8 @@ impl FromStr for StackName {
         if text.len() <= 255 && text.starts_with(start) && text.chars().all(rest) {
             return Ok(Self(text.to_owned()));
         }
-        Err(InvalidName {
-            what: "stack name",
-            value: text.chars().take(80).collect(),
-            rule: "compose project names are lower-case letters, digits, '_' and '-', starting with a letter or digit",
-        })
+        let rule = "compose project names are lower-case letters, digits, '_' and '-', starting with a letter or digit";
+        Err(InvalidName::new("stack name", text, rule))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Containers: the list and the detail of one.
 
 use super::{Engine, EngineError};
+use crate::domain::container::ContainerName;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, HostConfig, MountPoint};
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use std::collections::{BTreeMap, HashMap};
@@ -173,19 +174,22 @@ impl Engine {
     }
 
     /// One container by name or identifier.
-    pub async fn container(&self, name: &str) -> Result<ContainerDetail, EngineError> {
-        Ok(self.docker.inspect_container(name, None).await?.into())
+    pub async fn container(&self, name: &ContainerName) -> Result<ContainerDetail, EngineError> {
+        Ok(self.docker.inspect_container(name.as_str(), None).await?.into())
     }
 
     /// The processes of a running container: titles, then one row each.
-    pub async fn processes(&self, name: &str) -> Result<(Vec<String>, Vec<Vec<String>>), EngineError> {
-        let top = self.docker.top_processes(name, None).await?;
+    pub async fn processes(
+        &self,
+        name: &ContainerName,
+    ) -> Result<(Vec<String>, Vec<Vec<String>>), EngineError> {
+        let top = self.docker.top_processes(name.as_str(), None).await?;
         Ok((top.titles.unwrap_or_default(), top.processes.unwrap_or_default()))
     }
 
     /// Paths changed since the container was made: `A`dded, `C`hanged or `D`eleted, and the path.
-    pub async fn changes(&self, name: &str) -> Result<Vec<(char, String)>, EngineError> {
-        let changes = self.docker.container_changes(name).await?.unwrap_or_default();
+    pub async fn changes(&self, name: &ContainerName) -> Result<Vec<(char, String)>, EngineError> {
+        let changes = self.docker.container_changes(name.as_str()).await?.unwrap_or_default();
         // Kinds as the Engine API numbers them.
         let letter = |kind: i64| match kind {
             1 => 'A',

@@ -1,6 +1,7 @@
 //! Logs of a container.
 
 use super::{Engine, EngineError};
+use crate::domain::container::ContainerName;
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::TryStreamExt as _;
@@ -35,7 +36,11 @@ const LONGEST_LINE: usize = 16 * 1024;
 impl Engine {
     /// The newest lines that `query` asks for, oldest first. Reads the whole range when `since` is
     /// set, and keeps the last `tail` lines of it.
-    pub async fn logs(&self, container: &str, query: &LogQuery) -> Result<Vec<LogLine>, EngineError> {
+    pub async fn logs(
+        &self,
+        container: &ContainerName,
+        query: &LogQuery,
+    ) -> Result<Vec<LogLine>, EngineError> {
         let seconds = |time: Timestamp| i32::try_from(time.as_second()).unwrap_or(i32::MAX);
         // The engine counts `tail` over the whole log and applies the times afterwards, so a range
         // is read whole and cut here.
@@ -49,7 +54,7 @@ impl Engine {
             // The engine reads whole seconds; the exact cut is made below.
             options = options.until(seconds(until).saturating_add(1));
         }
-        let mut stream = self.docker.logs(container, Some(options.build()));
+        let mut stream = self.docker.logs(container.as_str(), Some(options.build()));
         let mut assembler = Assembler::default();
         let mut lines: VecDeque<LogLine> = VecDeque::new();
         while let Some(chunk) = stream.try_next().await? {

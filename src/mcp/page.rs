@@ -31,42 +31,45 @@ pub(super) struct Page<R> {
     pub(super) next_cursor: Option<String>,
 }
 
-/// The key after which a page starts. Called first thing as well, so that no host is asked for a page
-/// that cannot be given.
-pub(super) fn check(limit: u16, cursor: Option<&str>) -> Result<Option<Vec<String>>, ToolError> {
-    if !(1..=MOST_ROWS).contains(&limit) {
-        let message = format!("limit is {limit}; it must lie between 1 and {MOST_ROWS}");
-        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
-    }
-    cursor.map(decode).transpose()
+/// Which rows a call wants.
+#[derive(Debug)]
+pub(super) struct Window {
+    limit: usize,
+    after: Option<Vec<String>>,
 }
 
-/// Cuts the page after `cursor` from `rows`, which are in the order of their unique keys.
-pub(super) fn cut<R: Serialize>(
-    rows: Vec<(Vec<String>, R)>,
-    limit: u16,
-    cursor: Option<&str>,
-) -> Result<Page<R>, ToolError> {
-    let after = check(limit, cursor)?;
-    let total = rows.len();
-    let mut page = Vec::new();
-    let mut characters = 0;
-    let mut last = None;
-    let mut more = false;
-    for (key, row) in rows {
-        if after.as_ref().is_some_and(|after| key <= *after) {
-            continue;
+impl Window {
+    /// The `limit` rows after `cursor`. Checked before any host is asked.
+    pub(super) fn parse(limit: u16, cursor: Option<&str>) -> Result<Self, ToolError> {
+        if !(1..=MOST_ROWS).contains(&limit) {
+            let message = format!("limit is {limit}; it must lie between 1 and {MOST_ROWS}");
+            return Err(ToolError::new(ErrorKind::InvalidArguments, message));
         }
-        characters += serde_json::to_string(&row).map_or(0, |json| json.len());
-        if page.len() == usize::from(limit) || (characters > PAGE_CHARACTERS && !page.is_empty()) {
-            more = true;
-            break;
-        }
-        page.push(row);
-        last = Some(key);
+        Ok(Self { limit: limit.into(), after: cursor.map(decode).transpose()? })
     }
-    let next_cursor = last.filter(|_| more).map(|key| encode(&key));
-    Ok(Page { rows: page, total, next_cursor })
+
+    /// Cuts the page from `rows`, which are in the order of their unique keys.
+    pub(super) fn cut<R: Serialize>(&self, rows: Vec<(Vec<String>, R)>) -> Page<R> {
+        let total = rows.len();
+        let mut page = Vec::new();
+        let mut characters = 0;
+        let mut last = None;
+        let mut more = false;
+        for (key, row) in rows {
+            if self.after.as_ref().is_some_and(|after| key <= *after) {
+                continue;
+            }
+            characters += serde_json::to_string(&row).map_or(0, |json| json.len());
+            if page.len() == self.limit || (characters > PAGE_CHARACTERS && !page.is_empty()) {
+                more = true;
+                break;
+            }
+            page.push(row);
+            last = Some(key);
+        }
+        let next_cursor = last.filter(|_| more).map(|key| encode(&key));
+        Page { rows: page, total, next_cursor }
+    }
 }
 
 /// A name glob: `*`, `?`, `[…]` and `{a,b}`.
@@ -104,7 +107,7 @@ mod tests {
             let rows = || names.iter().map(|name| (vec![name.clone()], name.clone())).collect::<Vec<_>>();
             let (mut seen, mut cursor) = (Vec::new(), None);
             loop {
-                let page = cut(rows(), limit, cursor.as_deref()).unwrap();
+                let page = Window::parse(limit, cursor.as_deref()).unwrap().cut(rows());
                 prop_assert!(page.rows.len() <= usize::from(limit));
                 seen.extend(page.rows);
                 cursor = page.next_cursor;
@@ -118,19 +121,19 @@ mod tests {
     #[test]
     fn a_page_is_also_cut_by_its_size() {
         let rows = (0..100).map(|n| (vec![format!("{n:03}")], "x".repeat(1000))).collect();
-        let page = cut(rows, 100, None).unwrap();
+        let page = Window::parse(100, None).unwrap().cut(rows);
         assert!(page.rows.len() < 40 && page.next_cursor.is_some());
     }
 
     #[test]
     fn a_limit_outside_the_schema_is_refused() {
         for limit in [0, 501] {
-            assert!(cut(vec![(vec!["a".into()], 1)], limit, None).is_err());
+            assert!(Window::parse(limit, None).is_err());
         }
     }
 
     #[test]
     fn a_foreign_cursor_is_refused() {
-        assert!(cut(vec![(vec!["a".into()], 1)], 1, Some("nonsense!")).is_err());
+        assert!(Window::parse(1, Some("nonsense!")).is_err());
     }
 }

@@ -1,11 +1,12 @@
 //! `container_inspect`
 
+use crate::domain::container::ContainerName;
 use crate::domain::redact;
 use crate::domain::stack::{LABEL_PROJECT, LABEL_SERVICE};
 use crate::domain::text::{clean, cut};
 use crate::engine::EngineError;
 use crate::engine::containers::ContainerDetail;
-use crate::mcp::error::{ErrorKind, ToolError};
+use crate::mcp::error::ToolError;
 use crate::mcp::fleet::on_host;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::{ports, short_id};
@@ -168,26 +169,13 @@ pub(super) fn tool() -> Tool {
     Tool::structured(about, run)
 }
 
-/// A container's name or identifier as Docker defines them. Checked because the engine's client puts
-/// it into a path as it is: `../images` would be another endpoint.
-pub(super) fn container_name(text: &str) -> Result<String, ToolError> {
-    let name = text.strip_prefix('/').unwrap_or(text);
-    let rest = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
-    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(rest) {
-        return Ok(name.to_owned());
-    }
-    let shown: String = text.chars().take(80).collect();
-    Err(ToolError::new(ErrorKind::InvalidArguments, format!("container: {shown:?} is no container's name"))
-        .with_hint("names are letters, digits, '_', '.' and '-', starting with a letter or digit; container_list shows them"))
-}
-
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let host = context.directory.host(&parameters.host)?;
     let sections = parameters
         .sections
         .filter(|sections| !sections.is_empty())
         .unwrap_or_else(|| vec![Section::Summary, Section::Health, Section::Mounts, Section::Networks]);
-    let name = container_name(&parameters.container)?;
+    let name: ContainerName = parameters.container.parse()?;
     let id = host.spec().id.to_string();
     on_host(&context.directory, &host, async |session| {
         let detail = session.engine.container(&name).await?;
@@ -306,16 +294,6 @@ fn redact_arguments(words: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_no_path() {
-        for good in ["web", "/web", "stack-web_1.x", "4f2a"] {
-            assert!(container_name(good).is_ok(), "{good}");
-        }
-        for bad in ["", "/", "..", "../images", "web/json?x=", "a b", "%2e%2e", ".web"] {
-            assert!(container_name(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn the_word_after_a_secret_option_is_masked() {

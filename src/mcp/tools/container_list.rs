@@ -110,7 +110,7 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let filter = Filter::parse(&parameters)?;
-    page::check(parameters.limit, parameters.cursor.as_deref())?;
+    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let listed =
         gather(&context.directory, &hosts, async |session| session.engine.containers().await).await?;
@@ -123,7 +123,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             rows.push((key, row(id.clone(), container, parameters.detail)));
         }
     }
-    let page = page::cut(rows, parameters.limit, parameters.cursor.as_deref())?;
+    let page = window.cut(rows);
     Ok(Answer { containers: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
 }
 

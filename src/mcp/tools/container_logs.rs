@@ -1,6 +1,6 @@
 //! `container_logs`
 
-use super::container_inspect::container_name;
+use crate::domain::container::ContainerName;
 use crate::domain::redact;
 use crate::domain::text::clean;
 use crate::engine::logs::{LogLine, LogQuery};
@@ -71,12 +71,12 @@ pub(super) fn tool() -> Tool {
 async fn run(context: ToolContext, parameters: Parameters) -> Result<String, ToolError> {
     let host = context.directory.host(&parameters.host)?;
     let plan = Plan::of(&parameters, context.directory.clock().now())?;
-    let container = container_name(&parameters.container)?;
-    let container = container.as_str();
-    let lines =
-        on_host(&context.directory, &host, async |session| session.engine.logs(container, &plan.query).await)
-            .await?;
-    Ok(plan.render(host.spec().id.as_str(), container, lines))
+    let container: ContainerName = parameters.container.parse()?;
+    let lines = on_host(&context.directory, &host, async |session| {
+        session.engine.logs(&container, &plan.query).await
+    })
+    .await?;
+    Ok(plan.render(host.spec().id.as_str(), container.as_str(), lines))
 }
 
 /// A parsed call.

@@ -74,7 +74,7 @@ pub(super) async fn stacks_of(engine: &Engine) -> Result<Vec<Stack>, EngineError
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let name = parameters.pattern.as_deref().map(page::glob).transpose()?;
-    page::check(parameters.limit, parameters.cursor.as_deref())?;
+    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let (answers, errors) =
         gather(&context.directory, &hosts, async |session| stacks_of(&session.engine).await).await?;
@@ -87,7 +87,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             rows.push((vec![id.clone(), stack.name.clone()], row(id.clone(), stack)));
         }
     }
-    let page = page::cut(rows, parameters.limit, parameters.cursor.as_deref())?;
+    let page = window.cut(rows);
     Ok(Answer { stacks: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
 }
 

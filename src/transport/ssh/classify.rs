@@ -4,12 +4,13 @@ use crate::domain::fault::{Fault, FaultKind};
 
 /// Phrases of ssh's standard error with their meaning, the more telling first: a changed host key
 /// also ends in "verification failed", a refused login also in "closed by".
-const PHRASES: [(&str, FaultKind); 30] = [
+const PHRASES: [(&str, FaultKind); 31] = [
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", FaultKind::HostKeyChanged),
     ("host key is known for", FaultKind::HostKeyUnknown),
     ("Host key verification failed", FaultKind::HostKeyUnknown),
     ("agent refused operation", FaultKind::AgentRefused),
     ("UNPROTECTED PRIVATE KEY FILE", FaultKind::KeyUnusable),
+    ("not accessible: No such file", FaultKind::KeyUnusable),
     ("no such identity", FaultKind::KeyUnusable),
     ("Permission denied (", FaultKind::AuthRefused),
     ("Too many authentication failures", FaultKind::AuthRefused),
