@@ -4,14 +4,12 @@ use crate::domain::fault::{Fault, FaultKind};
 
 /// Phrases of ssh's standard error with their meaning, the more telling first: a changed host key
 /// also ends in "verification failed", a refused login also in "closed by".
-const PHRASES: [(&str, FaultKind); 31] = [
+const PHRASES: [(&str, FaultKind); 29] = [
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", FaultKind::HostKeyChanged),
     ("host key is known for", FaultKind::HostKeyUnknown),
     ("Host key verification failed", FaultKind::HostKeyUnknown),
     ("agent refused operation", FaultKind::AgentRefused),
     ("UNPROTECTED PRIVATE KEY FILE", FaultKind::KeyUnusable),
-    ("not accessible: No such file", FaultKind::KeyUnusable),
-    ("no such identity", FaultKind::KeyUnusable),
     ("Permission denied (", FaultKind::AuthRefused),
     ("Too many authentication failures", FaultKind::AuthRefused),
     ("Bad configuration option", FaultKind::SshConfig),
@@ -38,10 +36,16 @@ const PHRASES: [(&str, FaultKind); 31] = [
     ("Connection closed by", FaultKind::LinkLost),
 ];
 
+/// ssh goes on without a key file that is not there: it is the cause of a refused login, and of
+/// nothing else that goes wrong.
+const MISSING_KEY: [&str; 2] = ["not accessible: No such file", "no such identity"];
+
 /// The cause behind what ssh printed, with the lines that tell it.
 pub(super) fn classify(stderr: &str) -> Fault {
     for (phrase, kind) in PHRASES {
         if stderr.contains(phrase) {
+            let no_key = MISSING_KEY.iter().any(|words| stderr.contains(words));
+            let kind = if kind == FaultKind::AuthRefused && no_key { FaultKind::KeyUnusable } else { kind };
             return Fault::new(kind, telling_lines(stderr, phrase));
         }
     }
@@ -113,6 +117,11 @@ mod tests {
             "no such identity: /k: No such file or directory\nops@nas: Permission denied (publickey).\n",
             FaultKind::KeyUnusable,
             "no such identity: /k",
+        );
+        check(
+            "Warning: Identity file /k not accessible: No such file or directory.\nssh: connect to host nas port 22: Connection refused\n",
+            FaultKind::Refused,
+            "port 22",
         );
         check("ssh: connect to host nas port 22: Connection refused\n", FaultKind::Refused, "port 22");
         check("ssh: Could not resolve hostname nas: Name or service not known\n", FaultKind::Dns, "nas");
