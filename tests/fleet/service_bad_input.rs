@@ -169,7 +169,7 @@ async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
             "ssh_login",
             &format!("ssh-copy-id nosuchuser@{h2_address}"),
         ),
-        bad("no-key", "auth_failed", "auth_refused", "ssh_login", "hosts.no-key.identity_file"),
+        bad("no-key", "auth_failed", "key_unusable", "ssh_login", "hosts.no-key.identity_file"),
         bad("guest", "host_unreachable", "socket_denied", "engine_socket", "sudo usermod -aG docker guest"),
         bad("stranger", "host_key", "host_key_unknown", "ssh_login", "ssh-keygen -lf"),
         bad("no-listener", "host_unreachable", "refused", "ssh_login", "Start sshd"),
