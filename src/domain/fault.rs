@@ -244,7 +244,7 @@ impl Fault {
                 "If the host was reinstalled, remove the old key (ssh-keygen -R {address}), run {ssh} once and compare the fingerprint. Otherwise someone may be in between: do not accept it."
             ),
             FaultKind::KeyUnusable => format!(
-                "Check hosts.{}.identity_file: the file must exist, belong to you with mode 0600, and need no passphrase (or be in your agent). Then call host_test.",
+                "Check hosts.{}.identity_file: the file must exist, belong to you with mode 0600, and need no passphrase (or be in your agent). Dockmaster tries again by itself.",
                 host.id
             ),
             FaultKind::AuthRefused => format!(

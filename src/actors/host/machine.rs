@@ -232,9 +232,7 @@ impl<W, S: Clone> Machine<W, S> {
         let harmless = |cause: &Fault| match cause.kind.recovery() {
             Recovery::Retry | Recovery::Hold => true,
             // The server would count another refused login; the agent's "no" it never sees.
-            Recovery::RetryOnceThenHold => {
-                matches!(cause.kind, FaultKind::AgentRefused | FaultKind::KeyUnusable)
-            }
+            Recovery::RetryOnceThenHold => cause.kind == FaultKind::AgentRefused,
             Recovery::HoldForPerson => false,
         };
         match &mut self.state {

@@ -24,10 +24,21 @@ verb_heal() {
     ip link set "$(link "$1")" up
 }
 
+# Whether every thread of a process is stopped: the signal reaches them one after the other.
+stopped() {
+    local stat
+    for stat in /proc/"$1"/task/*/stat; do
+        [[ $(sed 's/.*) //' "$stat" 2>/dev/null) == [Tt]* ]] || return 1
+    done
+}
+
 verb_hang() {
+    local pids pid
     need_alive "$1"
-    # shellcheck disable=SC2046 # a list of process ids
-    signal STOP $(targets "$1" "${2:-}")
+    pids=$(targets "$1" "${2:-}")
+    # shellcheck disable=SC2086 # a list of process ids
+    signal STOP $pids
+    for pid in $pids; do until_true 5 "the stop of process $pid" stopped "$pid"; done
 }
 
 verb_resume() {
