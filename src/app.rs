@@ -104,6 +104,10 @@ impl App {
         front: Front,
     ) -> Result<Self, AppError> {
         let directory = HostDirectory::new(Clock::start());
+        // Entered before anybody can ask: a first call finds every host, if not yet its line.
+        for host in settings.hosts.values() {
+            directory.enter(Arc::new(host.value.clone()));
+        }
         let (config, mcp, stop) = (ConfigHandle::default(), McpHandle::default(), CancellationToken::new());
         let registry = Registry::new(ToolContext { directory: directory.clone() });
 

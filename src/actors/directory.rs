@@ -3,7 +3,7 @@
 //! An entry outlives its host's actor: while that one is restarted, the entry still tells the last
 //! status and which life comes next.
 
-use super::host::{HostHandle, HostMessage, Published};
+use super::host::{HostHandle, HostMessage, LastAnswer, Published};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{HostStatus, Phase};
 use crate::domain::selector::{HostSelector, SelectorError, unknown_host};
@@ -25,7 +25,9 @@ pub struct HostDirectory {
 struct Entry {
     spec: Arc<HostSpec>,
     published: Arc<watch::Sender<Published>>,
-    actor: Arc<RwLock<Option<ActorRef<HostMessage>>>>,
+    actor: Arc<watch::Sender<Option<ActorRef<HostMessage>>>>,
+    /// When a call was answered last.
+    answered: Arc<LastAnswer>,
 }
 
 impl HostDirectory {
@@ -50,7 +52,8 @@ impl HostDirectory {
             Entry {
                 spec,
                 published: Arc::new(watch::Sender::new(Published { status, session: None })),
-                actor: Arc::default(),
+                actor: Arc::new(watch::Sender::new(None)),
+                answered: Arc::new(LastAnswer::new(self.clock)),
             }
         });
     }
@@ -90,7 +93,7 @@ impl HostDirectory {
     pub(super) fn attach(&self, id: &HostId, actor: ActorRef<HostMessage>) {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(id) {
-            *entry.actor.write().unwrap_or_else(PoisonError::into_inner) = Some(actor);
+            entry.actor.send_replace(Some(actor));
         }
     }
 
@@ -117,12 +120,17 @@ impl HostDirectory {
     pub(crate) fn kill(&self, id: &str) {
         let entries = self.entries.read().unwrap();
         let entry = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry).unwrap();
-        entry.actor.read().unwrap().as_ref().unwrap().kill();
+        entry.actor.borrow().as_ref().unwrap().kill();
     }
 }
 
 impl Entry {
     fn handle(&self) -> HostHandle {
-        HostHandle::new(Arc::clone(&self.spec), self.published.subscribe(), Arc::clone(&self.actor))
+        HostHandle::new(
+            Arc::clone(&self.spec),
+            self.published.subscribe(),
+            self.actor.subscribe(),
+            Arc::clone(&self.answered),
+        )
     }
 }

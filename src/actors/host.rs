@@ -13,6 +13,6 @@ mod messages;
 mod properties;
 
 pub use actor::{HostArguments, child_spec};
-pub use handle::{HostError, HostHandle, Published, Session};
+pub use handle::{HostError, HostHandle, LastAnswer, Published, Session};
 pub use machine::{Attempt, Unavailable};
 pub use messages::HostMessage;

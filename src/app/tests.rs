@@ -101,6 +101,36 @@ async fn s4_a_caller_is_told_every_attempt_and_the_host_comes_back_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_call_finds_every_host_and_waits_for_its_actor() {
+    let lab = Lab::new(&[("nas", &[])]).await;
+    // Nothing has run since the start: no actor of the host exists yet.
+    let host = lab.directory().host("nas").unwrap();
+    assert_eq!(host.status().incarnation, 0);
+    assert!(host.session(LONG).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn d1_a_caller_waits_for_the_next_incarnation_and_not_for_a_quarantined_one() {
+    let lab = Lab::new(&[("nas", &[Scene::Hangs])]).await;
+    lab.until("nas", |status| status.incarnation == 1).await;
+    let host = lab.directory().host("nas").unwrap();
+    let waiting = host.session(LONG);
+    let crash = async {
+        tokio::task::yield_now().await;
+        lab.directory().kill("nas");
+    };
+    let (session, ()) = tokio::join!(waiting, crash);
+    assert!(session.is_ok());
+    for incarnation in 2..=4 {
+        lab.until("nas", |status| status.incarnation == incarnation && status.phase.word() == "ready").await;
+        lab.directory().kill("nas");
+    }
+    lab.until("nas", |status| matches!(status.phase, Phase::Quarantined { .. })).await;
+    let Err(HostError::Unavailable(refused)) = host.session(LONG).await else { panic!("it connected") };
+    assert_eq!(refused.phase.word(), "quarantined");
+}
+
+#[tokio::test(start_paused = true)]
 async fn s4_a_caller_leaves_at_its_own_deadline() {
     let lab = Lab::new(&[("nas", &[Scene::Hangs])]).await;
     lab.until("nas", |_| true).await;

@@ -100,7 +100,7 @@ pub struct HostStatus {
     /// Since when it is in this state. Attempts and waits in a row count as one trouble, so that
     /// an unreachable host shows the age of its trouble and not of its last retry.
     pub since: Timestamp,
-    /// When the engine last answered.
+    /// When the engine answered last.
     pub last_seen: Option<Timestamp>,
     /// Which life of the host's actor this is, from 1.
     pub incarnation: u64,

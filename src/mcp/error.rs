@@ -152,6 +152,7 @@ impl HostFailure {
                 plain(ErrorKind::Conflict, format!("{id}: {message}"))
             }
             HostError::Engine(error) => plain(ErrorKind::DockerError, format!("{id}: {error}")),
+            HostError::Removed => plain(ErrorKind::HostUnknown, format!("{id}: {error}")),
             HostError::Restarting => plain(ErrorKind::HostUnreachable, format!("{id}: {error}")),
         };
         if !matches!(status.phase, Phase::Ready(_) | Phase::Disabled) {

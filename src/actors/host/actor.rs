@@ -297,7 +297,8 @@ impl HostState {
         self.published.send_if_modified(|published| {
             let status = HostStatus {
                 id: self.spec.id.clone(),
-                last_seen: if session.is_some() || published.session.is_some() {
+                // Calls note their own answers; here only the first one on a new line is.
+                last_seen: if session.is_some() && published.session.is_none() {
                     Some(now)
                 } else {
                     published.status.last_seen

@@ -7,8 +7,11 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
 use crate::domain::phase::{HostStatus, Phase};
 use crate::engine::{Engine, EngineError};
+use crate::runtime::clock::Clock;
+use jiff::Timestamp;
 use ractor::ActorRef;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -49,9 +52,36 @@ pub enum HostError {
     /// The engine or the line failed the call.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The host's actor is being restarted, or the host was removed.
+    /// The host's actor crashed and is being started again.
     #[error("the host's actor is being restarted; try again in a moment")]
     Restarting,
+    /// The host left the configuration during the call.
+    #[error("the host was removed from the configuration")]
+    Removed,
+}
+
+/// When a host's engine answered a call last; written by whoever called.
+#[derive(Debug)]
+pub struct LastAnswer {
+    clock: Clock,
+    /// Milliseconds since the epoch; 0 is never.
+    at: AtomicI64,
+}
+
+impl LastAnswer {
+    /// No answer yet.
+    pub(in crate::actors) fn new(clock: Clock) -> Self {
+        Self { clock, at: AtomicI64::new(0) }
+    }
+
+    fn note(&self) {
+        self.at.store(self.clock.now().as_millisecond(), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<Timestamp> {
+        let at = self.at.load(Ordering::Relaxed);
+        Timestamp::from_millisecond(at).ok().filter(|_| at != 0)
+    }
 }
 
 /// The client side of a host; clones are cheap.
@@ -59,16 +89,18 @@ pub enum HostError {
 pub struct HostHandle {
     spec: Arc<HostSpec>,
     published: watch::Receiver<Published>,
-    actor: Arc<RwLock<Option<ActorRef<HostMessage>>>>,
+    actor: watch::Receiver<Option<ActorRef<HostMessage>>>,
+    answered: Arc<LastAnswer>,
 }
 
 impl HostHandle {
     pub(in crate::actors) fn new(
         spec: Arc<HostSpec>,
         published: watch::Receiver<Published>,
-        actor: Arc<RwLock<Option<ActorRef<HostMessage>>>>,
+        actor: watch::Receiver<Option<ActorRef<HostMessage>>>,
+        answered: Arc<LastAnswer>,
     ) -> Self {
-        Self { spec, published, actor }
+        Self { spec, published, actor, answered }
     }
 
     /// What is configured about the host.
@@ -78,7 +110,9 @@ impl HostHandle {
 
     /// The host's status; never waits for anybody.
     pub fn status(&self) -> HostStatus {
-        self.published.borrow().status.clone()
+        let mut status = self.published.borrow().status.clone();
+        status.last_seen = status.last_seen.max(self.answered.get());
+        status
     }
 
     /// The current line, when there is one; never waits for anybody.
@@ -92,16 +126,33 @@ impl HostHandle {
         Some(published.status.clone())
     }
 
-    /// The line, connected first when need be, within `limit`.
+    /// The line, connected first when need be, within `limit`. While the host's actor starts, or is
+    /// started again, its next incarnation is waited for; a quarantined host is told at once.
     pub async fn session(&self, limit: Duration) -> Result<Arc<Session>, HostError> {
-        if let Some(session) = self.current_session() {
-            return Ok(session);
-        }
-        let actor = self.actor().ok_or(HostError::Restarting)?;
-        match ask(&actor, HostMessage::Ensure, limit).await {
-            Ok(answer) => answer.map_err(|refused| HostError::Unavailable(Box::new(refused))),
-            Err(NoAnswer::Late) => Err(self.deadline(limit)),
-            Err(NoAnswer::Gone) => Err(HostError::Restarting),
+        let until = Instant::now() + limit;
+        let mut actors = self.actor.clone();
+        loop {
+            if let Some(session) = self.current_session() {
+                return Ok(session);
+            }
+            let HostStatus { phase, since, .. } = self.status();
+            if let Phase::Quarantined { .. } = phase {
+                return Err(HostError::Unavailable(Box::new(Unavailable { phase, since, attempts: vec![] })));
+            }
+            let actor = actors.borrow_and_update().clone();
+            if let Some(actor) = actor {
+                let left = until.saturating_duration_since(Instant::now());
+                match ask(&actor, HostMessage::Ensure, left).await {
+                    Ok(answer) => return answer.map_err(|refused| HostError::Unavailable(Box::new(refused))),
+                    Err(NoAnswer::Late) => return Err(self.deadline(limit)),
+                    Err(NoAnswer::Gone) => {}
+                }
+            }
+            match timeout_at(until, actors.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(HostError::Removed),
+                Err(_) => return Err(HostError::Restarting),
+            }
         }
     }
 
@@ -142,7 +193,13 @@ impl HostHandle {
     {
         let epoch = session.epoch;
         let outcome = match timeout_at(until, call(session)).await {
-            Ok(outcome) => outcome.map_err(HostError::from),
+            Ok(outcome) => {
+                // A refusal is an answer too.
+                if !matches!(outcome, Err(EngineError::Link(_))) {
+                    self.answered.note();
+                }
+                outcome.map_err(HostError::from)
+            }
             Err(_) => Err(self.deadline(limit)),
         };
         match &outcome {
@@ -188,7 +245,7 @@ impl HostHandle {
     }
 
     fn actor(&self) -> Option<ActorRef<HostMessage>> {
-        self.actor.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.actor.borrow().clone()
     }
 }
 

@@ -6,7 +6,6 @@ use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::rfc3339;
-use crate::runtime::clock::Clock;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -101,12 +100,12 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     }
     let hosts = hosts.iter().map(|host| {
         let containers = counts.remove(&host.spec().id).unwrap_or_default();
-        Host { containers, ..row(host, directory.clock()) }
+        Host { containers, ..row(host) }
     });
     Ok(Answer { hosts: hosts.collect(), errors })
 }
 
-fn row(host: &HostHandle, clock: Clock) -> Host {
+fn row(host: &HostHandle) -> Host {
     let (spec, status) = (host.spec(), host.status());
     let engine = match &status.phase {
         Phase::Ready(engine) => Some(Engine {
@@ -117,8 +116,6 @@ fn row(host: &HostHandle, clock: Clock) -> Host {
         }),
         _ => None,
     };
-    // A ready host has been seen just now: its line is watched all the time.
-    let last_seen = if engine.is_some() { Some(clock.now()) } else { status.last_seen };
     let cause = status.phase.cause();
     Host {
         host: spec.id.to_string(),
@@ -128,7 +125,7 @@ fn row(host: &HostHandle, clock: Clock) -> Host {
         engine,
         description: spec.description.clone(),
         tags: spec.tags.clone(),
-        last_seen: last_seen.map(rfc3339),
+        last_seen: status.last_seen.map(rfc3339),
         cause: cause.map(|fault| fault.kind.word()),
         message: cause.map(ToString::to_string),
         hint: cause.map(|fault| fault.fix(spec)),

@@ -26,6 +26,9 @@ const DIAL_STDIO_SESSIONS: usize = 6;
 /// Where Docker's socket is when nobody says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 
+/// A shell's exit status for a command that does not exist (POSIX, 2.8.2).
+const NOT_FOUND: i32 = 127;
+
 /// The longest a first answer of the engine may take.
 const PING_LIMIT: Duration = Duration::from_secs(5);
 
@@ -136,7 +139,7 @@ async fn dial_stdio_instead(session: &Arc<Session>, socket: &str) -> Result<Carr
     let stderr = String::from_utf8_lossy(&output.stderr);
     let kind = match output.status {
         Some(0) => return Ok(Carrier::DialStdio),
-        Some(126 | 127) => FaultKind::NoEngine,
+        Some(126 | NOT_FOUND) => FaultKind::NoEngine,
         _ if stderr.contains("permission denied") => FaultKind::SocketDenied,
         _ if stderr.contains("no such file") => FaultKind::NoEngine,
         _ => FaultKind::EngineDown,
@@ -167,8 +170,15 @@ async fn exec(session: &Arc<Session>, command: &Command) -> Result<Output, Fault
             read_bounded(stderr, command.max_output),
             child.wait(),
         );
-        let status = status.map_err(|error| mux_fault(&error))?;
-        Ok(Output { status: status.code(), stdout, stderr })
+        let status = match status {
+            Ok(status) => status.code(),
+            // The client library makes an error of the shell's "not found".
+            Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                Some(NOT_FOUND)
+            }
+            Err(error) => return Err(mux_fault(&error)),
+        };
+        Ok(Output { status, stdout, stderr })
     };
     timeout(command.deadline, work).await.unwrap_or_else(|_| {
         let (program, seconds) =
@@ -253,11 +263,13 @@ impl Link for SshLink {
             let argv = ["sh", "-c", FIND_SCRIPT, "sh"].map(ToOwned::to_owned);
             let command = Command::new(argv.into_iter().chain(paths.iter().cloned()));
             let output = self.run(&command).await?;
-            parse_found(&String::from_utf8_lossy(&output.stdout), paths.len()).ok_or_else(|| {
-                Fault::new(
-                    FaultKind::NoShell,
-                    format!("looking for files failed: {}", String::from_utf8_lossy(&output.stderr)),
-                )
+            let answer = String::from_utf8_lossy(&output.stdout);
+            parse_found(&answer, paths.len()).ok_or_else(|| {
+                let (status, lines) = (output.status.unwrap_or(-1), answer.lines().count());
+                let words = String::from_utf8_lossy(&output.stderr);
+                let detail =
+                    format!("looking for {} files gave {lines} lines, status {status}: {words}", paths.len());
+                Fault::new(FaultKind::NoShell, detail)
             })
         })
     }
