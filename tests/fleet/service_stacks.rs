@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         a_link_does_not_lead_out_of_compose_files,
         secrets_of_a_stack_are_not_shown,
         names_that_leave_their_folder_are_refused,
+        what_a_command_prints_arrives_whole,
     ]
 }
 
@@ -334,4 +335,20 @@ async fn names_that_leave_their_folder_are_refused(fleet: &Fleet) {
         }
     }
     assert_eq!(recorder.requests(), [], "nobody is asked about such a name");
+}
+
+/// A command may have ended before all it printed has arrived.
+async fn what_a_command_prints_arrives_whole(fleet: &Fleet) {
+    let mut stacks = Stacks::on(fleet.host("h1"));
+    let file = stacks.write("/opt/stacks/large", "compose.yml", &services(&["app"]));
+    let fill = "yes '# what somebody wrote down about this stack' | head -c 900000 >>\"$1\"";
+    stacks.host.exec(&["sh", "-c", fill, "sh", &file]);
+    let sum = stacks.host.exec(&["sha256sum", &file]);
+    let sum = sum.split(' ').next().unwrap();
+    let service = start(fleet, &[]).await;
+    for _ in 0..20 {
+        let text = read(&service, "large").await;
+        let footer = text.rsplit("--\n").next().unwrap();
+        assert!(footer.contains(sum), "{sum} is not the sum of what arrived: {footer}");
+    }
 }

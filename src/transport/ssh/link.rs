@@ -165,11 +165,11 @@ async fn exec(session: &Arc<Session>, command: &Command) -> Result<Output, Fault
             .await
             .map_err(|error| mux_fault(&error))?;
         let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-        let (stdout, stderr, status) = tokio::join!(
-            read_bounded(stdout, command.max_output),
-            read_bounded(stderr, command.max_output),
-            child.wait(),
-        );
+        let (stdout, stderr) =
+            tokio::join!(read_bounded(stdout, command.max_output), read_bounded(stderr, command.max_output),);
+        // Only now: waiting gives the session up as soon as the exit status is there, and with it what
+        // ssh has not delivered yet.
+        let status = child.wait().await;
         let status = match status {
             Ok(status) => status.code(),
             // The client library makes an error of the shell's "not found".
