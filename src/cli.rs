@@ -33,7 +33,7 @@ struct Common {
     /// How much to log: DEBUG, INFO, WARNING or ERROR
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// ssh configuration to use in place of ~/.ssh/config and /`etc/ssh/ssh_config`
+    /// ssh configuration to use in place of your own and the system's
     #[arg(long, global = true, value_name = "FILE", env = "DOCKMASTER_SSH_CONFIG")]
     ssh_config: Option<PathBuf>,
 }

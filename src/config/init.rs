@@ -98,20 +98,20 @@ const HEADER: &str = "\
 # Hosts that Dockmaster keeps a line to. `dockmaster serve` notices changes by itself.
 #
 # hosts:
-#   nas:                              # the name tools use
-#     hostname: nas.lan               # DNS name, address, or an alias of ~/.ssh/config
-#     user: ops                       # must be able to use the engine's socket (group docker)
+#   nas:                                # the name tools use
+#     hostname: nas.lan                 # DNS name, address, or an alias of ~/.ssh/config
+#     user: ops                         # must be able to use the engine's socket (group docker)
 #     port: 22
-#     identity_file: ~/.ssh/id_ed25519  # default: what ssh would take
+#     identity_file: ~/.ssh/id_ed25519  # left out: what ssh would take
 #     description: storage and media
-#     tags: [home]                    # select with @home
-#     compose_path: /opt/stacks       # holds one folder per compose stack
+#     tags: [home]                      # select with @home
+#     compose_path: /opt/stacks         # holds one folder per compose stack
 #     enabled: true
 #   this-machine:
-#     kind: unix                      # the engine of this machine
+#     kind: unix                        # the engine of this machine
 #
 # server:
-#   host: 127.0.0.1                   # any other address asks every client for the token
+#   host: 127.0.0.1                     # any other address asks every client for the token
 #   port: 8000
 #   log_level: INFO
 
