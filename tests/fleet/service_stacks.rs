@@ -341,8 +341,8 @@ async fn names_that_leave_their_folder_are_refused(fleet: &Fleet) {
 async fn what_a_command_prints_arrives_whole(fleet: &Fleet) {
     let mut stacks = Stacks::on(fleet.host("h1"));
     let file = stacks.write("/opt/stacks/large", "compose.yml", &services(&["app"]));
-    let fill = "yes '# what somebody wrote down about this stack' | head -c 900000 >>\"$1\"";
-    stacks.host.exec(&["sh", "-c", fill, "sh", &file]);
+    let script = "yes '# what somebody wrote down about this stack' | head -c 900000 >>\"$1\"";
+    stacks.host.exec(&["sh", "-c", script, "sh", &file]);
     let sum = stacks.host.exec(&["sha256sum", &file]);
     let sum = sum.split(' ').next().unwrap();
     let service = start(fleet, &[]).await;

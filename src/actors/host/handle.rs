@@ -169,12 +169,11 @@ impl HostHandle {
     {
         let until = Instant::now() + limit;
         let session = self.session(limit).await?;
-        let epoch = session.epoch;
-        let broke = match self.attempt(&mut call, session, until, limit).await {
+        let broke = match self.attempt(&mut call, Arc::clone(&session), until, limit).await {
             Err(HostError::Engine(EngineError::Link(fault))) if is_link_fault(&fault) => fault,
             outcome => return outcome,
         };
-        if timeout_at(until, self.replaced(epoch)).await.is_err() {
+        if timeout_at(until, self.replaced(&session)).await.is_err() {
             return Err(HostError::Engine(broke.into()));
         }
         let session = self.session(until.saturating_duration_since(Instant::now())).await?;
@@ -210,11 +209,13 @@ impl HostHandle {
         outcome
     }
 
-    /// Waits until the line of `epoch` is no longer the host's.
-    async fn replaced(&self, epoch: u64) {
+    /// Waits until `session` is no longer the host's. Told by identity: another incarnation of the
+    /// host's actor counts its epochs anew.
+    async fn replaced(&self, session: &Arc<Session>) {
         let mut published = self.published.clone();
-        let other =
-            |published: &Published| published.session.as_ref().is_none_or(|session| session.epoch != epoch);
+        let other = |published: &Published| {
+            published.session.as_ref().is_none_or(|current| !Arc::ptr_eq(current, session))
+        };
         // An error means that the host was removed: then its line is gone as well.
         let _ = published.wait_for(other).await;
     }

@@ -180,8 +180,8 @@ impl<W, S: Clone> Machine<W, S> {
             Input::Wake => self.wake(now),
             Input::Connected { epoch, outcome } if epoch == self.epoch => self.connected(outcome, now),
             Input::LinkDown { epoch, fault } if epoch == self.epoch => self.link_down(fault, now),
-            Input::TimerDue(timer) => self.timer_due(timer, now),
-            Input::Evidence { epoch, stamp } if epoch == self.epoch => self.evidence(stamp, now),
+            Input::TimerDue(timer) => self.timer_due(timer),
+            Input::Evidence { epoch, stamp } if epoch == self.epoch => self.evidence(stamp),
             // An outcome of an attempt or a link that is no longer ours.
             Input::Connected { .. } | Input::LinkDown { .. } | Input::Evidence { .. } => vec![],
         }
@@ -322,7 +322,7 @@ impl<W, S: Clone> Machine<W, S> {
         effects
     }
 
-    fn timer_due(&mut self, due: TimerId, _now: Timestamp) -> Vec<Effect<W, S>> {
+    fn timer_due(&mut self, due: TimerId) -> Vec<Effect<W, S>> {
         match &mut self.state {
             State::Backoff { timer, waiters, series, .. } if *timer == due => {
                 let (waiters, series) = (std::mem::take(waiters), series.take());
@@ -341,7 +341,7 @@ impl<W, S: Clone> Machine<W, S> {
         }
     }
 
-    fn evidence(&mut self, stamp: u64, _now: Timestamp) -> Vec<Effect<W, S>> {
+    fn evidence(&mut self, stamp: u64) -> Vec<Effect<W, S>> {
         let State::Held { stamp: known, .. } = &mut self.state else { return vec![] };
         match known {
             None => {
