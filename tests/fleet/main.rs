@@ -19,6 +19,7 @@
 mod fleet_itself;
 mod service_bad_input;
 mod service_clients;
+mod service_config;
 mod service_front;
 mod service_isolation;
 mod service_lines;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     trials.extend(service_front::trials());
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());
+    trials.extend(service_config::trials());
     trials.extend(service_clients::trials());
     support::trials::run(3, trials)
 }

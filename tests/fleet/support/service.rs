@@ -28,12 +28,13 @@ pub const READY: Duration = Duration::from_secs(30);
 pub struct ServiceConfig {
     hosts: String,
     ssh_config: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 impl ServiceConfig {
     /// No host yet.
     pub fn none(fleet: &Fleet) -> Self {
-        Self { hosts: "hosts:\n".to_owned(), ssh_config: fleet.ssh_config() }
+        Self { hosts: "hosts:\n".to_owned(), ssh_config: fleet.ssh_config(), variables: vec![] }
     }
 
     /// The hosts h1, h2 and h3 of the fleet, user ops.
@@ -63,6 +64,12 @@ impl ServiceConfig {
         self
     }
 
+    /// A variable of the service's environment.
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The hosts file.
     pub fn yaml(&self) -> &str {
         &self.hosts
@@ -74,6 +81,7 @@ impl ServiceConfig {
 pub struct Home {
     dir: TempDir,
     ssh_config: PathBuf,
+    variables: Vec<(String, String)>,
 }
 
 impl Home {
@@ -81,7 +89,7 @@ impl Home {
     pub fn new(config: &ServiceConfig) -> Self {
         // short: a socket's path ends at 108 characters
         let dir = tempfile::Builder::new().prefix("dm").tempdir_in("/tmp").expect("a directory");
-        let home = Self { dir, ssh_config: config.ssh_config.clone() };
+        let home = Self { dir, ssh_config: config.ssh_config.clone(), variables: config.variables.clone() };
         for name in ["data", "r", "config", "work"] {
             std::fs::DirBuilder::new().mode(0o700).create(home.path().join(name)).expect("a directory");
         }
@@ -137,6 +145,7 @@ impl Home {
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("DOCKMASTER_DATA_DIR", self.path().join("data"))
             .env("DOCKMASTER_RUNTIME_DIR", self.runtime_dir())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path().join("work"));
         command
     }
