@@ -16,12 +16,16 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-/// Sessions per host beside the anchor's: sshd allows 10 by default, and the user may have one
-/// or two of their own on the same login.
-const SESSIONS: usize = 7;
+/// Sessions for commands beside the anchor's, where the engine's streams need none: sshd allows 10 by
+/// default, and the user may have one or two of their own on the same login.
+const COMMANDS: usize = 7;
 
-/// Where sessions carry the engine's streams, some must stay free for commands.
-const DIAL_STDIO_SESSIONS: usize = 6;
+/// Sessions for commands where the engine's streams take theirs from the same ten.
+const COMMANDS_BESIDE_STREAMS: usize = 2;
+
+/// Sessions that carry the engine's streams: as many as the pool keeps idle, so that none is closed
+/// and opened again under load. A session is given back a moment before sshd has closed it.
+const STREAMS: usize = 4;
 
 /// Where Docker's socket is when nobody says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -34,7 +38,8 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 
 struct SshLink {
     session: Arc<Session>,
-    sessions: Arc<Semaphore>,
+    commands: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
     route: Route,
     suspicions: watch::Sender<u64>,
     dir: Arc<LinkDir>,
@@ -59,14 +64,15 @@ pub(super) async fn establish(anchor: Anchor) -> Result<Connection, Fault> {
     };
     steps.push((Step::Socket, started.elapsed()));
 
-    let sessions = match carrier {
-        Carrier::DialStdio => DIAL_STDIO_SESSIONS,
-        Carrier::Forward | Carrier::Local => SESSIONS,
+    let commands = match carrier {
+        Carrier::DialStdio => COMMANDS_BESIDE_STREAMS,
+        Carrier::Forward | Carrier::Local => COMMANDS,
     };
     let (suspicions, suspected) = watch::channel(0);
     let link = SshLink {
         session,
-        sessions: Arc::new(Semaphore::new(sessions)),
+        commands: Arc::new(Semaphore::new(commands)),
+        streams: Arc::new(Semaphore::new(STREAMS)),
         route: Route { socket, carrier, steps },
         suspicions,
         dir,
@@ -199,12 +205,12 @@ fn mux_fault(error: &openssh::Error) -> Fault {
     classify(&text)
 }
 
-impl SshLink {
-    async fn session_permit(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        let permit = Arc::clone(&self.sessions).acquire_owned().await;
-        permit.map_err(|_| Fault::new(FaultKind::LinkLost, "the link is closing"))
-    }
+async fn permit(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Fault> {
+    let permit = Arc::clone(of).acquire_owned().await;
+    permit.map_err(|_| Fault::new(FaultKind::LinkLost, "the link is closing"))
+}
 
+impl SshLink {
     async fn open_forwarded(&self) -> Result<UnixStream, Fault> {
         UnixStream::connect(self.dir.engine())
             .await
@@ -212,7 +218,7 @@ impl SshLink {
     }
 
     async fn open_dial_stdio(&self) -> Result<DialStdio, Fault> {
-        let permit = self.session_permit().await?;
+        let permit = permit(&self.streams).await?;
         let line = shell_line(
             &["docker", "-H", &format!("unix://{}", self.route.socket), "system", "dial-stdio"]
                 .map(ToOwned::to_owned),
@@ -230,7 +236,7 @@ impl SshLink {
     }
 
     async fn run(&self, command: &Command) -> Result<Output, Fault> {
-        let _permit = self.session_permit().await?;
+        let _permit = permit(&self.commands).await?;
         exec(&self.session, command).await
     }
 }
