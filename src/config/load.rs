@@ -175,8 +175,7 @@ fn read_file(path: &Path, warnings: &mut Vec<Warning>) -> Result<Option<File>, C
     }
     let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line =
-            1 + error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count() - 1;
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
         unreadable(format!("line {line} is not UTF-8 text. Save the file as UTF-8."))
     })?;
     parse(path, &text, warnings).map(Some)

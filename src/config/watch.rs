@@ -46,8 +46,12 @@ pub async fn watch(sources: &Sources, look: impl Fn()) {
 /// nearest parent, in which it would appear.
 fn directories(sources: &Sources) -> BTreeSet<PathBuf> {
     let files = places::candidates(sources);
-    let nearest = |file: &PathBuf| file.ancestors().skip(1).find(|dir| dir.is_dir()).map(PathBuf::from);
-    files.iter().filter_map(nearest).filter(|dir| dir.parent().is_some()).collect()
+    let nearest = |file: PathBuf| {
+        // `hosts.yml` alone has no parent to find.
+        let file = std::path::absolute(file).ok()?;
+        file.ancestors().skip(1).find(|dir| dir.is_dir()).map(PathBuf::from)
+    };
+    files.into_iter().filter_map(nearest).filter(|dir| dir.parent().is_some()).collect()
 }
 
 fn identity(directories: &BTreeSet<PathBuf>) -> Identity {
@@ -74,4 +78,15 @@ fn arm(directories: &BTreeSet<PathBuf>, hint: &mpsc::Sender<()>) -> Option<Recom
         }
     }
     Some(watcher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s10_a_file_named_without_a_directory_is_watched_where_it_lies() {
+        let sources = Sources { config: Some("hosts.yml".into()), ..Sources::default() };
+        assert_eq!(directories(&sources), BTreeSet::from([std::env::current_dir().unwrap()]));
+    }
 }

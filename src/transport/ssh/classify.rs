@@ -1,4 +1,6 @@
-//! From ssh's words to a cause. Every phrase here was seen from OpenSSH 9.2.
+//! From ssh's words to a cause. The phrases are those of OpenSSH's client. The trials on real hosts
+//! produce the common ones; the rarer (agents, file permissions, other systems' networks) are covered
+//! by text alone.
 
 use crate::domain::fault::{Fault, FaultKind};
 
