@@ -17,7 +17,7 @@ use dockmaster::domain::fault::{Fault, FaultKind};
 use dockmaster::domain::host::HostSpec;
 use dockmaster::domain::phase::Phase;
 use dockmaster::transport::{
-    BoxFuture, ByteStream, Carrier, Command, Connection, Connector, FoundFile, Link, Output, Route,
+    BoxFuture, ByteStream, Carrier, Command, Connection, Connector, Link, Output, Route,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,12 +72,6 @@ impl Link for PlayedLink {
     fn exec<'a>(&'a self, _: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
         Box::pin(async { Err(Fault::new(FaultKind::NoShell, "a played host runs nothing")) })
     }
-    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>> {
-        Box::pin(async { Ok(vec![None; paths.len()]) })
-    }
-    fn read_file<'a>(&'a self, _: &'a str, _: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>> {
-        Box::pin(async { Ok(vec![]) })
-    }
     fn suspect(&self) {}
     fn route(&self) -> &Route {
         &self.0
@@ -131,8 +125,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", told(ready.map(|status| status.phase)));
 
     // A call takes the line that is there; a hundred at once share it.
-    let containers =
-        host.read(Duration::from_secs(10), async |session| session.engine.containers().await).await?;
+    let containers = host
+        .read("list", Duration::from_secs(10), async |operation| operation.engine().containers().await)
+        .await?;
     println!("{} containers", containers.len());
 
     played.pulled.notify_one();

@@ -19,5 +19,11 @@ pub mod config;
 pub mod directory;
 pub mod host;
 pub mod mcp;
+pub mod operation;
+pub mod reaper;
+pub mod slot;
 pub mod supervision;
 pub mod task;
+pub mod tree;
+#[cfg(test)]
+pub(crate) mod trip;

@@ -1,15 +1,17 @@
 //! Floor 6: the tree, built from settings; what the binary, the examples and the tests share.
 
-use crate::actors::config::{ConfigArguments, ConfigHandle, HostSupervisorSlot, config_spec};
+use crate::actors::config::{ConfigArguments, ConfigHandle, config_spec};
 use crate::actors::directory::HostDirectory;
 use crate::actors::mcp::{Listener, McpHandle, mcp_spec};
+use crate::actors::reaper::reaper_spec;
 use crate::actors::supervision::{
     ChildSpec, Excess, Restart, StartChild, Strategy, SupervisorArguments, SupervisorHandle, start_root,
 };
+use crate::actors::tree::Tree;
 use crate::config::{Settings, Sources};
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::http::{HttpServer, Token, TokenError};
-use crate::mcp::{Registry, ToolContext, serve_stdio};
+use crate::mcp::{Registry, serve_stdio};
 use crate::runtime::clock::Clock;
 use crate::runtime::dirs::{DirError, RunDir, data_dir};
 use crate::runtime::permits::LoginPermits;
@@ -17,7 +19,7 @@ use crate::runtime::restart_window::RestartIntensity;
 use crate::transport::ssh::{SshConnector, SshSettings};
 use crate::transport::{Connector, SystemConnector};
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +27,8 @@ use tokio_util::sync::CancellationToken;
 /// What a meltdown of the root means: the service manager is to start the process anew.
 const TREE: RestartIntensity = RestartIntensity { intensity: 5, period: Duration::from_secs(60) };
 
-/// Hosts stop at once and together; this is for the slowest of them.
-const HOSTS_GRACE: Duration = Duration::from_secs(5);
+/// Hosts stop at once and together; this is for the slowest of them, whose operations let go first.
+const HOSTS_GRACE: Duration = Duration::from_secs(12);
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +80,7 @@ pub struct App {
     tree: JoinHandle<()>,
     stop: CancellationToken,
     config: ConfigHandle,
+    mcp: McpHandle,
     directory: HostDirectory,
     /// The address HTTP is served on.
     pub address: Option<SocketAddr>,
@@ -109,7 +112,7 @@ impl App {
             directory.enter(Arc::new(host.value.clone()));
         }
         let (config, mcp, stop) = (ConfigHandle::default(), McpHandle::default(), CancellationToken::new());
-        let registry = Registry::new(ToolContext { directory: directory.clone() });
+        let registry = Registry::new(directory.clone());
 
         let (listener, address) = match front {
             Front::Embedded => (None, None),
@@ -126,19 +129,18 @@ impl App {
             }
         };
 
-        let hosts = HostSupervisorSlot::default();
         let configured = ConfigArguments {
             sources: Arc::new(sources),
             settings: Arc::new(settings),
             directory: directory.clone(),
-            hosts: Arc::clone(&hosts),
             connector,
             policy: ConnectPolicy::default(),
         };
         let children = vec![
-            hosts_spec(hosts, directory.clone(), config.clone()),
+            reaper_spec(directory.clone()),
+            hosts_spec(directory.clone(), config.clone()),
             config_spec(configured, config.clone()),
-            mcp_spec(listener.into_iter().collect(), mcp),
+            mcp_spec(listener.into_iter().collect(), mcp.clone()),
         ];
         let arguments = SupervisorArguments {
             name: "root",
@@ -147,12 +149,17 @@ impl App {
             on_quarantine: None,
         };
         let (root, tree) = start_root(arguments).await?;
-        Ok(Self { root, tree, stop, config, directory, address })
+        Ok(Self { root, tree, stop, config, mcp, directory, address })
     }
 
     /// The hosts.
     pub fn directory(&self) -> &HostDirectory {
         &self.directory
+    }
+
+    /// The live tree, to look at.
+    pub fn tree(&self) -> Tree {
+        Tree::new(self.root.clone(), self.directory.clone(), self.mcp.clone())
     }
 
     /// Reads the configuration again.
@@ -203,10 +210,11 @@ fn stdio_listener(registry: Registry, front: McpHandle, stop: CancellationToken)
 }
 
 /// The hosts' supervisor. A new incarnation is empty; the configuration's actor fills it.
-fn hosts_spec(slot: HostSupervisorSlot, directory: HostDirectory, config: ConfigHandle) -> ChildSpec {
+fn hosts_spec(directory: HostDirectory, config: ConfigHandle) -> ChildSpec {
     let start: StartChild = Arc::new(move |root, _| {
-        let (slot, directory, config) = (Arc::clone(&slot), directory.clone(), config.clone());
+        let (directory, config) = (directory.clone(), config.clone());
         Box::pin(async move {
+            let slot = directory.supervisor().clone();
             let arguments = SupervisorArguments {
                 name: "hosts",
                 strategy: Strategy::AllAtOnce,
@@ -214,7 +222,7 @@ fn hosts_spec(slot: HostSupervisorSlot, directory: HostDirectory, config: Config
                 on_quarantine: Some(Box::new(move |host, term| directory.quarantine(host, term))),
             };
             let supervisor = SupervisorHandle::spawn(arguments, root).await?;
-            *slot.write().unwrap_or_else(PoisonError::into_inner) = Some(supervisor.clone());
+            slot.put(supervisor.clone());
             config.reconcile();
             Ok(supervisor.cell())
         })

@@ -3,6 +3,7 @@
 pub mod container;
 pub mod fault;
 pub mod host;
+pub mod operation;
 pub mod phase;
 pub mod redact;
 pub mod retry;

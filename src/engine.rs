@@ -8,6 +8,7 @@ pub mod containers;
 pub mod error;
 pub mod images;
 pub mod logs;
+mod release;
 
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::phase::EngineInfo;

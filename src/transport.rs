@@ -1,11 +1,13 @@
 //! Floor 2: lines to hosts. A [`Connector`] makes a [`Connection`]; its [`Link`] opens byte streams to
-//! the engine, runs commands and reads files; its lifeline is the connection's life.
+//! the engine and runs commands; its lifeline is the connection's life.
 //!
 //! The only floor that starts processes.
 
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod files;
 pub mod local;
+pub mod mark;
 pub mod process;
 pub mod ssh;
 
@@ -48,13 +50,6 @@ pub trait Link: Send + Sync {
     /// Runs a program on the host, never through a local shell, and collects what it prints.
     fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>>;
 
-    /// Which of `paths` are there: for each, its resolved path and size if it is a regular file.
-    /// A leading `~/` is the login user's home.
-    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>>;
-
-    /// The first `max` bytes of a file.
-    fn read_file<'a>(&'a self, path: &'a str, max: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>>;
-
     /// Asks whether the connection still carries data; a dead one ends its lifeline.
     fn suspect(&self);
 
@@ -67,6 +62,8 @@ pub trait Link: Send + Sync {
 pub struct Command {
     /// Program and arguments.
     pub argv: Vec<String>,
+    /// What it reads from its standard input.
+    pub stdin: Vec<u8>,
     /// The longest it may take.
     pub deadline: Duration,
     /// How many bytes of each output stream are kept; the rest is read and dropped.
@@ -74,10 +71,11 @@ pub struct Command {
 }
 
 impl Command {
-    /// A command with the usual bounds: 30 s, 1 MiB of output.
+    /// A command with nothing to read and the usual bounds: 30 s, 1 MiB of output.
     pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
         Self {
             argv: argv.into_iter().map(Into::into).collect(),
+            stdin: vec![],
             deadline: Duration::from_secs(30),
             max_output: 1 << 20,
         }
@@ -93,15 +91,6 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// Its standard error, bounded.
     pub stderr: Vec<u8>,
-}
-
-/// A regular file on a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundFile {
-    /// Its path with every symbolic link resolved.
-    pub resolved: String,
-    /// Its size in bytes.
-    pub size: u64,
 }
 
 /// How a connection reaches its engine.

@@ -6,7 +6,8 @@
 
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostArguments, child_spec};
-use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild, SupervisorHandle};
+use crate::actors::slot::Slot;
+use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
 use crate::actors::task;
 use crate::config::{Hosts, Settings, Sources, Verdict, judge, load, watch};
 use crate::domain::host::{HostId, HostSpec};
@@ -14,14 +15,15 @@ use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::runtime::restart_window::RestartIntensity;
 use crate::transport::Connector;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A reading that takes hosts away is confirmed by a second one after this long.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 
 /// The protocol of the configuration's actor.
+#[derive(strum::IntoStaticStr, strum::VariantNames)]
 pub enum ConfigMessage {
     /// `ConfigHandle::reload`: read the files again and take what they say.
     Reload,
@@ -41,29 +43,19 @@ pub enum ConfigMessage {
 
 /// The client side of the configuration's actor; reaches whichever incarnation lives.
 #[derive(Clone, Default)]
-pub struct ConfigHandle(Arc<RwLock<Option<ActorRef<ConfigMessage>>>>);
+pub struct ConfigHandle(Slot<ActorRef<ConfigMessage>>);
 
 impl ConfigHandle {
     /// Reads the configuration again; a faulty one is told in the log and changes nothing.
     pub fn reload(&self) {
-        self.send(ConfigMessage::Reload);
+        self.0.cast(ConfigMessage::Reload);
     }
 
     /// Compares desired and actual hosts.
     pub fn reconcile(&self) {
-        self.send(ConfigMessage::Reconcile);
-    }
-
-    fn send(&self, message: ConfigMessage) {
-        if let Some(actor) = &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            // An actor that is gone has a successor, which reconciles first of all.
-            let _ = actor.cast(message);
-        }
+        self.0.cast(ConfigMessage::Reconcile);
     }
 }
-
-/// The hosts' supervisor, whichever incarnation lives.
-pub type HostSupervisorSlot = Arc<RwLock<Option<SupervisorHandle>>>;
 
 /// What the configuration's actor works with.
 #[derive(Clone)]
@@ -74,8 +66,6 @@ pub struct ConfigArguments {
     pub settings: Arc<Settings>,
     /// Where hosts are entered.
     pub directory: HostDirectory,
-    /// Who runs them.
-    pub hosts: HostSupervisorSlot,
     /// Makes their connections.
     pub connector: Arc<dyn Connector>,
     /// The numbers of reconnecting.
@@ -88,7 +78,7 @@ pub fn config_spec(arguments: ConfigArguments, handle: ConfigHandle) -> ChildSpe
         let (arguments, handle) = (arguments.clone(), handle.clone());
         Box::pin(async move {
             let (actor, _) = Actor::spawn_linked(None, ConfigActor, arguments, supervisor).await?;
-            *handle.0.write().unwrap_or_else(PoisonError::into_inner) = Some(actor.clone());
+            handle.0.put(actor.clone());
             Ok(actor.get_cell())
         })
     });
@@ -145,6 +135,8 @@ impl Actor for ConfigActor {
         message: ConfigMessage,
         state: &mut ConfigState,
     ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        crate::actors::trip::over(&message);
         match message {
             ConfigMessage::Reload => state.read(&myself, true).await?,
             ConfigMessage::Look => state.read(&myself, false).await?,
@@ -156,9 +148,9 @@ impl Actor for ConfigActor {
                     }
                 };
                 state.tell(faults, ordered);
-                state.reconcile().await;
+                state.reconcile();
             }
-            ConfigMessage::Reconcile => state.reconcile().await,
+            ConfigMessage::Reconcile => state.reconcile(),
         }
         Ok(())
     }
@@ -233,12 +225,9 @@ impl ConfigState {
     }
 
     /// Brings the running hosts in line with the desired ones; doing it twice changes nothing.
-    async fn reconcile(&self) {
-        let ConfigArguments { directory, hosts, connector, policy, .. } = &self.arguments;
-        let supervisor = hosts.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(supervisor) = supervisor else { return };
-        let running: BTreeSet<String> =
-            supervisor.children().await.into_iter().map(|child| child.name).collect();
+    fn reconcile(&self) {
+        let ConfigArguments { directory, connector, policy, .. } = &self.arguments;
+        let Some(supervisor) = directory.supervisor().get() else { return };
         let entered: BTreeMap<HostId, Arc<HostSpec>> =
             directory.specs().into_iter().map(|spec| (spec.id.clone(), spec)).collect();
 
@@ -252,17 +241,22 @@ impl ConfigState {
             directory.enter(Arc::clone(spec));
             let child = || {
                 let (connector, directory) = (Arc::clone(connector), directory.clone());
-                child_spec(HostArguments { spec: Arc::clone(spec), connector, policy: *policy, directory })
+                child_spec(HostArguments { id: id.clone(), connector, policy: *policy, directory })
             };
             match before {
-                Some(before) if before.endpoint != spec.endpoint => supervisor.replace(child()),
-                _ if !running.contains(id.as_str()) => supervisor.add(child()),
-                Some(before) if before != spec => {
-                    if let Ok(host) = directory.host(id.as_str()) {
+                // Its operations end over the old line before the new one is made.
+                Some(before) if before.endpoint != spec.endpoint || before.enabled != spec.enabled => {
+                    supervisor.replace(child());
+                }
+                before => {
+                    // One that is there stays as it is.
+                    supervisor.add(child());
+                    if let (true, Ok(host)) =
+                        (before.is_some_and(|before| before != spec), directory.host(id.as_str()))
+                    {
                         host.retune(Arc::clone(spec));
                     }
                 }
-                _ => {}
             }
         }
     }

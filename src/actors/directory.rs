@@ -3,14 +3,20 @@
 //! An entry outlives its host's actor: while that one is restarted, the entry still tells the last
 //! status and which life comes next.
 
-use super::host::{HostHandle, HostMessage, LastAnswer, Published};
+use super::host::{HostError, HostHandle, HostMessage, LastAnswer, Published, Session};
+use super::operation::Operations;
+use super::reaper::ReaperHandle;
+use super::slot::Slot;
+use super::supervision::SupervisorHandle;
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{HostStatus, Phase};
 use crate::domain::selector::{HostSelector, SelectorError, unknown_host};
 use crate::runtime::clock::Clock;
+use futures_util::future::join_all;
 use ractor::ActorRef;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// All hosts by id; clones share them.
@@ -18,6 +24,10 @@ use tokio::sync::watch;
 pub struct HostDirectory {
     entries: Arc<RwLock<BTreeMap<HostId, Entry>>>,
     clock: Clock,
+    /// Who starts the hosts' actors.
+    supervisor: Slot<SupervisorHandle>,
+    /// Who lets go of what their operations leave behind.
+    reaper: ReaperHandle,
 }
 
 /// What the directory keeps for a host.
@@ -28,17 +38,28 @@ struct Entry {
     actor: Arc<watch::Sender<Option<ActorRef<HostMessage>>>>,
     /// When a call was answered last.
     answered: Arc<LastAnswer>,
+    operations: Operations,
 }
 
 impl HostDirectory {
     /// An empty directory whose times are `clock`'s.
     pub fn new(clock: Clock) -> Self {
-        Self { entries: Arc::default(), clock }
+        Self { entries: Arc::default(), clock, supervisor: Slot::default(), reaper: ReaperHandle::default() }
     }
 
     /// The clock all statuses are written by.
     pub fn clock(&self) -> Clock {
         self.clock
+    }
+
+    /// The hosts' supervisor, whichever incarnation lives.
+    pub fn supervisor(&self) -> &Slot<SupervisorHandle> {
+        &self.supervisor
+    }
+
+    /// The Reaper.
+    pub fn reaper(&self) -> &ReaperHandle {
+        &self.reaper
     }
 
     /// Enters a host, or gives an entered one its new specification.
@@ -54,6 +75,7 @@ impl HostDirectory {
                 published: Arc::new(watch::Sender::new(Published { status, session: None })),
                 actor: Arc::new(watch::Sender::new(None)),
                 answered: Arc::new(LastAnswer::new(self.clock)),
+                operations: Operations::default(),
             }
         });
     }
@@ -73,20 +95,38 @@ impl HostDirectory {
     pub fn host(&self, id: &str) -> Result<HostHandle, SelectorError> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let entry = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry);
-        entry.map(Entry::handle).ok_or_else(|| unknown_host(id, entries.keys().map(HostId::as_str)))
+        entry
+            .map(|entry| self.handle(entry))
+            .ok_or_else(|| unknown_host(id, entries.keys().map(HostId::as_str)))
     }
 
     /// The client sides of the selected hosts, by id.
     pub fn select(&self, selector: &HostSelector) -> Result<Vec<HostHandle>, SelectorError> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let selected = selector.select(entries.values().map(|entry| entry.spec.as_ref()))?;
-        Ok(selected.into_iter().filter_map(|spec| entries.get(&spec.id)).map(Entry::handle).collect())
+        Ok(selected
+            .into_iter()
+            .filter_map(|spec| entries.get(&spec.id))
+            .map(|entry| self.handle(entry))
+            .collect())
     }
 
-    /// Where the actor of `id` publishes; `None` once the host has left.
-    pub(super) fn publisher(&self, id: &HostId) -> Option<Arc<watch::Sender<Published>>> {
+    /// The lines of several hosts, connected first where need be, all at once and each within `limit`
+    /// (the mission's `ensure_contexts`): for every host its line, or why there is none. The logins in
+    /// flight are bounded below; one host's failure is no other's.
+    pub async fn sessions(
+        &self,
+        hosts: &[HostHandle],
+        limit: Duration,
+    ) -> BTreeMap<HostId, Result<Arc<Session>, HostError>> {
+        let each = hosts.iter().map(async |host| (host.spec().id.clone(), host.session(limit).await));
+        join_all(each).await.into_iter().collect()
+    }
+
+    /// What is configured about `id`, and where its actor publishes; `None` once the host has left.
+    pub(super) fn publisher(&self, id: &HostId) -> Option<(Arc<HostSpec>, Arc<watch::Sender<Published>>)> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(id).map(|entry| Arc::clone(&entry.published))
+        entries.get(id).map(|entry| (Arc::clone(&entry.spec), Arc::clone(&entry.published)))
     }
 
     /// Makes `actor` the one that handles reach.
@@ -97,8 +137,20 @@ impl HostDirectory {
         }
     }
 
+    fn handle(&self, entry: &Entry) -> HostHandle {
+        HostHandle {
+            spec: Arc::clone(&entry.spec),
+            published: entry.published.subscribe(),
+            actor: entry.actor.subscribe(),
+            answered: Arc::clone(&entry.answered),
+            operations: entry.operations.clone(),
+            reaper: self.reaper.clone(),
+            supervisor: self.supervisor.clone(),
+        }
+    }
+
     /// Shows a host whose actor is kept down for `term`.
-    pub fn quarantine(&self, id: &str, term: std::time::Duration) {
+    pub fn quarantine(&self, id: &str, term: Duration) {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         let Some(entry) = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry)
         else {
@@ -121,16 +173,5 @@ impl HostDirectory {
         let entries = self.entries.read().unwrap();
         let entry = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry).unwrap();
         entry.actor.borrow().as_ref().unwrap().kill();
-    }
-}
-
-impl Entry {
-    fn handle(&self) -> HostHandle {
-        HostHandle::new(
-            Arc::clone(&self.spec),
-            self.published.subscribe(),
-            self.actor.subscribe(),
-            Arc::clone(&self.answered),
-        )
     }
 }

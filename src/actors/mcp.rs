@@ -5,15 +5,16 @@
 //! * when it dies: requests in flight end with an error and listeners are opened again by its
 //!   successor; hosts and their links do not notice
 
-use crate::actors::ask::ask;
+use crate::actors::slot::Slot;
 use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
 use crate::actors::task::{self, Work};
 use crate::domain::retry::BackoffPolicy;
 use crate::runtime::restart_window::RestartIntensity;
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -23,9 +24,6 @@ const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
 /// Requests that have not ended this long after the order to stop are cut off.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// Reading the table is a look at memory.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// Something that brings requests, such as an HTTP server.
 #[derive(Clone)]
@@ -46,6 +44,7 @@ pub struct InFlight {
 }
 
 /// The protocol of the front's actor.
+#[derive(strum::IntoStaticStr, strum::VariantNames)]
 pub enum McpMessage {
     /// `McpHandle::run`: do this piece of work.
     Run {
@@ -61,8 +60,6 @@ pub enum McpMessage {
         /// The request's number.
         request: u64,
     },
-    /// `McpHandle::in_flight`
-    InFlight(RpcReplyPort<Vec<InFlight>>),
     /// A timer of the actor's own, and its start: open this listener.
     Open(Listener),
     /// From a listener's task: it has ended.
@@ -82,8 +79,14 @@ pub struct CutOff;
 /// The client side of the front's actor; reaches whichever incarnation lives.
 #[derive(Clone, Default)]
 pub struct McpHandle {
-    actor: Arc<RwLock<Option<ActorRef<McpMessage>>>>,
-    numbers: Arc<std::sync::atomic::AtomicU64>,
+    actor: Slot<ActorRef<McpMessage>>,
+    numbers: Arc<AtomicU64>,
+    requests: Arc<Mutex<BTreeMap<u64, Row>>>,
+}
+
+struct Row {
+    tool: String,
+    since: Instant,
 }
 
 impl McpHandle {
@@ -94,31 +97,28 @@ impl McpHandle {
         tool: &str,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, CutOff> {
-        let request = self.numbers.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let request = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.rows().insert(request, Row { tool: tool.to_owned(), since: Instant::now() });
+        let _cancel = CancelOnDrop { handle: self, request };
         let (done, result) = oneshot::channel();
         let work = Box::pin(async move {
             // Nobody waits any more when this fails.
             let _ = done.send(work.await);
         });
-        let _cancel = CancelOnDrop { handle: self, request };
-        self.send(McpMessage::Run { request, tool: tool.to_owned(), work });
+        self.actor.cast(McpMessage::Run { request, tool: tool.to_owned(), work });
         result.await.map_err(|_| CutOff)
     }
 
-    /// The requests in flight, the oldest first; empty while the actor is restarted.
-    pub async fn in_flight(&self) -> Vec<InFlight> {
-        let actor = self.actor.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match actor {
-            Some(actor) => ask(&actor, McpMessage::InFlight, ASK_LIMIT).await.unwrap_or_default(),
-            None => vec![],
-        }
+    /// The requests in flight, the oldest first; never waits for anybody.
+    pub fn in_flight(&self) -> Vec<InFlight> {
+        let rows = self.rows();
+        rows.values()
+            .map(|row| InFlight { tool: row.tool.clone(), running_for: row.since.elapsed() })
+            .collect()
     }
 
-    fn send(&self, message: McpMessage) {
-        if let Some(actor) = &*self.actor.read().unwrap_or_else(PoisonError::into_inner) {
-            // A message that cannot be sent drops its work, which its caller sees as cut off.
-            let _ = actor.cast(message);
-        }
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<u64, Row>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -130,7 +130,8 @@ struct CancelOnDrop<'a> {
 
 impl Drop for CancelOnDrop<'_> {
     fn drop(&mut self) {
-        self.handle.send(McpMessage::Cancel { request: self.request });
+        self.handle.rows().remove(&self.request);
+        self.handle.actor.cast(McpMessage::Cancel { request: self.request });
     }
 }
 
@@ -140,7 +141,7 @@ pub fn mcp_spec(listeners: Vec<Listener>, handle: McpHandle) -> ChildSpec {
         let (listeners, handle) = (listeners.clone(), handle.clone());
         Box::pin(async move {
             let (actor, _) = Actor::spawn_linked(None, McpActor, listeners, supervisor).await?;
-            *handle.actor.write().unwrap_or_else(PoisonError::into_inner) = Some(actor.clone());
+            handle.actor.put(actor.clone());
             Ok(actor.get_cell())
         })
     });
@@ -165,7 +166,6 @@ struct McpState {
 
 struct Request {
     tool: String,
-    since: Instant,
     task: ActorCell,
 }
 
@@ -191,27 +191,17 @@ impl Actor for McpActor {
         message: McpMessage,
         state: &mut McpState,
     ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        crate::actors::trip::over(&message);
         match message {
             McpMessage::Run { request, tool, work } => {
                 let task = task::spawn(myself.get_cell(), work).await?;
-                state.requests.insert(request, Request { tool, since: Instant::now(), task });
+                state.requests.insert(request, Request { tool, task });
             }
             McpMessage::Cancel { request } => {
                 if let Some(request) = state.requests.remove(&request) {
                     request.task.kill();
                 }
-            }
-            McpMessage::InFlight(reply) => {
-                let mut in_flight: Vec<InFlight> = state
-                    .requests
-                    .values()
-                    .map(|request| InFlight {
-                        tool: request.tool.clone(),
-                        running_for: request.since.elapsed(),
-                    })
-                    .collect();
-                in_flight.sort_by_key(|request| std::cmp::Reverse(request.running_for));
-                let _ = reply.send(in_flight);
             }
             McpMessage::Open(listener) => {
                 let (me, serve) = (myself.clone(), listener.clone());

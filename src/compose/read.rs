@@ -3,6 +3,7 @@
 use super::locate::{LARGEST_FILE, StackFiles};
 use crate::domain::fault::Fault;
 use crate::domain::stack::StackName;
+use crate::transport::files::{find_files, read_file};
 use crate::transport::{Command, Link};
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ pub async fn compose_files(link: &dyn Link, files: &StackFiles) -> Result<Vec<St
 /// The `.env` beside a stack's file.
 pub async fn env_file(link: &dyn Link, files: &StackFiles) -> Result<StackText, ReadError> {
     let path = format!("{}/.env", files.directory.trim_end_matches('/'));
-    let found = link.find_files(std::slice::from_ref(&path)).await?;
+    let found = find_files(link, std::slice::from_ref(&path)).await?;
     let Some(file) = found.into_iter().flatten().next() else { return Err(ReadError::Missing(path)) };
     let name = file.resolved.rsplit('/').next().unwrap_or_default();
     if !name.contains(".env") || file.size > LARGEST_FILE {
@@ -96,7 +97,7 @@ pub async fn rendered(link: &dyn Link, files: &StackFiles, stack: &StackName) ->
 
 async fn read_text(link: &dyn Link, path: &str) -> Result<String, ReadError> {
     let limit = usize::try_from(LARGEST_FILE).unwrap_or(usize::MAX);
-    let bytes = link.read_file(path, limit).await?;
+    let bytes = read_file(link, path, limit).await?;
     String::from_utf8(bytes)
         .map_err(|_| ReadError::Unusable { path: path.to_owned(), why: "it is not UTF-8 text" })
 }

@@ -26,6 +26,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether the line, or the engine behind it, may be dead.
+    pub fn is_broken_line(&self) -> bool {
+        matches!(
+            self,
+            Self::Link(Fault { kind: FaultKind::LinkLost | FaultKind::EngineDown | FaultKind::NoEngine, .. })
+        )
+    }
+
     /// The failure as a cause for the host's state.
     pub fn into_fault(self) -> Fault {
         match self {

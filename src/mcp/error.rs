@@ -2,6 +2,7 @@
 
 use super::shape::{rfc3339, words};
 use crate::actors::host::{HostError, HostHandle, Unavailable};
+use crate::actors::operation::Overloaded;
 use crate::compose::locate::LocateError;
 use crate::compose::read::ReadError;
 use crate::domain::fault::{Fault, FaultKind};
@@ -32,6 +33,9 @@ pub(super) enum ErrorKind {
     NotFound,
     Ambiguous,
     Conflict,
+    Overloaded,
+    Cancelled,
+    OutcomeUnknown,
     Timeout,
     DockerError,
     Internal,
@@ -136,11 +140,18 @@ impl HostFailure {
         };
         let mut failure = match error {
             HostError::Unavailable(refused) => unavailable(&plain, spec, refused, now),
-            HostError::Deadline { phase, .. } if phase.cause().is_some() => {
-                let (phase, since) = (phase.as_ref().clone(), status.since);
+            HostError::Deadline { .. } if status.phase.cause().is_some() => {
+                let (phase, since) = (status.phase.clone(), status.since);
                 unavailable(&plain, spec, &Unavailable { phase, since, attempts: vec![] }, now)
             }
-            HostError::Deadline { limit, phase } => late(&plain, spec, *limit, phase),
+            HostError::Deadline { limit } => late(&plain, spec, *limit, &status.phase),
+            HostError::Overloaded(Overloaded { retry_after, .. }) => Self {
+                hint: Some(format!("Call again in {} s.", retry_after.as_secs())),
+                ..plain(ErrorKind::Overloaded, format!("{id}: {error}"))
+            },
+            HostError::Cancelled => plain(ErrorKind::Cancelled, format!("{id}: {error}")),
+            HostError::Crashed { .. } => plain(ErrorKind::Internal, format!("{id}: {error}")),
+            HostError::OutcomeUnknown { .. } => plain(ErrorKind::OutcomeUnknown, format!("{id}: {error}")),
             HostError::Engine(EngineError::Link(fault)) => Self {
                 hint: Some(fault.fix(spec)),
                 ..plain(ErrorKind::of_fault(fault.kind), format!("{id}: {fault}"))

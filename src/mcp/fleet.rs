@@ -1,12 +1,13 @@
 //! One call over several hosts: all at once, bounded, each host's failure beside the others' answers.
 
 use super::error::{HostFailure, ToolError};
+use super::registry::ToolContext;
 use crate::actors::directory::HostDirectory;
-use crate::actors::host::{HostHandle, Session};
+use crate::actors::host::HostHandle;
+use crate::actors::operation::Operation;
 use crate::domain::selector::HostSelector;
 use crate::engine::EngineError;
 use futures_util::future::join_all;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// In a call over several hosts one that takes longer is reported, not waited for.
@@ -16,7 +17,7 @@ const FLEET_PATIENCE: Duration = Duration::from_secs(2);
 const TROUBLE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// A call about one host waits through a reconnect.
-pub(super) const HOST_PATIENCE: Duration = Duration::from_secs(10);
+const HOST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Parses a selector argument and finds its hosts.
 pub(super) fn select(directory: &HostDirectory, hosts: Option<&str>) -> Result<Vec<HostHandle>, ToolError> {
@@ -24,27 +25,28 @@ pub(super) fn select(directory: &HostDirectory, hosts: Option<&str>) -> Result<V
     Ok(directory.select(&selector)?)
 }
 
-/// Runs `call` on every one of `hosts` at once. Answers come in the order of the hosts, with the
+/// Runs `call` on every one of `hosts` at once, each as an operation of its own. Answers come in the order of the hosts, with the
 /// failures of the others. When there is no answer at all, the failures are the call's own.
 pub(super) async fn gather<T, F>(
-    directory: &HostDirectory,
+    context: &ToolContext,
     hosts: &[HostHandle],
-    call: impl Fn(Arc<Session>) -> F,
+    call: impl Fn(Operation) -> F,
 ) -> Result<(Vec<(HostHandle, T)>, Vec<HostFailure>), ToolError>
 where
-    F: Future<Output = Result<T, EngineError>>,
+    T: Send + 'static,
+    F: Future<Output = Result<T, EngineError>> + Send + 'static,
 {
     let patience = |host: &HostHandle| match hosts {
         [_] => HOST_PATIENCE,
         _ if host.status().phase.cause().is_some() => TROUBLE_PATIENCE,
         _ => FLEET_PATIENCE,
     };
-    let outcomes = join_all(hosts.iter().map(|host| host.read(patience(host), &call))).await;
+    let outcomes = join_all(hosts.iter().map(|host| host.read(context.tool, patience(host), &call))).await;
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for (host, outcome) in hosts.iter().zip(outcomes) {
         match outcome {
             Ok(answer) => answers.push((host.clone(), answer)),
-            Err(error) => failures.push(HostFailure::of(host, &error, directory.clock())),
+            Err(error) => failures.push(HostFailure::of(host, &error, context.directory.clock())),
         }
     }
     match failures.as_slice() {
@@ -62,15 +64,30 @@ fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
     error
 }
 
-/// Runs `call` on one host.
+/// Runs `call` on one host, as an operation.
 pub(super) async fn on_host<T, F>(
-    directory: &HostDirectory,
+    context: &ToolContext,
     host: &HostHandle,
-    call: impl FnMut(Arc<Session>) -> F,
+    call: impl Fn(Operation) -> F,
 ) -> Result<T, ToolError>
 where
-    F: Future<Output = Result<T, EngineError>>,
+    T: Send + 'static,
+    F: Future<Output = Result<T, EngineError>> + Send + 'static,
 {
-    let outcome = host.read(HOST_PATIENCE, call).await;
-    outcome.map_err(|error| HostFailure::of(host, &error, directory.clock()).into())
+    on_host_within(HOST_PATIENCE, context, host, call).await
+}
+
+/// As [`on_host`], for what may take longer or must take less.
+pub(super) async fn on_host_within<T, F>(
+    limit: Duration,
+    context: &ToolContext,
+    host: &HostHandle,
+    call: impl Fn(Operation) -> F,
+) -> Result<T, ToolError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+{
+    let outcome = host.read(context.tool, limit, call).await;
+    outcome.map_err(|error| HostFailure::of(host, &error, context.directory.clock()).into())
 }

@@ -33,9 +33,11 @@ impl Effect {
     pub const READ: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
 }
 
-/// What tools work with.
+/// What a tool's call works with.
 #[derive(Clone)]
 pub struct ToolContext {
+    /// The tool's name, which its operations go by.
+    pub tool: &'static str,
     /// The hosts.
     pub directory: HostDirectory,
 }
@@ -198,15 +200,15 @@ fn simplify(value: &mut Value) {
 #[derive(Clone)]
 pub struct Registry {
     tools: Arc<Vec<Tool>>,
-    context: ToolContext,
+    directory: HostDirectory,
 }
 
 impl Registry {
-    /// Every tool, over the hosts of `context`.
-    pub fn new(context: ToolContext) -> Self {
+    /// Every tool, over the hosts of `directory`.
+    pub fn new(directory: HostDirectory) -> Self {
         let mut tools = super::tools::all();
         tools.sort_by_key(|tool| tool.name);
-        Self { tools: Arc::new(tools), context }
+        Self { tools: Arc::new(tools), directory }
     }
 
     /// The tools in the order of their names.
@@ -224,7 +226,7 @@ impl Registry {
         tool: &Tool,
         arguments: Object,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
-        (tool.call)(self.context.clone(), arguments)
+        (tool.call)(ToolContext { tool: tool.name, directory: self.directory.clone() }, arguments)
     }
 }
 
@@ -234,7 +236,7 @@ mod tests {
     use crate::runtime::clock::Clock;
 
     fn registry() -> Registry {
-        Registry::new(ToolContext { directory: HostDirectory::new(Clock::start()) })
+        Registry::new(HostDirectory::new(Clock::start()))
     }
 
     #[tokio::test]

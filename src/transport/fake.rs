@@ -1,7 +1,7 @@
-//! A connector for what real hosts cannot show: scripted outcomes, a log of attempts, an engine that
-//! answers from memory.
+//! A connector for what real hosts cannot show: scripted outcomes, a log of attempts and of what was
+//! done, an engine that answers from memory.
 
-use super::{ByteStream, Carrier, Command, Connection, Connector, FoundFile, Link, Output, Route};
+use super::{ByteStream, Carrier, Command, Connection, Connector, Link, Output, Route};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
 use futures_util::future::BoxFuture;
@@ -31,8 +31,9 @@ pub(crate) struct FakeConnector(Arc<Mutex<Stage>>);
 struct Stage {
     scripts: BTreeMap<String, VecDeque<Scene>>,
     attempts: Vec<String>,
-    requests: Vec<(String, String)>,
-    cuts: BTreeMap<String, watch::Sender<Option<FaultKind>>>,
+    /// Host and deed, in the order of doing: requests as `GET /path`, commands as `exec words`.
+    deeds: Vec<(String, String)>,
+    cuts: BTreeMap<String, Cut>,
 }
 
 impl FakeConnector {
@@ -50,28 +51,51 @@ impl FakeConnector {
         self.stage().attempts.iter().filter(|attempt| *attempt == host).count()
     }
 
-    /// The paths asked of a host's engine.
-    pub(crate) fn requests(&self, host: &str) -> Vec<String> {
+    /// What was done on a host, in order: requests as `GET /path`, commands as `exec words`, and what
+    /// tests added themselves.
+    pub(crate) fn deeds(&self, host: &str) -> Vec<String> {
         let stage = self.stage();
-        stage.requests.iter().filter(|(of, _)| of == host).map(|(_, path)| path.clone()).collect()
+        stage.deeds.iter().filter(|(of, _)| of == host).map(|(_, deed)| deed.clone()).collect()
+    }
+
+    /// Adds a deed.
+    pub(crate) fn note(&self, host: &str, deed: impl Into<String>) {
+        self.stage().deeds.push((host.to_owned(), deed.into()));
     }
 
     /// Cuts the current link of a host.
     pub(crate) fn cut(&self, host: &str, kind: FaultKind) {
         if let Some(cut) = self.stage().cuts.get(host) {
-            cut.send_replace(Some(kind));
+            cut.0.send_replace(Some(kind));
         }
+    }
+}
+
+/// Where a link is cut, for all that use it.
+#[derive(Debug, Clone)]
+struct Cut(Arc<watch::Sender<Option<FaultKind>>>);
+
+impl Cut {
+    fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+
+    /// Waits for it.
+    async fn fault(&self) -> Fault {
+        let mut cut = self.0.subscribe();
+        let kind = cut.wait_for(Option::is_some).await.ok().and_then(|kind| *kind);
+        Fault::new(kind.unwrap_or(FaultKind::LinkLost), "as scripted")
     }
 }
 
 impl Connector for FakeConnector {
     fn connect(&self, host: Arc<HostSpec>) -> BoxFuture<'static, Result<Connection, Fault>> {
         let id = host.id.to_string();
-        let (cut, mut is_cut) = watch::channel(None);
+        let cut = Cut::new();
         let scene = {
             let mut stage = self.stage();
             stage.attempts.push(id.clone());
-            stage.cuts.insert(id.clone(), cut);
+            stage.cuts.insert(id.clone(), cut.clone());
             stage.scripts.get_mut(&id).and_then(VecDeque::pop_front).unwrap_or(Scene::Up)
         };
         let fake = self.clone();
@@ -83,13 +107,8 @@ impl Connector for FakeConnector {
                 Scene::Panics => panic!("as scripted"),
             }
             let route = Route { socket: "/fake".into(), carrier: Carrier::Local, steps: vec![] };
-            let lifeline = async move {
-                match is_cut.wait_for(Option::is_some).await.map(|kind| *kind) {
-                    Ok(Some(kind)) => Fault::new(kind, "as scripted"),
-                    _ => std::future::pending().await,
-                }
-            };
-            Ok(Connection { link: Arc::new(FakeLink { id, fake, route }), lifeline: Box::pin(lifeline) })
+            let link = Arc::new(FakeLink { id, fake, route, cut: cut.clone() });
+            Ok(Connection { link, lifeline: Box::pin(async move { cut.fault().await }) })
         })
     }
 
@@ -102,27 +121,45 @@ struct FakeLink {
     id: String,
     fake: FakeConnector,
     route: Route,
+    cut: Cut,
 }
 
 impl Link for FakeLink {
     fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
         let (ours, theirs) = tokio::io::duplex(64 * 1024);
-        let (id, fake) = (self.id.clone(), self.fake.clone());
+        let (id, fake, cut) = (self.id.clone(), self.fake.clone(), self.cut.clone());
+        let engine = async move {
+            tokio::select! {
+                () = engine(id, fake, theirs) => {}
+                _ = cut.fault() => {}
+            }
+        };
         #[expect(clippy::disallowed_methods, reason = "a fake engine is no part of the tree")]
-        tokio::spawn(engine(id, fake, theirs));
-        Box::pin(async move { Ok(Box::new(ours) as Box<dyn ByteStream>) })
+        tokio::spawn(engine);
+        Box::pin(async move {
+            match *self.cut.0.borrow() {
+                Some(kind) => Err(Fault::new(kind, "as scripted")),
+                None => Ok(Box::new(ours) as Box<dyn ByteStream>),
+            }
+        })
     }
 
-    fn exec<'a>(&'a self, _: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
-        Box::pin(async { Ok(Output { status: Some(0), stdout: vec![], stderr: vec![] }) })
-    }
-
-    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>> {
-        Box::pin(async { Ok(vec![None; paths.len()]) })
-    }
-
-    fn read_file<'a>(&'a self, _: &'a str, _: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>> {
-        Box::pin(async { Ok(vec![]) })
+    /// Every command succeeds at once and says nothing; one with the word `hang` never ends.
+    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+        self.fake.note(&self.id, format!("exec {}", command.argv.join(" ")));
+        Box::pin(async {
+            let hangs = command.argv.iter().any(|word| word == "hang");
+            let end = async {
+                if hangs {
+                    std::future::pending::<()>().await;
+                }
+            };
+            tokio::select! {
+                biased;
+                fault = self.cut.fault() => Err(fault),
+                () = end => Ok(Output { status: Some(0), stdout: vec![], stderr: vec![] }),
+            }
+        })
     }
 
     fn suspect(&self) {}
@@ -140,13 +177,14 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
         if !head.ends_with("\r\n\r\n") {
             continue;
         }
-        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let deed = head.split(" HTTP").next().unwrap_or_default().to_owned();
+        let path = deed.split(' ').nth(1).unwrap_or_default();
         let body = match path.rsplit('/').next().unwrap_or_default() {
             "version" => r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#,
             "_ping" => "OK",
             _ => "[]",
         };
-        fake.stage().requests.push((id.clone(), path));
+        fake.note(&id, deed);
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()

@@ -1,12 +1,11 @@
 //! The engine of this machine, through its socket.
 
-use super::{ByteStream, Carrier, Command, Connection, FoundFile, Link, Output, Route, Step, process};
+use super::{ByteStream, Carrier, Command, Connection, Link, Output, Route, Step, process};
 use crate::domain::fault::{Fault, FaultKind};
 use futures_util::future::BoxFuture;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
@@ -70,13 +69,6 @@ pub fn find_socket() -> Option<PathBuf> {
     .find(|path| path.exists())
 }
 
-fn at_home(path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), etcetera::home_dir()) {
-        (Some(rest), Ok(home)) => home.join(rest),
-        _ => PathBuf::from(path),
-    }
-}
-
 impl Link for LocalLink {
     fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
         Box::pin(async {
@@ -89,26 +81,6 @@ impl Link for LocalLink {
         Box::pin(process::run(command))
     }
 
-    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>> {
-        Box::pin(async move {
-            let mut found = Vec::with_capacity(paths.len());
-            for path in paths {
-                found.push(find(&at_home(path)).await);
-            }
-            Ok(found)
-        })
-    }
-
-    fn read_file<'a>(&'a self, path: &'a str, max: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>> {
-        Box::pin(async move {
-            let failed = |error: std::io::Error| Fault::new(FaultKind::Internal, format!("{path}: {error}"));
-            let file = tokio::fs::File::open(path).await.map_err(failed)?;
-            let mut bytes = Vec::new();
-            file.take(max as u64).read_to_end(&mut bytes).await.map_err(failed)?;
-            Ok(bytes)
-        })
-    }
-
     fn suspect(&self) {
         self.suspicion.notify_one();
     }
@@ -116,13 +88,6 @@ impl Link for LocalLink {
     fn route(&self) -> &Route {
         &self.route
     }
-}
-
-async fn find(path: &Path) -> Option<FoundFile> {
-    let resolved = tokio::fs::canonicalize(path).await.ok()?;
-    let meta = tokio::fs::metadata(&resolved).await.ok()?;
-    let resolved = resolved.to_str()?.to_owned();
-    meta.is_file().then_some(FoundFile { resolved, size: meta.len() })
 }
 
 #[cfg(test)]
@@ -148,20 +113,5 @@ mod tests {
         drop(listener);
         connection.link.suspect();
         assert_eq!(connection.lifeline.await.kind, FaultKind::EngineDown);
-    }
-
-    #[tokio::test]
-    async fn only_regular_files_are_found_with_links_resolved() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        std::fs::write(at("file"), "12345").unwrap();
-        std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
-        std::fs::create_dir(at("dir")).unwrap();
-        let sock = at("sock");
-        let _listener = tokio::net::UnixListener::bind(&sock).unwrap();
-        let link = connect(sock.into()).await.unwrap().link;
-        let found = link.find_files(&[at("link"), at("dir"), at("none")]).await.unwrap();
-        let real = std::fs::canonicalize(at("file")).unwrap().to_str().unwrap().to_owned();
-        assert_eq!(found, [Some(FoundFile { resolved: real, size: 5 }), None, None]);
     }
 }

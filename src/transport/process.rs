@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// A process about to be started: its own process group, so that a signal at the terminal reaches
 /// only Dockmaster, and killed when its handle is dropped.
@@ -24,16 +24,17 @@ pub async fn run(spec: &Command) -> Result<Output, Fault> {
     };
     let mut child = command(program)
         .args(args)
-        .stdin(Stdio::null())
+        .stdin(if spec.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| Fault::new(FaultKind::Internal, format!("cannot start {program}: {error}")))?;
-    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let collect = async {
-        let (stdout, stderr, status) = tokio::join!(
+        let (stdout, stderr, (), status) = tokio::join!(
             read_bounded(out, spec.max_output),
             read_bounded(err, spec.max_output),
+            write_all(input, &spec.stdin),
             child.wait(),
         );
         let status = status.map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
@@ -58,6 +59,17 @@ pub async fn read_bounded(stream: Option<impl AsyncRead + Unpin>, max: usize) ->
     kept
 }
 
+/// Writes all of `bytes` to a program and closes its input. One that reads no further is no error: its
+/// exit status tells whether it had enough.
+pub async fn write_all(stream: Option<impl AsyncWrite + Unpin>, bytes: &[u8]) {
+    if let Some(mut stream) = stream
+        && stream.write_all(bytes).await.is_ok()
+    {
+        // As above.
+        let _ = stream.shutdown().await;
+    }
+}
+
 /// A number that changes when one of `paths` appears, vanishes, is written or changes hands.
 pub fn stamp(paths: impl IntoIterator<Item = PathBuf>) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -67,6 +79,27 @@ pub fn stamp(paths: impl IntoIterator<Item = PathBuf>) -> u64 {
         (path, facts).hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// A link that runs commands on this machine, for tests of what commands do.
+#[cfg(test)]
+pub(crate) struct ThisMachine;
+
+#[cfg(test)]
+impl super::Link for ThisMachine {
+    fn open_engine(&self) -> super::BoxFuture<'_, Result<Box<dyn super::ByteStream>, Fault>> {
+        Box::pin(async { Err(Fault::new(FaultKind::NoEngine, "none here")) })
+    }
+
+    fn exec<'a>(&'a self, command: &'a Command) -> super::BoxFuture<'a, Result<Output, Fault>> {
+        Box::pin(run(command))
+    }
+
+    fn suspect(&self) {}
+
+    fn route(&self) -> &super::Route {
+        unreachable!("no test asks for the way")
+    }
 }
 
 #[cfg(test)]

@@ -4,21 +4,24 @@ use super::handle::{Published, Session};
 use super::machine::{Effect, Input, Machine, Unavailable};
 use super::messages::HostMessage;
 use crate::actors::directory::HostDirectory;
+use crate::actors::operation::Launch;
 use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
 use crate::actors::task;
 use crate::domain::fault::{Fault, FaultKind};
-use crate::domain::host::HostSpec;
-use crate::domain::phase::HostStatus;
+use crate::domain::host::{HostId, HostSpec};
+use crate::domain::phase::{HostStatus, Phase};
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::engine::Engine;
 use crate::runtime::restart_window::RestartIntensity;
 use crate::transport::Connector;
 use futures_util::future::BoxFuture;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// A host's actor that crashes more often than this is quarantined.
 const INTENSITY: RestartIntensity = RestartIntensity { intensity: 3, period: Duration::from_secs(60) };
@@ -27,8 +30,11 @@ const INTENSITY: RestartIntensity = RestartIntensity { intensity: 3, period: Dur
 const QUARANTINE: Excess =
     Excess::Quarantine { first: Duration::from_secs(300), longest: Duration::from_secs(3600) };
 
+/// Changes are asked to end at their next step and get this long to reach it and to let go.
+const DRAIN: Duration = Duration::from_secs(8);
+
 /// Killing the ssh process takes no time.
-const GRACE: Duration = Duration::from_secs(3);
+const LINE_GRACE: Duration = Duration::from_secs(2);
 
 /// An engine that has not answered a ping within this time does not answer.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
@@ -38,8 +44,8 @@ type Waiter = RpcReplyPort<Result<Arc<Session>, Unavailable>>;
 /// What a host's actor starts with.
 #[derive(Clone)]
 pub struct HostArguments {
-    /// The host.
-    pub spec: Arc<HostSpec>,
+    /// The host, as the directory knows it.
+    pub id: HostId,
     /// Makes its connections.
     pub connector: Arc<dyn Connector>,
     /// The numbers of reconnecting.
@@ -50,11 +56,11 @@ pub struct HostArguments {
 
 /// The child specification of a host's actor.
 pub fn child_spec(arguments: HostArguments) -> ChildSpec {
-    let name = arguments.spec.id.to_string();
+    let name = arguments.id.to_string();
     let start: StartChild = Arc::new(move |supervisor, incarnation| {
         let arguments = arguments.clone();
         Box::pin(async move {
-            let (directory, id) = (arguments.directory.clone(), arguments.spec.id.clone());
+            let (directory, id) = (arguments.directory.clone(), arguments.id.clone());
             let (actor, _) =
                 Actor::spawn_linked(None, HostActor, (arguments, incarnation), supervisor).await?;
             directory.attach(&id, actor.clone());
@@ -67,7 +73,7 @@ pub fn child_spec(arguments: HostArguments) -> ChildSpec {
         intensity: INTENSITY,
         excess: QUARANTINE,
         backoff: BackoffPolicy::SERIES,
-        grace: GRACE,
+        grace: DRAIN + LINE_GRACE,
         start,
     }
 }
@@ -86,6 +92,13 @@ struct HostState {
     /// The lifeline of the attempt that has just succeeded, until the machine has it held.
     lifeline: Option<BoxFuture<'static, Fault>>,
     probe: Option<ActorCell>,
+    operations: HashMap<ActorId, Running>,
+}
+
+/// An operation at work.
+struct Running {
+    task: ActorCell,
+    cancel: CancellationToken,
 }
 
 impl Actor for HostActor {
@@ -98,9 +111,10 @@ impl Actor for HostActor {
         myself: ActorRef<HostMessage>,
         (arguments, incarnation): (HostArguments, u64),
     ) -> Result<HostState, ActorProcessingErr> {
-        let HostArguments { spec, connector, policy, directory } = arguments;
-        let published =
-            directory.publisher(&spec.id).ok_or("the host was removed while its actor started")?;
+        let HostArguments { id, connector, policy, directory } = arguments;
+        // As it is configured now, which may have changed since this actor's first incarnation.
+        let (spec, published) =
+            directory.publisher(&id).ok_or("the host was removed while its actor started")?;
         myself.cast(HostMessage::Retune(Arc::clone(&spec)))?;
         let machine = Machine::new(policy, rand::random(), directory.clock().now());
         Ok(HostState {
@@ -113,6 +127,7 @@ impl Actor for HostActor {
             line: None,
             lifeline: None,
             probe: None,
+            operations: HashMap::new(),
         })
     }
 
@@ -122,10 +137,17 @@ impl Actor for HostActor {
         message: HostMessage,
         state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        crate::actors::trip::over(&message);
         let input = match message {
             HostMessage::Ensure(reply) => Input::Ensure(reply),
             HostMessage::Wake => Input::Wake,
             HostMessage::Suspect { epoch } => return state.suspect(&myself, epoch).await,
+            HostMessage::Operate(Launch { cancel, work }) => {
+                let task = task::spawn(myself.get_cell(), work).await?;
+                state.operations.insert(task.get_id(), Running { task, cancel });
+                return Ok(());
+            }
             HostMessage::Retune(spec) => {
                 let enabled = spec.enabled;
                 state.spec = spec;
@@ -152,6 +174,11 @@ impl Actor for HostActor {
         event: SupervisionEvent,
         state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
+        let (SupervisionEvent::ActorFailed(cell, _) | SupervisionEvent::ActorTerminated(cell, ..)) = &event
+        else {
+            return Ok(());
+        };
+        state.operations.remove(&cell.get_id());
         // A task that ends normally has sent its result; one that panicked will never.
         let SupervisionEvent::ActorFailed(cell, error) = event else { return Ok(()) };
         let Some((epoch, line)) = &state.line else { return Ok(()) };
@@ -173,16 +200,50 @@ impl Actor for HostActor {
         _: ActorRef<HostMessage>,
         state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
-        state.published.send_modify(|published| published.session = None);
+        state.withdraw();
+        state.drain().await;
         if let Some(line) = state.drop_line() {
             // The process is to be gone before this actor is.
-            let _ = line.wait(Some(GRACE)).await;
+            let _ = line.wait(Some(LINE_GRACE)).await;
         }
         Ok(())
     }
 }
 
+impl Drop for HostState {
+    /// However this incarnation ends, its line ends with it.
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
 impl HostState {
+    /// Shows the host without a line, unless the next incarnation shows it already.
+    fn withdraw(&self) {
+        let now = self.directory.clock().now();
+        self.published.send_if_modified(|published| {
+            let mine = published.status.incarnation == self.incarnation;
+            if mine && published.session.take().is_some() {
+                published.status.phase = Phase::Disconnected;
+                published.status.since = now;
+            }
+            mine
+        });
+    }
+
+    /// Ends the operations while their line still lives, so that they can let go over it.
+    async fn drain(&mut self) {
+        self.operations.values().for_each(|running| running.cancel.cancel());
+        let until = Instant::now() + DRAIN;
+        for (_, running) in self.operations.drain() {
+            let left = until.saturating_duration_since(Instant::now());
+            if running.task.wait(Some(left)).await.is_err() {
+                tracing::warn!(host = %self.spec.id, "an operation did not end in time and is cut off");
+                running.task.kill();
+            }
+        }
+    }
+
     async fn step(
         &mut self,
         myself: &ActorRef<HostMessage>,
@@ -320,6 +381,7 @@ async fn connect(
     epoch: u64,
 ) -> Result<(Arc<Session>, BoxFuture<'static, Fault>), Fault> {
     let started = Instant::now();
+    let endpoint = host.endpoint.clone();
     let connection = connector.connect(host).await?;
     let mut lifeline = connection.lifeline;
     // The lifeline is watched while the engine answers: it also carries the end of the link.
@@ -331,5 +393,5 @@ async fn connect(
         let seconds = PROBE_LIMIT.as_secs();
         Err(Fault::new(FaultKind::EngineDown, format!("the engine did not say who it is within {seconds} s")))
     })?;
-    Ok((Arc::new(Session { engine, epoch, connect_took: started.elapsed() }), lifeline))
+    Ok((Arc::new(Session { engine, endpoint, epoch, connect_took: started.elapsed() }), lifeline))
 }

@@ -3,8 +3,12 @@
 use super::machine::Unavailable;
 use super::messages::HostMessage;
 use crate::actors::ask::{NoAnswer, ask};
-use crate::domain::fault::{Fault, FaultKind};
-use crate::domain::host::HostSpec;
+use crate::actors::operation::{Operation, Operations, Outcome, Overloaded, Place, Terms, launch};
+use crate::actors::reaper::ReaperHandle;
+use crate::actors::slot::Slot;
+use crate::actors::supervision::SupervisorHandle;
+use crate::domain::host::{Endpoint, HostSpec};
+use crate::domain::operation::{OperationContext, OperationId, OperationKind};
 use crate::domain::phase::{HostStatus, Phase};
 use crate::engine::{Engine, EngineError};
 use crate::runtime::clock::Clock;
@@ -15,11 +19,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 /// A line to an engine.
 pub struct Session {
     /// The engine.
     pub engine: Engine,
+    /// Where it leads.
+    pub endpoint: Endpoint,
     /// Which link of the host this is.
     pub epoch: u64,
     /// How long connecting took, from the first packet to the engine's answer.
@@ -46,15 +53,33 @@ pub enum HostError {
     Deadline {
         /// The call's time.
         limit: Duration,
-        /// What the host was doing when it ran out.
-        phase: Box<Phase>,
     },
+    /// The host has as many callers as it takes.
+    #[error(transparent)]
+    Overloaded(#[from] Overloaded),
     /// The engine or the line failed the call.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// The host's actor crashed and is being started again.
     #[error("the host's actor is being restarted; try again in a moment")]
     Restarting,
+    /// Somebody cancelled the operation.
+    #[error("the operation was cancelled")]
+    Cancelled,
+    /// The operation ran into a fault of Dockmaster's own.
+    #[error("operation {operation} crashed; Dockmaster's log says why")]
+    Crashed {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// A change was cut off: nobody knows how much of it was made.
+    #[error("operation {operation} was cut off: {why}; look at the host before doing it again")]
+    OutcomeUnknown {
+        /// The operation.
+        operation: OperationId,
+        /// What cut it off.
+        why: &'static str,
+    },
     /// The host left the configuration during the call.
     #[error("the host was removed from the configuration")]
     Removed,
@@ -87,22 +112,16 @@ impl LastAnswer {
 /// The client side of a host; clones are cheap.
 #[derive(Clone)]
 pub struct HostHandle {
-    spec: Arc<HostSpec>,
-    published: watch::Receiver<Published>,
-    actor: watch::Receiver<Option<ActorRef<HostMessage>>>,
-    answered: Arc<LastAnswer>,
+    pub(in crate::actors) spec: Arc<HostSpec>,
+    pub(in crate::actors) published: watch::Receiver<Published>,
+    pub(in crate::actors) actor: watch::Receiver<Option<ActorRef<HostMessage>>>,
+    pub(in crate::actors) answered: Arc<LastAnswer>,
+    pub(in crate::actors) operations: Operations,
+    pub(in crate::actors) reaper: ReaperHandle,
+    pub(in crate::actors) supervisor: Slot<SupervisorHandle>,
 }
 
 impl HostHandle {
-    pub(in crate::actors) fn new(
-        spec: Arc<HostSpec>,
-        published: watch::Receiver<Published>,
-        actor: watch::Receiver<Option<ActorRef<HostMessage>>>,
-        answered: Arc<LastAnswer>,
-    ) -> Self {
-        Self { spec, published, actor, answered }
-    }
-
     /// What is configured about the host.
     pub fn spec(&self) -> &Arc<HostSpec> {
         &self.spec
@@ -126,10 +145,25 @@ impl HostHandle {
         Some(published.status.clone())
     }
 
-    /// The line, connected first when need be, within `limit`. While the host's actor starts, or is
-    /// started again, its next incarnation is waited for; a quarantined host is told at once.
+    /// Waits for a line, however long it takes; `None` when the host is removed.
+    pub(in crate::actors) async fn next_session(&mut self) -> Option<Arc<Session>> {
+        self.published.wait_for(|published| published.session.is_some()).await.ok()?.session.clone()
+    }
+
+    /// The operations on the host.
+    pub fn operations(&self) -> &Operations {
+        &self.operations
+    }
+
+    /// The line, connected first when need be, within `limit` (the mission's `ensure_context`). While
+    /// the host's actor starts, or is started again, its next incarnation is waited for; a quarantined
+    /// host is told at once.
     pub async fn session(&self, limit: Duration) -> Result<Arc<Session>, HostError> {
-        let until = Instant::now() + limit;
+        let _place = self.operations.admit()?;
+        self.line(Instant::now() + limit, limit).await
+    }
+
+    async fn line(&self, until: Instant, limit: Duration) -> Result<Arc<Session>, HostError> {
         let mut actors = self.actor.clone();
         loop {
             if let Some(session) = self.current_session() {
@@ -144,7 +178,7 @@ impl HostHandle {
                 let left = until.saturating_duration_since(Instant::now());
                 match ask(&actor, HostMessage::Ensure, left).await {
                     Ok(answer) => return answer.map_err(|refused| HostError::Unavailable(Box::new(refused))),
-                    Err(NoAnswer::Late) => return Err(self.deadline(limit)),
+                    Err(NoAnswer::Late) => return Err(HostError::Deadline { limit }),
                     Err(NoAnswer::Gone) => {}
                 }
             }
@@ -156,57 +190,112 @@ impl HostHandle {
         }
     }
 
-    /// Reads over the host's line; connecting included, it takes at most `limit`. A call that breaks
-    /// or takes too long makes the host's actor look whether the line still lives. When it does not,
-    /// the call is made once more over the next line: reading twice does no harm.
+    /// Reads over the host's line, as an operation of this `name`; connecting included, it takes at
+    /// most `limit`. Dropping the returned future ends the operation. A call that breaks or takes too
+    /// long makes the host's actor look whether the line still lives. When it does not, or when the
+    /// actor itself crashed, the call is made once more over the next line: reading twice does no harm.
     pub async fn read<T, F>(
         &self,
+        name: &str,
         limit: Duration,
-        mut call: impl FnMut(Arc<Session>) -> F,
+        call: impl Fn(Operation) -> F,
     ) -> Result<T, HostError>
     where
-        F: Future<Output = Result<T, EngineError>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T, EngineError>> + Send + 'static,
     {
+        let place = Arc::new(self.operations.admit()?);
         let until = Instant::now() + limit;
-        let session = self.session(limit).await?;
-        let broke = match self.attempt(&mut call, Arc::clone(&session), until, limit).await {
-            Err(HostError::Engine(EngineError::Link(fault))) if is_link_fault(&fault) => fault,
+        let session = self.line(until, limit).await?;
+        let bounds = Bounds { name, kind: OperationKind::Read, until, limit };
+        let broke = match self.operate(bounds, &place, &session, &call).await {
+            Err(HostError::Engine(error)) if error.is_broken_line() => HostError::Engine(error),
+            Err(HostError::Restarting) => HostError::Restarting,
             outcome => return outcome,
         };
         if timeout_at(until, self.replaced(&session)).await.is_err() {
-            return Err(HostError::Engine(broke.into()));
+            return Err(broke);
         }
-        let session = self.session(until.saturating_duration_since(Instant::now())).await?;
-        self.attempt(&mut call, session, until, limit).await
+        let session = self.line(until, limit).await?;
+        self.operate(bounds, &place, &session, &call).await
     }
 
-    async fn attempt<T, F>(
+    /// Changes something over the host's line, as an operation of this `name`; connecting included, it
+    /// takes at most `limit`. Once begun, it goes on without its caller. It is made once: when it is cut
+    /// off, the caller is told that its outcome is unknown.
+    pub async fn change<T, F>(
         &self,
-        call: &mut impl FnMut(Arc<Session>) -> F,
-        session: Arc<Session>,
-        until: Instant,
+        name: &str,
         limit: Duration,
+        call: impl FnOnce(Operation) -> F,
     ) -> Result<T, HostError>
     where
-        F: Future<Output = Result<T, EngineError>>,
+        T: Send + 'static,
+        F: Future<Output = Result<T, EngineError>> + Send + 'static,
     {
-        let epoch = session.epoch;
-        let outcome = match timeout_at(until, call(session)).await {
-            Ok(outcome) => {
-                // A refusal is an answer too.
-                if !matches!(outcome, Err(EngineError::Link(_))) {
-                    self.answered.note();
-                }
-                outcome.map_err(HostError::from)
+        let place = Arc::new(self.operations.admit()?);
+        let until = Instant::now() + limit;
+        let session = self.line(until, limit).await?;
+        let bounds = Bounds { name, kind: OperationKind::Change, until, limit };
+        self.operate(bounds, &place, &session, call).await
+    }
+
+    /// One operation over `session`, from waiting for its turn to its outcome.
+    async fn operate<T, F>(
+        &self,
+        bounds: Bounds<'_>,
+        place: &Arc<Place>,
+        session: &Arc<Session>,
+        call: impl FnOnce(Operation) -> F,
+    ) -> Result<T, HostError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, EngineError>> + Send + 'static,
+    {
+        let Bounds { name, kind, until, limit } = bounds;
+        let context = Arc::new(OperationContext {
+            id: OperationId::fresh(),
+            name: name.to_owned(),
+            kind,
+            host: self.spec.id.clone(),
+            docker_context: self.spec.context_name(),
+            started: self.answered.clock.now(),
+            limit,
+        });
+        let cancel = CancellationToken::new();
+        let turn = timeout_at(until, self.operations.turn(&context, &cancel)).await;
+        let Ok(Some(turn)) = turn else { return Err(self.operations.overloaded().into()) };
+        let (session, reaper, place) = (Arc::clone(session), self.reaper.clone(), Arc::clone(place));
+        let (epoch, operation) = (session.epoch, context.id);
+        let _gone = (kind == OperationKind::Read).then(|| cancel.clone().drop_guard());
+        let terms = Terms { context, session, until, cancel, reaper, place, turn };
+        let (launch, mut outcome) = launch(terms, call);
+        self.send(HostMessage::Operate(launch));
+        let outcome = match timeout_at(until, outcome.wait()).await {
+            Ok(Some(outcome)) => outcome,
+            // The host's actor ended and took the operation with it.
+            Ok(None) => {
+                Err(cut_off(&outcome, operation, kind, HostError::Restarting, "its host's actor ended"))
             }
-            Err(_) => Err(self.deadline(limit)),
+            Err(_) => {
+                Err(cut_off(&outcome, operation, kind, HostError::Deadline { limit }, "its time ran out"))
+            }
         };
-        match &outcome {
-            Err(HostError::Engine(EngineError::Link(fault))) if is_link_fault(fault) => self.suspect(epoch),
-            Err(HostError::Deadline { .. }) => self.suspect(epoch),
-            _ => {}
-        }
+        self.learn_from(&outcome, epoch);
         outcome
+    }
+
+    /// What the outcome of an operation says about the line.
+    fn learn_from<T>(&self, outcome: &Result<T, HostError>, epoch: u64) {
+        match outcome {
+            Err(HostError::Engine(error)) if error.is_broken_line() => self.suspect(epoch),
+            Err(HostError::Deadline { .. }) => self.suspect(epoch),
+            // A refusal is an answer too.
+            Ok(_) | Err(HostError::Engine(EngineError::NotFound(_) | EngineError::Refused { .. })) => {
+                self.answered.note();
+            }
+            Err(_) => {}
+        }
     }
 
     /// Waits until `session` is no longer the host's. Told by identity: another incarnation of the
@@ -220,9 +309,13 @@ impl HostHandle {
         let _ = published.wait_for(other).await;
     }
 
-    /// Asks for an attempt now where the host waits or is held and trying can do no harm.
+    /// Asks for an attempt now where the host waits or is held and trying can do no harm, and for a new
+    /// actor where it is quarantined.
     pub fn wake(&self) {
         self.send(HostMessage::Wake);
+        if let (Phase::Quarantined { .. }, Some(supervisor)) = (self.status().phase, self.supervisor.get()) {
+            supervisor.resume(self.spec.id.as_str());
+        }
     }
 
     /// The configuration of the host changed without needing a new link.
@@ -232,10 +325,6 @@ impl HostHandle {
 
     fn suspect(&self, epoch: u64) {
         self.send(HostMessage::Suspect { epoch });
-    }
-
-    fn deadline(&self, limit: Duration) -> HostError {
-        HostError::Deadline { limit, phase: Box::new(self.status().phase) }
     }
 
     /// An actor that is gone needs no advice: its successor starts with an attempt.
@@ -250,7 +339,26 @@ impl HostHandle {
     }
 }
 
-/// Whether a fault of a call may mean that the line is dead.
-fn is_link_fault(fault: &Fault) -> bool {
-    matches!(fault.kind, FaultKind::LinkLost | FaultKind::EngineDown | FaultKind::NoEngine)
+/// Who an operation is and how long it may take.
+#[derive(Clone, Copy)]
+struct Bounds<'a> {
+    name: &'a str,
+    kind: OperationKind,
+    until: Instant,
+    limit: Duration,
+}
+
+/// What a caller is told whose operation gave no answer: a change that has begun may have been made.
+fn cut_off<T>(
+    outcome: &Outcome<T>,
+    operation: OperationId,
+    kind: OperationKind,
+    plain: HostError,
+    why: &'static str,
+) -> HostError {
+    if kind == OperationKind::Read || outcome.forestall() {
+        plain
+    } else {
+        HostError::OutcomeUnknown { operation, why }
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::handle::Session;
 use super::machine::{TimerId, Unavailable};
+use crate::actors::operation::Launch;
 use crate::domain::fault::Fault;
 use crate::domain::host::HostSpec;
 use futures_util::future::BoxFuture;
@@ -9,6 +10,7 @@ use ractor::RpcReplyPort;
 use std::sync::Arc;
 
 /// What a host's actor is told.
+#[derive(strum::IntoStaticStr, strum::VariantNames)]
 pub enum HostMessage {
     /// `HostHandle::session`: a caller wants the line; answered once, now or when it is up.
     Ensure(RpcReplyPort<Result<Arc<Session>, Unavailable>>),
@@ -19,6 +21,8 @@ pub enum HostMessage {
         /// The link's epoch.
         epoch: u64,
     },
+    /// `HostHandle::read` and `change`: run this operation.
+    Operate(Launch),
     /// The configuration changed in a way that needs no new link.
     Retune(Arc<HostSpec>),
     /// From the connect task: the outcome of an attempt.

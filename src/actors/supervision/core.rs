@@ -39,6 +39,18 @@ pub enum ChildPhase {
     Stopping,
 }
 
+impl ChildPhase {
+    /// The stable word for output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Quarantined => "quarantined",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// The numbers of a spec that decisions need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {

@@ -2,21 +2,16 @@
 
 use super::core::{ChildPhase, Command, Core, Rules};
 use super::spec::ChildSpec;
-use crate::actors::ask::ask;
 use futures_util::future::join_all;
-use ractor::{
-    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent,
-};
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// The reason of an ordered stop; every other end of a child counts as abnormal or its own wish.
 const SHUTDOWN: &str = "shutdown";
-
-/// Reading the tree is a look at memory; a supervisor that takes longer is busy shutting down.
-const ASK_LIMIT: Duration = Duration::from_secs(2);
 
 /// After a kill, an actor ends at its next await point.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
@@ -31,6 +26,7 @@ pub enum Strategy {
 }
 
 /// The protocol of a supervisor.
+#[derive(strum::IntoStaticStr, strum::VariantNames)]
 pub(super) enum SupervisorMessage {
     /// `SupervisorHandle::add`
     Add(ChildSpec),
@@ -47,8 +43,6 @@ pub(super) enum SupervisorMessage {
     },
     /// `SupervisorHandle::resume`
     Resume(String),
-    /// `SupervisorHandle::children`
-    Children(RpcReplyPort<Vec<ChildInfo>>),
 }
 
 /// What a supervisor tells about a child.
@@ -83,18 +77,36 @@ pub struct SupervisorArguments {
 
 /// The client side of a supervisor.
 #[derive(Debug, Clone)]
-pub struct SupervisorHandle(ActorRef<SupervisorMessage>);
+pub struct SupervisorHandle {
+    actor: ActorRef<SupervisorMessage>,
+    core: SharedCore,
+}
+
+/// The supervisor's decisions so far: it alone makes them, everybody may look.
+#[derive(Debug, Clone)]
+struct SharedCore(Arc<Mutex<Core>>);
+
+impl SharedCore {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Core::new(rand::random()))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl SupervisorHandle {
     /// Starts a supervisor as a child of `parent`.
     pub async fn spawn(arguments: SupervisorArguments, parent: ActorCell) -> Result<Self, SpawnErr> {
-        let (actor, _) = Actor::spawn_linked(None, Supervisor, arguments, parent).await?;
-        Ok(Self(actor))
+        let core = SharedCore::new();
+        let (actor, _) = Actor::spawn_linked(None, Supervisor, (arguments, core.clone()), parent).await?;
+        Ok(Self { actor, core })
     }
 
     /// The actor itself, for its supervisor.
     pub fn cell(&self) -> ActorCell {
-        self.0.get_cell()
+        self.actor.get_cell()
     }
 
     /// Wants a child; one of that name that is there stays as it is.
@@ -117,19 +129,28 @@ impl SupervisorHandle {
         self.send(SupervisorMessage::Resume(name.to_owned()));
     }
 
-    /// The children by name; empty when the supervisor is gone.
-    pub async fn children(&self) -> Vec<ChildInfo> {
-        ask(&self.0, SupervisorMessage::Children, ASK_LIMIT).await.unwrap_or_default()
+    /// The children by name; never waits for anybody.
+    pub fn children(&self) -> Vec<ChildInfo> {
+        let now = Instant::now();
+        let core = self.core.lock();
+        let children = core.overview(now).map(|(name, phase, incarnation, restarts, due)| ChildInfo {
+            name: name.to_owned(),
+            phase,
+            incarnation,
+            restarts,
+            starts_in: due.map(|due| due.saturating_duration_since(now)),
+        });
+        children.collect()
     }
 
     /// Stops the supervisor and with it its children, in order and with their graces.
     pub fn stop(&self) {
-        self.0.stop(Some(SHUTDOWN.to_owned()));
+        self.actor.stop(Some(SHUTDOWN.to_owned()));
     }
 
     /// A supervisor that is gone needs no orders: its successor is told everything anew.
     fn send(&self, message: SupervisorMessage) {
-        let _ = self.0.cast(message);
+        let _ = self.actor.cast(message);
     }
 }
 
@@ -142,8 +163,9 @@ impl SupervisorHandle {
 pub async fn start_root(
     arguments: SupervisorArguments,
 ) -> Result<(SupervisorHandle, JoinHandle<()>), SpawnErr> {
-    let (root, join) = Actor::spawn(None, Supervisor, arguments).await?;
-    Ok((SupervisorHandle(root), join))
+    let core = SharedCore::new();
+    let (actor, join) = Actor::spawn(None, Supervisor, (arguments, core.clone())).await?;
+    Ok((SupervisorHandle { actor, core }, join))
 }
 
 struct Supervisor;
@@ -152,7 +174,7 @@ struct Supervisor;
 struct SupervisorState {
     name: &'static str,
     strategy: Strategy,
-    core: Core,
+    core: SharedCore,
     specs: BTreeMap<String, ChildSpec>,
     /// Running actors: who each is, and in which order they started.
     running: HashMap<ActorId, Running>,
@@ -171,12 +193,12 @@ struct Running {
 impl Actor for Supervisor {
     type Msg = SupervisorMessage;
     type State = SupervisorState;
-    type Arguments = SupervisorArguments;
+    type Arguments = (SupervisorArguments, SharedCore);
 
     async fn pre_start(
         &self,
         myself: ActorRef<SupervisorMessage>,
-        arguments: SupervisorArguments,
+        (arguments, core): (SupervisorArguments, SharedCore),
     ) -> Result<SupervisorState, ActorProcessingErr> {
         for child in arguments.children {
             myself.cast(SupervisorMessage::Add(child))?;
@@ -184,7 +206,7 @@ impl Actor for Supervisor {
         Ok(SupervisorState {
             name: arguments.name,
             strategy: arguments.strategy,
-            core: Core::new(rand::random()),
+            core,
             specs: BTreeMap::new(),
             running: HashMap::new(),
             starts: 0,
@@ -198,6 +220,8 @@ impl Actor for Supervisor {
         message: SupervisorMessage,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        crate::actors::trip::over(&message);
         let now = Instant::now();
         let command = match message {
             SupervisorMessage::Add(spec) => state.add(spec, now),
@@ -207,13 +231,10 @@ impl Actor for Supervisor {
                 let start = state.add(spec, now);
                 stop.or(start)
             }
-            SupervisorMessage::RestartDue { name, incarnation } => state.core.due(&name, incarnation, now),
-            SupervisorMessage::Resume(name) => state.core.resume(&name, now),
-            SupervisorMessage::Children(reply) => {
-                // A caller that has gone needs no answer.
-                let _ = reply.send(state.overview(now));
-                None
+            SupervisorMessage::RestartDue { name, incarnation } => {
+                state.core.lock().due(&name, incarnation, now)
             }
+            SupervisorMessage::Resume(name) => state.core.lock().resume(&name, now),
         };
         state.carry_out(&myself, command).await
     }
@@ -236,7 +257,7 @@ impl Actor for Supervisor {
         if let Some(why) = &why {
             tracing::error!(supervisor = state.name, child = child.name, incarnation = child.incarnation, %why, "child failed");
         }
-        let command = state.core.exited(&child.name, child.incarnation, why.is_some(), Instant::now());
+        let command = state.core.lock().exited(&child.name, child.incarnation, why.is_some(), Instant::now());
         state.carry_out(&myself, command).await
     }
 
@@ -276,8 +297,9 @@ async fn stop_and_wait(cell: &ActorCell, grace: Duration) {
 
 impl SupervisorState {
     fn add(&mut self, spec: ChildSpec, now: Instant) -> Option<Command> {
-        let stays = matches!(self.core.phase(&spec.name), Some(phase) if phase != ChildPhase::Stopping);
-        let command = self.core.add(&spec.name, Rules::from(&spec), now);
+        let mut core = self.core.lock();
+        let stays = matches!(core.phase(&spec.name), Some(phase) if phase != ChildPhase::Stopping);
+        let command = core.add(&spec.name, Rules::from(&spec), now);
         if !stays {
             self.specs.insert(spec.name.clone(), spec);
         }
@@ -285,7 +307,7 @@ impl SupervisorState {
     }
 
     fn remove(&mut self, name: &str) -> Option<Command> {
-        let command = self.core.remove(name);
+        let command = self.core.lock().remove(name);
         self.specs.remove(name);
         command
     }
@@ -343,7 +365,7 @@ impl SupervisorState {
             }
             Err(error) => {
                 tracing::error!(supervisor = self.name, child = name, %error, "child does not start");
-                self.core.exited(&name, incarnation, true, Instant::now())
+                self.core.lock().exited(&name, incarnation, true, Instant::now())
             }
         }
     }
@@ -359,18 +381,7 @@ impl SupervisorState {
     }
 
     fn incarnation(&self, name: &str) -> u64 {
-        let all = self.core.overview(Instant::now());
-        all.into_iter().find(|child| child.0 == name).map_or(0, |child| child.2)
-    }
-
-    fn overview(&self, now: Instant) -> Vec<ChildInfo> {
-        let children = self.core.overview(now).map(|(name, phase, incarnation, restarts, due)| ChildInfo {
-            name: name.to_owned(),
-            phase,
-            incarnation,
-            restarts,
-            starts_in: due.map(|due| due.saturating_duration_since(now)),
-        });
-        children.collect()
+        let core = self.core.lock();
+        core.overview(Instant::now()).find(|child| child.0 == name).map_or(0, |child| child.2)
     }
 }

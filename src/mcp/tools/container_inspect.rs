@@ -1,5 +1,6 @@
 //! `container_inspect`
 
+use crate::actors::operation::Operation;
 use crate::domain::container::ContainerName;
 use crate::domain::redact;
 use crate::domain::stack::{LABEL_PROJECT, LABEL_SERVICE};
@@ -176,32 +177,36 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         .filter(|sections| !sections.is_empty())
         .unwrap_or_else(|| vec![Section::Summary, Section::Health, Section::Mounts, Section::Networks]);
     let name: ContainerName = parameters.container.parse()?;
-    let id = host.spec().id.to_string();
-    on_host(&context.directory, &host, async |session| {
-        let detail = session.engine.container(&name).await?;
-        let running = detail.state == "running";
-        let mut answer = answer(id.clone(), detail, &sections);
-        if sections.contains(&Section::Processes) && running {
-            let (titles, processes) = session.engine.processes(&name).await?;
-            let command = titles.iter().position(|title| title == "CMD" || title == "COMMAND");
-            let lines = processes
+    on_host(&context, &host, |operation| inspect(operation, name.clone(), sections.clone())).await
+}
+
+async fn inspect(
+    operation: Operation,
+    name: ContainerName,
+    sections: Vec<Section>,
+) -> Result<Answer, EngineError> {
+    let engine = operation.engine();
+    let detail = engine.container(&name).await?;
+    let running = detail.state == "running";
+    let mut answer = answer(operation.context().host.to_string(), detail, &sections);
+    if sections.contains(&Section::Processes) && running {
+        let (titles, processes) = engine.processes(&name).await?;
+        let command = titles.iter().position(|title| title == "CMD" || title == "COMMAND");
+        let lines =
+            processes.into_iter().filter_map(|row| row.get(command?).map(|line| redact::text(&clean(line))));
+        answer.processes = Some(lines.collect());
+    }
+    if sections.contains(&Section::Changes) {
+        let changes = engine.changes(&name).await?;
+        answer.changes = Some(
+            changes
                 .into_iter()
-                .filter_map(|row| row.get(command?).map(|line| redact::text(&clean(line))));
-            answer.processes = Some(lines.collect());
-        }
-        if sections.contains(&Section::Changes) {
-            let changes = session.engine.changes(&name).await?;
-            answer.changes = Some(
-                changes
-                    .into_iter()
-                    .take(MOST_CHANGES)
-                    .map(|(kind, path)| format!("{kind} {}", clean(&path)))
-                    .collect(),
-            );
-        }
-        Ok::<_, EngineError>(answer)
-    })
-    .await
+                .take(MOST_CHANGES)
+                .map(|(kind, path)| format!("{kind} {}", clean(&path)))
+                .collect(),
+        );
+    }
+    Ok(answer)
 }
 
 fn answer(host: String, detail: ContainerDetail, sections: &[Section]) -> Answer {

@@ -72,8 +72,9 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
     let host = context.directory.host(&parameters.host)?;
     let plan = Plan::of(&parameters, context.directory.clock().now())?;
     let container: ContainerName = parameters.container.parse()?;
-    let lines = on_host(&context.directory, &host, async |session| {
-        session.engine.logs(&container, &plan.query).await
+    let lines = on_host(&context, &host, |operation| {
+        let (container, query) = (container.clone(), plan.query.clone());
+        async move { operation.engine().logs(&container, &query).await }
     })
     .await?;
     Ok(plan.render(host.spec().id.as_str(), container.as_str(), lines))

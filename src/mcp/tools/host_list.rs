@@ -83,13 +83,12 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let directory = &context.directory;
-    let hosts = select(directory, parameters.hosts.as_deref())?;
+    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let (mut counts, mut errors) = (BTreeMap::new(), Vec::new());
     if parameters.probe {
         let (answers, failures) =
             // Where every host failed, their rows say so.
-            gather(directory, &hosts, async |session| session.engine.containers().await).await.unwrap_or_default();
+            gather(&context, &hosts, async |operation| operation.engine().containers().await).await.unwrap_or_default();
         for (host, containers) in answers {
             let by_state: &mut BTreeMap<String, usize> = counts.entry(host.spec().id.clone()).or_default();
             for container in containers {

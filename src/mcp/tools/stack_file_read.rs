@@ -1,22 +1,23 @@
 //! `stack_file_read`
 
 use super::stack_list::stacks_of;
-use crate::actors::host::{HostHandle, Session};
-use crate::compose::locate::{StackFiles, locate};
-use crate::compose::read::{StackText, compose_files, env_file, rendered};
+use crate::actors::host::HostHandle;
+use crate::compose::locate::{LocateError, StackFiles, locate};
+use crate::compose::read::{ReadError, StackText, compose_files, env_file, rendered};
 use crate::domain::redact;
 use crate::domain::stack::StackName;
 use crate::domain::text::{clean, cut};
 use crate::engine::EngineError;
-use crate::mcp::error::{ErrorKind, StackFailure, ToolError, stack_error};
-use crate::mcp::fleet::on_host;
+use crate::mcp::error::{StackFailure, ToolError, stack_error};
+use crate::mcp::fleet::on_host_within;
 use crate::mcp::page::MOST_CHARACTERS;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::transport::Link;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
 
 /// Finding and reading take a handful of round trips, rendering starts compose.
 const FILES_LIMIT: Duration = Duration::from_secs(25);
@@ -55,32 +56,38 @@ pub(super) fn tool() -> Tool {
 async fn run(context: ToolContext, parameters: Parameters) -> Result<String, ToolError> {
     let host = context.directory.host(&parameters.host)?;
     let name: StackName = parameters.stack.parse()?;
-    let (stacks, session) = on_host(&context.directory, &host, async |session| {
-        Ok::<_, EngineError>((stacks_of(&session.engine).await?, session))
-    })
-    .await?;
-    let read = async {
-        let files = locate(session.engine.link().as_ref(), host.spec(), &stacks, &name).await?;
-        let texts = read(&session, &files, &name, parameters.file).await?;
-        Ok::<_, StackFailure>((files, texts))
-    };
-    match timeout(FILES_LIMIT, read).await {
-        Ok(Ok((files, texts))) => Ok(render(&host, &name, &files, &texts)),
-        Ok(Err(failure)) => Err(stack_error(host.spec(), &failure)),
-        Err(_) => {
-            let seconds = FILES_LIMIT.as_secs();
-            Err(ToolError::new(ErrorKind::Timeout, format!("{}: no file within {seconds} s", host.spec().id)))
+    let found = on_host_within(FILES_LIMIT, &context, &host, |operation| {
+        let (spec, name) = (Arc::clone(host.spec()), name.clone());
+        async move {
+            let stacks = stacks_of(operation.engine()).await?;
+            let link = operation.link();
+            let texts = async {
+                let files = locate(link, &spec, &stacks, &name).await?;
+                let texts = read(link, &files, &name, parameters.file).await?;
+                Ok((files, texts))
+            };
+            // What the line is to blame for is the operation's failure, the rest is an answer.
+            match texts.await {
+                Err(
+                    StackFailure::Locate(LocateError::Link(fault))
+                    | StackFailure::Read(ReadError::Link(fault)),
+                ) => Err(EngineError::Link(fault)),
+                answer => Ok(answer),
+            }
         }
+    });
+    match found.await? {
+        Ok((files, texts)) => Ok(render(&host, &name, &files, &texts)),
+        Err(failure) => Err(stack_error(host.spec(), &failure)),
     }
 }
 
 async fn read(
-    session: &Session,
+    link: &dyn Link,
     files: &StackFiles,
     name: &StackName,
     which: File,
 ) -> Result<Vec<StackText>, StackFailure> {
-    let link = session.engine.link().as_ref();
     Ok(match which {
         File::Compose => compose_files(link, files).await?,
         File::Env => vec![env_file(link, files).await?],

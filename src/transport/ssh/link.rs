@@ -1,11 +1,11 @@
-//! The link over an anchor: forward or `dial-stdio` to the engine, commands, files.
+//! The link over an anchor: forward or `dial-stdio` to the engine, commands.
 
 use super::anchor::{Anchor, LinkDir};
 use super::classify::classify;
 use super::dialstdio::DialStdio;
 use crate::domain::fault::{Fault, FaultKind};
-use crate::transport::process::read_bounded;
-use crate::transport::{ByteStream, Carrier, Command, Connection, FoundFile, Link, Output, Route, Step};
+use crate::transport::process::{read_bounded, write_all};
+use crate::transport::{ByteStream, Carrier, Command, Connection, Link, Output, Route, Step};
 use futures_util::future::BoxFuture;
 use openssh::{ForwardType, Session, Stdio};
 use std::path::Path;
@@ -164,15 +164,18 @@ async fn exec(session: &Arc<Session>, command: &Command) -> Result<Output, Fault
     let work = async {
         let mut child = Arc::clone(session)
             .arc_raw_command(line)
-            .stdin(Stdio::null())
+            .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .await
             .map_err(|error| mux_fault(&error))?;
-        let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
-        let (stdout, stderr) =
-            tokio::join!(read_bounded(stdout, command.max_output), read_bounded(stderr, command.max_output),);
+        let (stdin, stdout, stderr) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+        let (stdout, stderr, ()) = tokio::join!(
+            read_bounded(stdout, command.max_output),
+            read_bounded(stderr, command.max_output),
+            write_all(stdin, &command.stdin),
+        );
         // Only now: waiting gives the session up as soon as the exit status is there, and with it what
         // ssh has not delivered yet.
         let status = child.wait().await;
@@ -241,12 +244,6 @@ impl SshLink {
     }
 }
 
-/// For each argument: its resolved path and size, or an empty line pair. Paths may hold anything
-/// but NUL and line feed; a path with a line feed is never asked for.
-const FIND_SCRIPT: &str = "for p do case $p in '~/'*) p=$HOME/${p#'~/'};; esac; \
-    if [ -f \"$p\" ] && r=$(readlink -f -- \"$p\") && s=$(wc -c <\"$r\"); \
-    then printf '%s\\n%s\\n' \"$s\" \"$r\"; else printf '\\n\\n'; fi; done";
-
 impl Link for SshLink {
     fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
         Box::pin(async {
@@ -261,39 +258,6 @@ impl Link for SshLink {
         Box::pin(self.run(command))
     }
 
-    fn find_files<'a>(&'a self, paths: &'a [String]) -> BoxFuture<'a, Result<Vec<Option<FoundFile>>, Fault>> {
-        Box::pin(async move {
-            if paths.is_empty() {
-                return Ok(vec![]);
-            }
-            let argv = ["sh", "-c", FIND_SCRIPT, "sh"].map(ToOwned::to_owned);
-            let command = Command::new(argv.into_iter().chain(paths.iter().cloned()));
-            let output = self.run(&command).await?;
-            let answer = String::from_utf8_lossy(&output.stdout);
-            parse_found(&answer, paths.len()).ok_or_else(|| {
-                let (status, lines) = (output.status.unwrap_or(-1), answer.lines().count());
-                let words = String::from_utf8_lossy(&output.stderr);
-                let detail =
-                    format!("looking for {} files gave {lines} lines, status {status}: {words}", paths.len());
-                Fault::new(FaultKind::NoShell, detail)
-            })
-        })
-    }
-
-    fn read_file<'a>(&'a self, path: &'a str, max: usize) -> BoxFuture<'a, Result<Vec<u8>, Fault>> {
-        Box::pin(async move {
-            let argv = ["head", "-c", &max.to_string(), "--", path].map(ToOwned::to_owned);
-            let output = self.run(&Command { max_output: max, ..Command::new(argv) }).await?;
-            match output.status {
-                Some(0) => Ok(output.stdout),
-                _ => Err(Fault::new(
-                    FaultKind::Internal,
-                    format!("{path}: {}", String::from_utf8_lossy(&output.stderr)),
-                )),
-            }
-        })
-    }
-
     fn suspect(&self) {
         self.suspicions.send_modify(|number| *number += 1);
     }
@@ -303,39 +267,9 @@ impl Link for SshLink {
     }
 }
 
-/// Reads the answer of [`FIND_SCRIPT`]: two lines per path. `None` when it is not that answer.
-fn parse_found(text: &str, count: usize) -> Option<Vec<Option<FoundFile>>> {
-    let lines: Vec<&str> = text.lines().collect();
-    if lines.len() != count * 2 {
-        return None;
-    }
-    let found = lines.chunks_exact(2).map(|pair| {
-        let size = pair[0].trim().parse().ok()?;
-        Some(FoundFile { resolved: pair[1].to_owned(), size })
-    });
-    Some(found.collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn the_find_script_resolves_links_and_passes_over_what_is_no_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-        std::fs::write(at("a $(touch x) 'b'.yml"), "12345").unwrap();
-        std::os::unix::fs::symlink(at("a $(touch x) 'b'.yml"), at("link.yml")).unwrap();
-        std::fs::create_dir(at("dir.yml")).unwrap();
-        let asked = [at("link.yml"), at("dir.yml"), at("-none")];
-        // As over ssh: one line that a login shell reads.
-        let argv = ["sh", "-c", FIND_SCRIPT, "sh"].map(ToOwned::to_owned);
-        let line = shell_line(&argv.into_iter().chain(asked.clone()).collect::<Vec<_>>()).unwrap();
-        let output = crate::transport::process::run(&Command::new(["sh", "-c", &line])).await.unwrap();
-        let found = parse_found(&String::from_utf8_lossy(&output.stdout), asked.len()).unwrap();
-        let real = std::fs::canonicalize(at("link.yml")).unwrap().to_str().unwrap().to_owned();
-        assert_eq!(found, [Some(FoundFile { resolved: real, size: 5 }), None, None]);
-    }
 
     #[test]
     fn words_survive_the_remote_shell_unread() {

@@ -1,0 +1,202 @@
+//! The resource ledger: what an operation holds, and letting go of it in reverse.
+
+use crate::domain::fault::Fault;
+use crate::domain::host::Endpoint;
+use crate::domain::operation::{HostResource, OperationContext};
+use crate::engine::{Engine, EngineError};
+use crate::transport::mark::ProcessMark;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Closing something takes a round trip or two; one that takes longer must not keep the rest.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Ending processes takes up to six polite and impolite rounds of a second.
+const END_LIMIT: Duration = Duration::from_secs(15);
+
+/// What one operation holds. It may outlive its operation, with whatever could not be let go of.
+pub struct Ledger {
+    context: Arc<OperationContext>,
+    /// Where the host was when the operation ran: nothing is let go of anywhere else.
+    endpoint: Endpoint,
+    mark: ProcessMark,
+    book: Mutex<Book>,
+    /// Held while letting go, so that the order stays one order.
+    releasing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Book {
+    entries: Vec<(u64, Entry)>,
+    numbers: u64,
+    closed: bool,
+    /// Why the last attempt to let go of something failed.
+    trouble: Option<String>,
+}
+
+enum Entry {
+    /// On the host; can be let go of over any line to it.
+    Host(HostResource),
+    /// In this process; closed once, whatever comes of it.
+    Own { name: String, close: BoxFuture<'static, Result<(), String>> },
+}
+
+impl Ledger {
+    pub(super) fn new(context: Arc<OperationContext>, endpoint: Endpoint) -> Self {
+        let mark = ProcessMark::new(context.id);
+        Self { context, endpoint, mark, book: Mutex::default(), releasing: tokio::sync::Mutex::new(()) }
+    }
+
+    /// Whose ledger it is.
+    pub fn context(&self) -> &OperationContext {
+        &self.context
+    }
+
+    /// Where the host was when the operation ran.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// What is still held, the last entry first, in words.
+    pub fn held(&self) -> Vec<String> {
+        let processes = self.mark.may_run().then(|| "processes".to_owned());
+        let book = self.book();
+        let entries = book.entries.iter().rev().map(|(_, entry)| match entry {
+            Entry::Host(resource) => resource.to_string(),
+            Entry::Own { name, .. } => name.clone(),
+        });
+        processes.into_iter().chain(entries).collect()
+    }
+
+    /// Why letting go failed last.
+    pub fn trouble(&self) -> Option<String> {
+        self.book().trouble.clone()
+    }
+
+    /// Whether everything has been let go of.
+    pub fn is_empty(&self) -> bool {
+        !self.mark.may_run() && self.book().entries.is_empty()
+    }
+
+    pub(super) fn mark(&self) -> &ProcessMark {
+        &self.mark
+    }
+
+    pub(super) fn enter(&self, resource: HostResource) {
+        self.book().push(Entry::Host(resource));
+    }
+
+    pub(super) fn enter_own(&self, name: String, close: BoxFuture<'static, Result<(), String>>) {
+        self.book().push(Entry::Own { name, close });
+    }
+
+    pub(super) fn close(&self) {
+        self.book().closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.book().closed
+    }
+
+    /// Lets go of everything that can be: first of processes, which still act, then of the entries in
+    /// reverse. One that fails is told in the log, stays in the ledger if it is on the host, and keeps
+    /// nothing else from being let go of. Without an engine, or once its line breaks, what is on the
+    /// host stays. May be dropped and made again.
+    pub(in crate::actors) async fn release(&self, engine: Option<&Engine>) {
+        let _one_at_a_time = self.releasing.lock().await;
+        let mut engine = engine;
+        if self.mark.may_run()
+            && let Some(over) = engine
+        {
+            let ended = timeout(END_LIMIT, self.mark.end(over.link().as_ref())).await;
+            let ended = ended.map_err(|_| late(END_LIMIT)).and_then(|ended| ended.map_err(Failure::from));
+            self.note("processes", ended, &mut engine);
+        }
+        let mut below = u64::MAX;
+        while let Some((number, next)) = self.take_below(below) {
+            below = number;
+            match (next, engine) {
+                (Entry::Host(resource), Some(over)) => {
+                    let released = timeout(CLOSE_LIMIT, over.release(&resource)).await;
+                    let released =
+                        released.map_err(|_| late(CLOSE_LIMIT)).and_then(|done| done.map_err(Failure::from));
+                    if self.note(&resource.to_string(), released, &mut engine) {
+                        self.book().entries.retain(|(other, _)| *other != number);
+                    }
+                }
+                (Entry::Host(_), None) => {}
+                (Entry::Own { name, close }, _) => {
+                    let closed = timeout(CLOSE_LIMIT, AssertUnwindSafe(close).catch_unwind()).await;
+                    let closed = match closed {
+                        Ok(Ok(Ok(()))) => Ok(()),
+                        Ok(Ok(Err(why))) => Err(Failure { why, line_broke: false }),
+                        Ok(Err(_)) => Err(Failure { why: "closing it panicked".into(), line_broke: false }),
+                        Err(_) => Err(Failure { line_broke: false, ..late(CLOSE_LIMIT) }),
+                    };
+                    self.note(&name, closed, &mut engine);
+                }
+            }
+        }
+    }
+
+    /// Remembers a failure, and gives the line up with which it broke; `true` when there was none.
+    fn note(&self, what: &str, outcome: Result<(), Failure>, engine: &mut Option<&Engine>) -> bool {
+        let Err(failure) = outcome else { return true };
+        let OperationContext { id, host, name, .. } = &*self.context;
+        tracing::warn!(operation = %id, %host, name, what, why = failure.why, "could not be let go of");
+        self.book().trouble = Some(format!("{what}: {}", failure.why));
+        if failure.line_broke {
+            *engine = None;
+        }
+        false
+    }
+
+    /// The next entry in reverse. What is ours is taken out: it can be closed once. What is on the host
+    /// stays until it is known to be gone.
+    fn take_below(&self, below: u64) -> Option<(u64, Entry)> {
+        let mut book = self.book();
+        let at = book.entries.iter().rposition(|(number, _)| *number < below)?;
+        match &book.entries[at] {
+            (number, Entry::Host(resource)) => Some((*number, Entry::Host(resource.clone()))),
+            (_, Entry::Own { .. }) => Some(book.entries.remove(at)),
+        }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Book {
+    fn push(&mut self, entry: Entry) {
+        self.entries.push((self.numbers, entry));
+        self.numbers += 1;
+    }
+}
+
+/// Why something could not be let go of.
+struct Failure {
+    why: String,
+    /// Whether the line is of no use for the rest either.
+    line_broke: bool,
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self { why: error.to_string(), line_broke: error.is_broken_line() }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        EngineError::from(fault).into()
+    }
+}
+
+fn late(limit: Duration) -> Failure {
+    Failure { why: format!("it took longer than {} s", limit.as_secs()), line_broke: true }
+}

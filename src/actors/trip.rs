@@ -1,0 +1,31 @@
+//! A tripwire for tests: an actor that is told to panics when it next handles a message of a kind.
+//! Each test has a thread, and with it a wire, of its own.
+
+use std::cell::Cell;
+
+thread_local! {
+    static WIRE: Cell<Option<&'static str>> = const { Cell::new(None) };
+}
+
+/// Makes the next handling of a message of this kind panic, such as `HostMessage::Ensure`.
+pub(crate) fn set(kind: &'static str) {
+    WIRE.set(Some(kind));
+}
+
+/// Whether the wire has been tripped over since it was set.
+pub(crate) fn is_tripped() -> bool {
+    WIRE.get().is_none()
+}
+
+/// Where an actor begins to handle a message.
+pub(super) fn over<'a, M>(message: &'a M)
+where
+    &'static str: From<&'a M>,
+{
+    let kind = <&'static str>::from(message);
+    let protocol = std::any::type_name::<M>().rsplit("::").next().unwrap_or_default();
+    if WIRE.get().is_some_and(|wire| wire.split_once("::") == Some((protocol, kind))) {
+        WIRE.set(None);
+        panic!("tripped over {protocol}::{kind}");
+    }
+}

@@ -1,0 +1,135 @@
+//! Whose process is that: what an operation starts on a host carries the operation's mark in its
+//! environment, and so does whatever that starts in turn. Closing a session ends no process that sshd
+//! started without a terminal; the mark finds it again, also over another link.
+
+use super::{BoxFuture, ByteStream, Command, Link, Output, Route};
+use crate::domain::fault::{Fault, FaultKind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The variable that carries the mark.
+const VARIABLE: &str = "DOCKMASTER_OPERATION";
+
+/// Asks marked processes to end, then makes them. Environments are read from `/proc`, that of another
+/// user's process excepted; a process that has ended and is not yet reaped has none any more.
+const END_SCRIPT: &str = "n=0; while p=$(grep -lsF -- \"$1\" /proc/[0-9]*/environ | cut -d/ -f3); [ -n \"$p\" ]; do \
+    n=$((n+1)); [ $n -gt 5 ] && echo $p && exit 1; \
+    if [ $n -gt 2 ]; then kill -KILL $p; else kill -TERM $p; fi 2>/dev/null; sleep 1; done";
+
+/// Six rounds of a second, and a look at every process of the host in each.
+const END_LIMIT: Duration = Duration::from_secs(15);
+
+/// The mark of one operation's processes; clones are the same mark.
+#[derive(Debug, Clone)]
+pub struct ProcessMark {
+    word: Arc<str>,
+    /// Commands that were started and whose end nobody has seen.
+    unfinished: Arc<AtomicUsize>,
+}
+
+impl ProcessMark {
+    /// The mark with this name, which must be unique among all operations of all times.
+    pub fn new(name: impl std::fmt::Display) -> Self {
+        Self { word: format!("{VARIABLE}={name}").into(), unfinished: Arc::default() }
+    }
+
+    /// `link`, with every command marked.
+    pub fn on(&self, link: Arc<dyn Link>) -> Arc<dyn Link> {
+        Arc::new(MarkedLink { link, mark: self.clone() })
+    }
+
+    /// Whether a marked command was started whose end was not seen: it may still run.
+    pub fn may_run(&self) -> bool {
+        self.unfinished.load(Ordering::SeqCst) > 0
+    }
+
+    /// Ends whatever runs under this mark on the host behind `link`; returns once it has ended.
+    pub async fn end(&self, link: &dyn Link) -> Result<(), Fault> {
+        let command =
+            Command { deadline: END_LIMIT, ..Command::new(["sh", "-c", END_SCRIPT, "sh", &self.word]) };
+        let output = link.exec(&command).await?;
+        if output.status != Some(0) {
+            let left = String::from_utf8_lossy(&output.stdout);
+            return Err(Fault::new(FaultKind::Internal, format!("processes that do not end: {left}")));
+        }
+        self.unfinished.store(0, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// A link whose commands carry a mark.
+struct MarkedLink {
+    link: Arc<dyn Link>,
+    mark: ProcessMark,
+}
+
+impl Link for MarkedLink {
+    fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        self.link.open_engine()
+    }
+
+    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+        Box::pin(async move {
+            let head = ["env", &self.mark.word].map(ToOwned::to_owned);
+            let argv = head.into_iter().chain(command.argv.iter().cloned()).collect();
+            let marked = Command { argv, ..command.clone() };
+            self.mark.unfinished.fetch_add(1, Ordering::SeqCst);
+            let output = self.link.exec(&marked).await?;
+            self.mark.unfinished.fetch_sub(1, Ordering::SeqCst);
+            Ok(output)
+        })
+    }
+
+    fn suspect(&self) {
+        self.link.suspect();
+    }
+
+    fn route(&self) -> &Route {
+        self.link.route()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::process::ThisMachine;
+
+    /// Processes on this machine whose environment holds the word.
+    fn running(mark: &ProcessMark) -> usize {
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let environs = entries.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
+        environs.filter(|environ| environ.split(|byte| *byte == 0).any(|v| v == mark.word.as_bytes())).count()
+    }
+
+    #[tokio::test]
+    async fn s5_a_command_that_was_left_is_ended_with_all_it_started() {
+        let mark = ProcessMark::new(format!("test-{:x}", rand::random::<u64>()));
+        let link = mark.on(Arc::new(ThisMachine));
+        // One that ignores the polite signal, in a session of its own, as a daemon would be.
+        let stubborn = "setsid sh -c 'trap \"\" TERM; while :; do sleep 600; done' & echo started; wait";
+        let command = Command::new(["sh", "-c", stubborn]);
+        let mut run = link.exec(&command);
+        tokio::time::timeout(Duration::from_secs(60), async {
+            while running(&mark) < 3 {
+                assert!(futures_util::poll!(&mut run).is_pending());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+        .expect("the command never started");
+        drop(run);
+        assert!(mark.may_run());
+        mark.end(&ThisMachine).await.unwrap();
+        assert_eq!((running(&mark), mark.may_run()), (0, false));
+    }
+
+    #[tokio::test]
+    async fn s5_a_command_that_ended_leaves_nothing_to_do() {
+        let mark = ProcessMark::new("test-ended");
+        let link = mark.on(Arc::new(ThisMachine));
+        let output = link.exec(&Command::new(["sh", "-c", "echo $DOCKMASTER_OPERATION"])).await.unwrap();
+        assert_eq!(output.stdout, b"test-ended\n");
+        assert!(!mark.may_run());
+    }
+}
