@@ -55,6 +55,12 @@ impl ReaperHandle {
         self.ledgers().values().cloned().collect()
     }
 
+    /// Makes the Reaper look, as a hand-over does.
+    #[cfg(test)]
+    pub(crate) fn look(&self) {
+        self.actor.cast(ReaperMessage::Look);
+    }
+
     fn ledgers(&self) -> MutexGuard<'_, BTreeMap<OperationId, Arc<Ledger>>> {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
     }

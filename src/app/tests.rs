@@ -1,5 +1,7 @@
 //! The actors together, on fake hosts: who is restarted, who does not notice, who is answered what.
 
+mod operations;
+
 use super::{App, Front};
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostError;

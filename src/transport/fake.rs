@@ -30,7 +30,8 @@ pub(crate) struct FakeConnector(Arc<Mutex<Stage>>);
 #[derive(Debug, Default)]
 struct Stage {
     scripts: BTreeMap<String, VecDeque<Scene>>,
-    attempts: Vec<String>,
+    /// The hosts that were connected to, as they were described then.
+    attempts: Vec<(String, String)>,
     /// Host and deed, in the order of doing: requests as `GET /path`, commands as `exec words`.
     deeds: Vec<(String, String)>,
     cuts: BTreeMap<String, Cut>,
@@ -48,7 +49,18 @@ impl FakeConnector {
 
     /// How many attempts there were on a host.
     pub(crate) fn attempts(&self, host: &str) -> usize {
-        self.stage().attempts.iter().filter(|attempt| *attempt == host).count()
+        self.described(host).len()
+    }
+
+    /// How a host was described at each attempt.
+    pub(crate) fn described(&self, host: &str) -> Vec<String> {
+        let stage = self.stage();
+        stage
+            .attempts
+            .iter()
+            .filter(|(of, _)| of == host)
+            .map(|(_, description)| description.clone())
+            .collect()
     }
 
     /// What was done on a host, in order: requests as `GET /path`, commands as `exec words`, and what
@@ -94,7 +106,7 @@ impl Connector for FakeConnector {
         let cut = Cut::new();
         let scene = {
             let mut stage = self.stage();
-            stage.attempts.push(id.clone());
+            stage.attempts.push((id.clone(), host.description.clone()));
             stage.cuts.insert(id.clone(), cut.clone());
             stage.scripts.get_mut(&id).and_then(VecDeque::pop_front).unwrap_or(Scene::Up)
         };

@@ -200,3 +200,80 @@ impl From<Fault> for Failure {
 fn late(limit: Duration) -> Failure {
     Failure { why: format!("it took longer than {} s", limit.as_secs()), line_broke: true }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::operation::{OperationId, OperationKind};
+    use proptest::prelude::*;
+
+    /// How closing something goes.
+    #[derive(Debug, Clone, Copy)]
+    enum Closing {
+        Well,
+        Fails,
+        Panics,
+        Hangs,
+    }
+
+    fn ledger() -> Ledger {
+        let context = OperationContext {
+            id: OperationId::fresh(),
+            name: "test".into(),
+            kind: OperationKind::Read,
+            host: "nas".parse().unwrap(),
+            docker_context: "docker-mcp-nas".into(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            limit: Duration::from_secs(30),
+        };
+        Ledger::new(Arc::new(context), Endpoint::Unix("/x".into()))
+    }
+
+    proptest! {
+        #[test]
+        fn s5_everything_is_closed_once_in_reverse_whatever_comes_of_each(
+            closings in prop::collection::vec(
+                prop_oneof![
+                    4 => Just(Closing::Well),
+                    1 => Just(Closing::Fails),
+                    1 => Just(Closing::Panics),
+                    1 => Just(Closing::Hangs),
+                ],
+                0..20,
+            ),
+        ) {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let order = Arc::new(Mutex::new(Vec::new()));
+            let ledger = ledger();
+            for (number, closing) in closings.iter().copied().enumerate() {
+                let order = Arc::clone(&order);
+                let close = async move {
+                    order.lock().unwrap().push(number);
+                    match closing {
+                        Closing::Well => Ok(()),
+                        Closing::Fails => Err("as planned".to_owned()),
+                        Closing::Panics => panic!("as planned"),
+                        Closing::Hangs => std::future::pending().await,
+                    }
+                };
+                ledger.enter_own(number.to_string(), Box::pin(close));
+            }
+            prop_assert_eq!(ledger.held().len(), closings.len());
+            runtime.block_on(ledger.release(None));
+            prop_assert_eq!(&*order.lock().unwrap(), &(0..closings.len()).rev().collect::<Vec<_>>());
+            prop_assert!(ledger.is_empty());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s5_letting_go_that_is_cut_off_goes_on_where_it_was() {
+        let ledger = ledger();
+        ledger.enter(HostResource::File("/tmp/x".into()));
+        ledger.enter_own("slow".into(), Box::pin(std::future::pending()));
+        assert!(timeout(Duration::from_secs(1), ledger.release(None)).await.is_err());
+        assert_eq!(ledger.held(), ["file /tmp/x"]);
+        ledger.release(None).await;
+        assert_eq!(ledger.held(), ["file /tmp/x"], "it is not forgotten for want of a line");
+    }
+}
