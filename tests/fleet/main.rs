@@ -17,6 +17,7 @@
 )]
 
 mod fleet_itself;
+mod operations;
 mod service_bad_input;
 mod service_clients;
 mod service_config;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(fleet_itself::trials());
     trials.extend(support_itself::trials());
+    trials.extend(operations::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_isolation::trials());
     trials.extend(service_bad_input::trials());

@@ -1,0 +1,188 @@
+//! What an operation holds on a real host, and that it lets go of it: a process, a file, a container.
+//! Dockmaster runs inside this process here, because no tool makes such things yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dockmaster::actors::host::{HostError, HostHandle};
+use dockmaster::actors::operation::Operation;
+use dockmaster::app::{App, Front};
+use dockmaster::config::{Sources, load};
+use dockmaster::engine::EngineError;
+use dockmaster::runtime::dirs::RunDir;
+use dockmaster::runtime::permits::LoginPermits;
+use dockmaster::transport::ssh::{SshConnector, SshSettings};
+use dockmaster::transport::{Command, SystemConnector};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use crate::support::processes::Process;
+use crate::support::trials::Trial;
+use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually, wait_for};
+use crate::trials;
+
+const LIMIT: Duration = Duration::from_secs(40);
+const SOON: Duration = Duration::from_secs(30);
+
+/// The process an operation leaves running: no other sleeps this long.
+const SLEEPS: &str = "86399";
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        s5_what_an_operation_held_is_gone_before_its_caller_has_the_answer,
+        s5_a_reconnect_finds_process_file_and_container_gone,
+        s5_a_caller_that_goes_takes_the_process_on_the_host_with_it,
+        s5_a_cancelled_tool_call_ends_its_command_on_the_host,
+    ]
+}
+
+/// Dockmaster on one host of the fleet.
+struct Embedded {
+    app: App,
+    host: HostHandle,
+    _dir: tempfile::TempDir,
+}
+
+impl Embedded {
+    async fn start(fleet: &Fleet, host: &Host) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("hosts.yml");
+        std::fs::write(&file, ServiceConfig::none(fleet).with(host, &[]).yaml()).unwrap();
+        let sources = Sources { config: Some(file), ..Sources::default() };
+        let settings = load(&sources).unwrap();
+        let ssh = SshSettings { config: Some(fleet.ssh_config()) };
+        let run_dir = RunDir::create_in(&dir.path().join("run")).unwrap();
+        let ssh = SshConnector::new(ssh, run_dir, LoginPermits::new(4));
+        let connector = Arc::new(SystemConnector::new(ssh));
+        let app = App::with_connector(sources, settings, connector, Front::Embedded).await.unwrap();
+        let host = app.directory().host(host.name()).unwrap();
+        host.session(LIMIT).await.unwrap();
+        Self { app, host, _dir: dir }
+    }
+
+    /// Waits until nothing is left over.
+    async fn settled(&self) {
+        let reaper = self.app.directory().reaper();
+        let settled = async || reaper.leftovers().is_empty() && self.host.operations().running().is_empty();
+        eventually("nothing is held any more", SOON, settled).await;
+    }
+}
+
+/// A file with a secret, a running container and a running process.
+async fn hold_three(operation: Operation, holds: Arc<Notify>) -> Result<(), EngineError> {
+    let file = operation.temp_file(b"secret".to_vec()).await?;
+    let name = operation.helper_container();
+    let run = ["docker", "run", "-d", "--name", &name, IMAGE, "sleep", "1000"];
+    let ran = operation.link().exec(&Command::new(run)).await?;
+    assert_eq!(ran.status, Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    let read = operation.link().exec(&Command::new(["cat", &file])).await?;
+    assert_eq!(read.stdout, b"secret");
+    holds.notify_one();
+    sleep_there(&operation).await
+}
+
+/// A shell that ignores the polite signal, and a process below it in a session of its own.
+async fn sleep_there(operation: &Operation) -> Result<(), EngineError> {
+    let script = format!("trap '' TERM HUP; setsid sleep {SLEEPS} & while :; do sleep {SLEEPS}; done");
+    operation.link().exec(&Command { deadline: LIMIT * 10, ..Command::new(["sh", "-c", &script]) }).await?;
+    Ok(())
+}
+
+fn sleepers(host: &Host) -> Vec<Process> {
+    host.processes_matching(&format!("sleep {SLEEPS}"))
+}
+
+fn files(host: &Host) -> String {
+    host.exec(&["sh", "-c", "ls -l /tmp | grep dockmaster- || true"])
+}
+
+fn containers(host: &Host) -> String {
+    host.docker(&["ps", "-aq", "--filter", "name=dockmaster-"])
+}
+
+async fn s5_what_an_operation_held_is_gone_before_its_caller_has_the_answer(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let dockmaster = Embedded::start(fleet, host).await;
+    let seen = dockmaster.host.change("hold", LIMIT, |operation| async move {
+        let file = operation.temp_file(b"secret".to_vec()).await?;
+        let name = operation.helper_container();
+        let run = ["docker", "run", "-d", "--name", &name, IMAGE, "sleep", "1000"];
+        let ran = operation.link().exec(&Command::new(run)).await?;
+        let list = operation.link().exec(&Command::new(["ls", "-l", &file])).await?;
+        Ok((ran.status, String::from_utf8_lossy(&list.stdout).into_owned()))
+    });
+    let (status, list) = seen.await.unwrap();
+    assert!(status == Some(0) && list.starts_with("-rw-------"), "{status:?} {list}");
+    assert_eq!((files(host), containers(host)), (String::new(), String::new()));
+    assert!(dockmaster.app.directory().reaper().leftovers().is_empty());
+    dockmaster.app.shutdown().await;
+}
+
+async fn s5_a_reconnect_finds_process_file_and_container_gone(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let dockmaster = Embedded::start(fleet, host).await;
+    let holds = Arc::new(Notify::new());
+    let change = {
+        let (handle, holds) = (dockmaster.host.clone(), Arc::clone(&holds));
+        tokio::spawn(
+            async move { handle.change("hold", LIMIT, |operation| hold_three(operation, holds)).await },
+        )
+    };
+    holds.notified().await;
+    wait_for("both processes", SOON, || sleepers(host).len() >= 2);
+    assert!(files(host).contains("-rw-------") && !containers(host).is_empty());
+    let logins = host.ssh_logins();
+    host.kill_ssh_sessions();
+    let outcome = change.await.unwrap();
+    assert!(matches!(outcome, Err(HostError::Engine(EngineError::Link(_)))), "{outcome:?}");
+    dockmaster.settled().await;
+    assert_eq!(sleepers(host).len(), 0);
+    assert_eq!((files(host), containers(host)), (String::new(), String::new()));
+    assert_eq!(host.ssh_logins(), logins + 1);
+    dockmaster.app.shutdown().await;
+}
+
+async fn s5_a_caller_that_goes_takes_the_process_on_the_host_with_it(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let dockmaster = Embedded::start(fleet, host).await;
+    let logins = host.ssh_logins();
+    let read = dockmaster.host.read("sleep", LIMIT, |operation| async move { sleep_there(&operation).await });
+    tokio::select! {
+        outcome = read => panic!("it ended: {outcome:?}"),
+        () = eventually("both processes", SOON, async || sleepers(host).len() >= 2) => {}
+    }
+    dockmaster.settled().await;
+    assert_eq!(sleepers(host).len(), 0);
+    assert_eq!(host.ssh_logins(), logins, "the line stays");
+    dockmaster.app.shutdown().await;
+}
+
+/// compose waits for ever for an environment file that is a pipe.
+async fn s5_a_cancelled_tool_call_ends_its_command_on_the_host(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let text = format!("services:\n  app:\n    image: {IMAGE}\n    env_file: ./pipe.env\n");
+    let script =
+        "mkdir -p /data/pipes/web && cd /data/pipes/web && printf %s \"$1\" >compose.yml && mkfifo pipe.env";
+    host.exec(&["sh", "-c", script, "sh", &text]);
+    let _cleared = Cleared(host);
+    let config = ServiceConfig::none(fleet).with(host, &["compose_path: /data/pipes"]);
+    let service = Service::start(&config);
+    service.wait_ready(&["h1"]).await;
+    let waiting = || host.processes_matching("compose.* config");
+    let call = service.call("stack_file_read", json!({"host": "h1", "stack": "web", "file": "rendered"}));
+    tokio::select! {
+        answer = call => panic!("it ended: {}", answer.text),
+        () = eventually("compose waits for the pipe", SOON, async || !waiting().is_empty()) => {}
+    }
+    wait_for("the end of compose", SOON, || waiting().is_empty());
+    // and the line is as good as before
+    service.structured("container_list", json!({})).await;
+}
+
+struct Cleared<'a>(&'a Host);
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        self.0.clean_up(&["rm", "-rf", "/data/pipes"]);
+    }
+}
