@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! RootSupervisor                 one_for_one, 5 restarts in 60 s, then exit code 70
+//! ├─ ReaperActor                 permanent; lets go of what operations left behind
 //! ├─ HostSupervisor              dynamic one_for_one, intensity counted per host
 //! │   └─ HostActor NAME          permanent; 3 crashes in 60 s and it is quarantined, alone
 //! │       ├─ ConnectActor        temporary, at most one
 //! │       ├─ LinkActor           temporary, one per link
-//! │       └─ ProbeActor          temporary, at most one
+//! │       ├─ ProbeActor          temporary, at most one
+//! │       └─ OperationActor      temporary, one per operation, at most 16
 //! ├─ ConfigActor                 permanent; desired hosts against actual ones
 //! └─ McpActor                    permanent; requests in flight and listeners
 //! ```

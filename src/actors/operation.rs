@@ -68,7 +68,7 @@ impl Operation {
         &self.0.session.engine
     }
 
-    /// The host's link. What runs by it ends with the operation, at the latest.
+    /// The host's link. A command whose end was not seen is ended with the operation.
     pub fn link(&self) -> &dyn Link {
         self.0.link.as_ref()
     }
