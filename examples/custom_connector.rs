@@ -112,7 +112,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for (host, session) in &sessions {
         match session {
             Ok(session) => {
-                println!("{host}: {} {}", session.engine.info().product, session.engine.info().version)
+                println!("{host}: {} {}", session.engine.info().product, session.engine.info().version);
             }
             Err(error) => println!("{host}: {error}"),
         }

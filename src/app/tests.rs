@@ -178,6 +178,20 @@ async fn d1_a_host_that_crashes_too_often_is_quarantined_alone_and_comes_back() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn d1_a_person_starts_a_quarantined_host_before_its_time() {
+    let lab = Lab::new(&[("nas", &[])]).await;
+    for incarnation in 1..=4 {
+        lab.until("nas", |status| status.incarnation == incarnation && status.phase.word() == "ready").await;
+        lab.directory().kill("nas");
+    }
+    let quarantined = lab.until("nas", |status| matches!(status.phase, Phase::Quarantined { .. })).await;
+    lab.directory().host("nas").unwrap().wake();
+    let back = lab.until_ready("nas").await;
+    assert!(quarantined.phase.next_try().is_some_and(|due| back.since < due), "{back:?}");
+    assert_eq!(back.incarnation, 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn d2_a_broken_link_is_made_anew_and_a_read_goes_on_over_it() {
     let lab = Lab::new(&[("nas", &[])]).await;
     lab.until_ready("nas").await;

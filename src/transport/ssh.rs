@@ -39,7 +39,7 @@ impl SshConnector {
 
     /// Logs in to `target` and finds its engine.
     pub async fn connect(&self, target: &SshTarget) -> Result<Connection, Fault> {
-        let permit = self.logins.acquire().await;
+        let permit = self.logins.acquire(options::jump_host(&self.resolve(target).await)).await;
         let anchor = anchor::Anchor::cast(&self.settings, target, &self.run_dir).await?;
         drop(permit);
         link::establish(anchor).await
@@ -48,12 +48,17 @@ impl SshConnector {
     /// A number that changes with the files that decide about a login to `target`: ssh's
     /// configuration, known hosts and keys, as OpenSSH itself resolves them.
     pub async fn evidence(&self, target: &SshTarget) -> u64 {
+        let resolved = self.resolve(target).await;
+        process::stamp(options::deciding_files(&resolved).chain(self.settings.config.clone()).chain(agent()))
+    }
+
+    /// What OpenSSH itself makes of `target` (`ssh -G`); empty when it cannot be asked, which the login
+    /// then tells the reason of.
+    async fn resolve(&self, target: &SshTarget) -> String {
         let mut argv = vec!["ssh".to_owned(), "-G".to_owned()];
         argv.extend(options::destination(&self.settings, target));
         let resolved = process::run(&super::Command::new(argv)).await;
-        let text =
-            resolved.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-        process::stamp(options::deciding_files(&text).chain(self.settings.config.clone()).chain(agent()))
+        resolved.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
     }
 }
 

@@ -559,6 +559,25 @@ mod tests {
     }
 
     #[test]
+    fn s4_half_open_one_attempt_decides_for_all_who_came_meanwhile() {
+        let mut lab = Lab::new();
+        for _ in 0..3 {
+            lab.fail(FaultKind::Timeout);
+            lab.wait();
+        }
+        assert_eq!((lab.word(), lab.connects), ("connecting", 4));
+        (1..=3).for_each(|caller| lab.input(Input::Ensure(caller)));
+        assert!(lab.answers.is_empty(), "the attempt may still succeed");
+        lab.fail(FaultKind::Timeout);
+        assert_eq!((lab.word(), lab.connects), ("backoff", 4));
+        assert_eq!(lab.answers, [(1, Err(1)), (2, Err(1)), (3, Err(1))]);
+        lab.wait();
+        lab.input(Input::Ensure(4));
+        lab.succeed();
+        assert_eq!(lab.answers.last(), Some(&(4, Ok("line"))));
+    }
+
+    #[test]
     fn outcomes_of_former_attempts_change_nothing() {
         let mut lab = Lab::new();
         lab.input(Input::Ensure(1));

@@ -97,6 +97,12 @@ pub(super) fn deciding_files(resolved: &str) -> impl Iterator<Item = PathBuf> {
     files.into_iter()
 }
 
+/// The jump host (or the first of several) that `ssh -G` names.
+pub(super) fn jump_host(resolved: &str) -> Option<&str> {
+    let jumps = resolved.lines().find_map(|line| line.strip_prefix("proxyjump "))?;
+    jumps.split(',').next().map(str::trim).filter(|jump| !jump.is_empty() && *jump != "none")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +131,16 @@ mod tests {
         let target = SshTarget { alias: Some("nas".parse().unwrap()), ..target() };
         let settings = SshSettings { config: Some("/f".into()) };
         assert_eq!(destination(&settings, &target), ["-F", "/f", "--", "nas"]);
+    }
+
+    #[test]
+    fn the_first_jump_host_is_the_one_that_counts() {
+        assert_eq!(
+            jump_host("user ops\nproxyjump ops@bastion:2222,inner\nport 22\n"),
+            Some("ops@bastion:2222")
+        );
+        assert_eq!(jump_host("user ops\nproxyjump none\n"), None);
+        assert_eq!(jump_host("user ops\n"), None);
     }
 
     #[test]
