@@ -1,13 +1,16 @@
 //! `host_test`
 
-use crate::actors::host::{HostError, HostHandle, Session};
+use crate::actors::host::{HostError, HostHandle};
+use crate::actors::operation::Operation;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{Endpoint, HostSpec};
+use crate::engine::EngineError;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
-use crate::transport::{Carrier, Command, Step};
+use crate::transport::{Carrier, Command, Link, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -94,16 +97,14 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         let left = host.wait_for(|status| status.phase.next_try().is_none());
         let _ = timeout(Duration::from_millis(200), left).await;
     }
-    match host.session(CONNECT_LIMIT).await {
-        Ok(session) => Ok(walk(&host, &session).await),
-        Err(error) => failed(&context, &host, &error, started.elapsed()),
-    }
+    let spec = Arc::clone(host.spec());
+    let walked = host.read(context.tool, CONNECT_LIMIT, |operation| walk(Arc::clone(&spec), operation)).await;
+    walked.or_else(|error| failed(&context, &host, &error, started.elapsed()))
 }
 
 /// A connected host: the steps of its connecting, and the rest taken now.
-async fn walk(host: &HostHandle, session: &Session) -> Answer {
-    let spec = host.spec();
-    let route = session.engine.link().route();
+async fn walk(spec: Arc<HostSpec>, operation: Operation) -> Result<Answer, EngineError> {
+    let (engine, route) = (operation.engine(), operation.link().route());
     let mut steps: Vec<Report> = Vec::new();
     for (step, took) in &route.steps {
         let detail = (*step == Step::Socket).then(|| route.socket.clone());
@@ -116,31 +117,31 @@ async fn walk(host: &HostHandle, session: &Session) -> Answer {
     };
 
     let started = Instant::now();
-    let ping = timeout(STEP_LIMIT, session.engine.ping()).await;
+    let ping = timeout(STEP_LIMIT, engine.ping()).await;
     let ping = ping.unwrap_or_else(|_| Err(Fault::new(FaultKind::Deadline, "no answer to a ping").into()));
     let took = started.elapsed();
     match ping {
         Ok(()) => {
-            let info = session.engine.info();
+            let info = engine.info();
             let detail = format!("{} {}, API {}, {}", info.product, info.version, info.api, info.platform);
             steps.push(Report::ok(Step::Engine.word(), took, Some(detail)));
-            steps.push(compose(spec, session).await);
+            steps.push(compose(&spec, operation.link()).await);
         }
-        Err(error) => steps.push(Report::failed(Step::Engine.word(), took, &error.into_fault(), spec)),
+        Err(error) => steps.push(Report::failed(Step::Engine.word(), took, &error.into_fault(), &spec)),
     }
     let ok = steps.iter().all(|step| step.ok);
-    Answer { host: spec.id.to_string(), ok, carrier: Some(carrier), steps, note: None }
+    Ok(Answer { host: spec.id.to_string(), ok, carrier: Some(carrier), steps, note: None })
 }
 
 /// Whether compose is there: the plugin, else the stand-alone program.
-async fn compose(spec: &HostSpec, session: &Session) -> Report {
+async fn compose(spec: &HostSpec, link: &dyn Link) -> Report {
     let started = Instant::now();
     let mut last = None;
     for program in
         [&["docker", "compose", "version", "--short"][..], &["docker-compose", "version", "--short"]]
     {
         let command = Command { deadline: STEP_LIMIT, ..Command::new(program.iter().copied()) };
-        match session.engine.link().exec(&command).await {
+        match link.exec(&command).await {
             Ok(output) if output.status == Some(0) => {
                 let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
                 return Report::ok("compose", started.elapsed(), Some(version));
