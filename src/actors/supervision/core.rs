@@ -184,8 +184,13 @@ impl Core {
 
     /// Start a waiting or quarantined child now.
     pub(super) fn resume(&mut self, name: &str, now: Instant) -> Option<Command> {
-        let child = self.children.get(name)?;
-        self.due(name, child.incarnation, now)
+        let child = self.children.get_mut(name)?;
+        let incarnation = child.incarnation;
+        if child.phase == ChildPhase::Quarantined {
+            // Somebody has looked: it begins anew.
+            child.window.clear();
+        }
+        self.due(name, incarnation, now)
     }
 
     /// Name, phase, incarnation, restarts in the window and the next start of every child.
@@ -226,7 +231,9 @@ impl Child {
             Excess::Quarantine { first, longest } => {
                 let delay = first.saturating_mul(1 << self.quarantines.min(16)).min(longest);
                 self.quarantines += 1;
+                // A new window begins, with the restart that ends the quarantine in it.
                 self.window.clear();
+                self.window.admit(now + delay);
                 self.phase = ChildPhase::Quarantined;
                 self.due = Some(now + delay);
                 Command::Quarantined { name, delay }
@@ -302,6 +309,33 @@ mod tests {
         lab.core.remove("a");
         assert_eq!(lab.core.due("a", 1, lab.now), None);
         assert_eq!(lab.core.resume("a", lab.now), None);
+    }
+
+    #[tokio::test]
+    async fn d1_the_return_from_quarantine_is_a_restart_like_any_other() {
+        let mut lab = Lab::new();
+        let mut starts = 0;
+        let mut incarnation = 1;
+        // Three restarts, the quarantine, and as many restarts as its period bears.
+        let returned = loop {
+            match lab.core.exited("a", incarnation, true, lab.now) {
+                Some(Command::Arm { delay, .. }) => lab.now += delay,
+                Some(Command::Quarantined { delay, .. }) if starts == 0 => {
+                    lab.now += delay;
+                    starts = 1;
+                    let start = lab.core.due("a", incarnation, lab.now);
+                    assert!(start.is_some());
+                    incarnation += 1;
+                    continue;
+                }
+                Some(Command::Quarantined { .. }) => break starts,
+                other => panic!("{other:?}"),
+            }
+            assert!(lab.core.due("a", incarnation, lab.now).is_some());
+            incarnation += 1;
+            starts += usize::from(starts > 0);
+        };
+        assert_eq!(returned, RULES.intensity.intensity);
     }
 
     #[tokio::test]
