@@ -125,7 +125,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("the operation has ended");
             Ok(())
         });
-        operation.engine().containers().await
+        Ok(operation.engine().containers().await?)
     });
     println!("nas: {} containers", containers.await?.len());
 

@@ -126,7 +126,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // A call takes the line that is there; a hundred at once share it.
     let containers = host
-        .read("list", Duration::from_secs(10), async |operation| operation.engine().containers().await)
+        .read("list", Duration::from_secs(10), async |operation| Ok(operation.engine().containers().await?))
         .await?;
     println!("{} containers", containers.len());
 

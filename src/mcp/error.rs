@@ -149,7 +149,7 @@ impl HostFailure {
                 hint: Some(format!("Call again in {} s.", retry_after.as_secs())),
                 ..plain(ErrorKind::Overloaded, format!("{id}: {error}"))
             },
-            HostError::Cancelled => plain(ErrorKind::Cancelled, format!("{id}: {error}")),
+            HostError::Cancelled(_) => plain(ErrorKind::Cancelled, format!("{id}: {error}")),
             HostError::Crashed { .. } => plain(ErrorKind::Internal, format!("{id}: {error}")),
             HostError::OutcomeUnknown { .. } => plain(ErrorKind::OutcomeUnknown, format!("{id}: {error}")),
             HostError::Engine(EngineError::Link(fault)) => Self {

@@ -3,10 +3,9 @@
 use super::error::{HostFailure, ToolError};
 use super::registry::ToolContext;
 use crate::actors::directory::HostDirectory;
-use crate::actors::host::HostHandle;
+use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Operation;
 use crate::domain::selector::HostSelector;
-use crate::engine::EngineError;
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -34,7 +33,7 @@ pub(super) async fn gather<T, F>(
 ) -> Result<(Vec<(HostHandle, T)>, Vec<HostFailure>), ToolError>
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
     let patience = |host: &HostHandle| match hosts {
         [_] => HOST_PATIENCE,
@@ -72,7 +71,7 @@ pub(super) async fn on_host<T, F>(
 ) -> Result<T, ToolError>
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
     on_host_within(HOST_PATIENCE, context, host, call).await
 }
@@ -86,7 +85,7 @@ pub(super) async fn on_host_within<T, F>(
 ) -> Result<T, ToolError>
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
     let outcome = host.read(context.tool, limit, call).await;
     outcome.map_err(|error| HostFailure::of(host, &error, context.directory.clock()).into())

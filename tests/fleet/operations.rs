@@ -69,7 +69,7 @@ impl Embedded {
 }
 
 /// A file with a secret, a running container and a running process.
-async fn hold_three(operation: Operation, holds: Arc<Notify>) -> Result<(), EngineError> {
+async fn hold_three(operation: Operation, holds: Arc<Notify>) -> Result<(), HostError> {
     let file = operation.temp_file(b"secret".to_vec()).await?;
     let name = operation.helper_container();
     let run = ["docker", "run", "-d", "--name", &name, IMAGE, "sleep", "1000"];
@@ -82,7 +82,7 @@ async fn hold_three(operation: Operation, holds: Arc<Notify>) -> Result<(), Engi
 }
 
 /// A shell that ignores the polite signal, and a process below it in a session of its own.
-async fn sleep_there(operation: &Operation) -> Result<(), EngineError> {
+async fn sleep_there(operation: &Operation) -> Result<(), HostError> {
     let script = format!("trap '' TERM HUP; setsid sleep {SLEEPS} & while :; do sleep {SLEEPS}; done");
     operation.link().exec(&Command { deadline: LIMIT * 10, ..Command::new(["sh", "-c", &script]) }).await?;
     Ok(())

@@ -3,10 +3,11 @@
 use super::machine::Unavailable;
 use super::messages::HostMessage;
 use crate::actors::ask::{NoAnswer, ask};
-use crate::actors::operation::{Operation, Operations, Outcome, Overloaded, Place, Terms, launch};
+use crate::actors::operation::{Cancelled, Operation, Operations, Outcome, Overloaded, Place, Terms, launch};
 use crate::actors::reaper::ReaperHandle;
 use crate::actors::slot::Slot;
 use crate::actors::supervision::SupervisorHandle;
+use crate::domain::fault::Fault;
 use crate::domain::host::{Endpoint, HostSpec};
 use crate::domain::operation::{OperationContext, OperationId, OperationKind};
 use crate::domain::phase::{HostStatus, Phase};
@@ -64,8 +65,8 @@ pub enum HostError {
     #[error("the host's actor is being restarted; try again in a moment")]
     Restarting,
     /// Somebody cancelled the operation.
-    #[error("the operation was cancelled")]
-    Cancelled,
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
     /// The operation ran into a fault of Dockmaster's own.
     #[error("operation {operation} crashed; Dockmaster's log says why")]
     Crashed {
@@ -83,6 +84,12 @@ pub enum HostError {
     /// The host left the configuration during the call.
     #[error("the host was removed from the configuration")]
     Removed,
+}
+
+impl From<Fault> for HostError {
+    fn from(fault: Fault) -> Self {
+        Self::Engine(fault.into())
+    }
 }
 
 /// When a host's engine answered a call last; written by whoever called.
@@ -202,7 +209,7 @@ impl HostHandle {
     ) -> Result<T, HostError>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, EngineError>> + Send + 'static,
+        F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
         let place = Arc::new(self.operations.admit()?);
         let until = Instant::now() + limit;
@@ -231,7 +238,7 @@ impl HostHandle {
     ) -> Result<T, HostError>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, EngineError>> + Send + 'static,
+        F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
         let place = Arc::new(self.operations.admit()?);
         let until = Instant::now() + limit;
@@ -250,7 +257,7 @@ impl HostHandle {
     ) -> Result<T, HostError>
     where
         T: Send + 'static,
-        F: Future<Output = Result<T, EngineError>> + Send + 'static,
+        F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
         let Bounds { name, kind, until, limit } = bounds;
         let context = Arc::new(OperationContext {

@@ -1,12 +1,11 @@
 //! Performing an operation: its work against its deadline and its cancellation, then letting go.
 
-use super::Operation;
 use super::admission::{Place, Turn};
+use super::{Cancelled, Operation};
 use crate::actors::host::{HostError, Session};
 use crate::actors::reaper::ReaperHandle;
 use crate::actors::task::Work;
 use crate::domain::operation::{OperationContext, OperationKind};
-use crate::engine::EngineError;
 use futures_util::FutureExt as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -73,7 +72,7 @@ impl Begun {
 pub(in crate::actors) fn launch<T, F>(terms: Terms, call: impl FnOnce(Operation) -> F) -> (Launch, Outcome<T>)
 where
     T: Send + 'static,
-    F: Future<Output = Result<T, EngineError>> + Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
     let Terms { context, session, until, cancel, reaper, place, turn } = terms;
     let span = tracing::info_span!("operation", id = %context.id, host = %context.host, name = context.name);
@@ -93,7 +92,7 @@ where
 
 async fn perform<T>(
     operation: Operation,
-    call: impl Future<Output = Result<T, EngineError>>,
+    call: impl Future<Output = Result<T, HostError>>,
     until: Instant,
     turn: &Turn,
     reply: oneshot::Sender<Result<T, HostError>>,
@@ -122,7 +121,7 @@ async fn perform<T>(
 /// The work until it ends by itself, or is ended. A panic in it is its own.
 async fn work<T>(
     operation: &Operation,
-    call: impl Future<Output = Result<T, EngineError>>,
+    call: impl Future<Output = Result<T, HostError>>,
     until: Instant,
 ) -> Result<T, HostError> {
     let context = operation.context();
@@ -136,9 +135,9 @@ async fn work<T>(
     };
     tokio::select! {
         biased;
-        () = cancelled => Err(HostError::Cancelled),
+        () = cancelled => Err(Cancelled.into()),
         outcome = timeout_at(until, AssertUnwindSafe(call).catch_unwind()) => match outcome {
-            Ok(Ok(outcome)) => outcome.map_err(HostError::from),
+            Ok(Ok(outcome)) => outcome,
             Ok(Err(panic)) => {
                 tracing::error!(panic = words(panic.as_ref()), "the operation panicked");
                 Err(match context.kind {

@@ -2,7 +2,7 @@
 
 use super::{LONG, Lab, write};
 use crate::actors::host::{HostError, HostHandle};
-use crate::actors::operation::{Operation, Stage};
+use crate::actors::operation::{Cancelled, Operation, Stage};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::operation::OperationKind;
 use crate::engine::EngineError;
@@ -20,8 +20,8 @@ async fn hold_four<T>(
     operation: Operation,
     fake: FakeConnector,
     holds: Arc<Notify>,
-    then: impl Future<Output = Result<T, EngineError>>,
-) -> Result<T, EngineError> {
+    then: impl Future<Output = Result<T, HostError>>,
+) -> Result<T, HostError> {
     let close = |name: &'static str| {
         let fake = fake.clone();
         async move {
@@ -79,7 +79,7 @@ async fn s5_whatever_an_operation_holds_is_let_go_of_in_reverse_before_its_calle
         let outcome = host
             .change("hold", SHORT, |operation| {
                 hold_four(operation, lab.fake.clone(), Arc::default(), async move {
-                    if fails { Err(EngineError::NotFound("as planned".into())) } else { Ok(7) }
+                    if fails { Err(EngineError::NotFound("as planned".into()).into()) } else { Ok(7) }
                 })
             })
             .await;
@@ -96,7 +96,7 @@ enum End {
     Panic,
     Deadline,
     CallerGone,
-    Cancelled,
+    Cancel,
     ActorCrash,
     HostRemoved,
     HostMoved,
@@ -106,11 +106,8 @@ enum End {
 
 #[tokio::test(start_paused = true)]
 async fn s5_whatever_ends_an_operation_everything_is_let_go_of() {
-    use End::{
-        ActorCrash, CallerGone, Cancelled, Deadline, HostMoved, HostRemoved, LinkCut, Panic, Shutdown,
-    };
-    for end in [Panic, Deadline, CallerGone, Cancelled, ActorCrash, HostRemoved, HostMoved, Shutdown, LinkCut]
-    {
+    use End::{ActorCrash, CallerGone, Cancel, Deadline, HostMoved, HostRemoved, LinkCut, Panic, Shutdown};
+    for end in [Panic, Deadline, CallerGone, Cancel, ActorCrash, HostRemoved, HostMoved, Shutdown, LinkCut] {
         let (lab, host) = lab().await;
         let (holds, fake) = (Arc::new(Notify::new()), lab.fake.clone());
         let caller = {
@@ -119,7 +116,7 @@ async fn s5_whatever_ends_an_operation_everything_is_let_go_of() {
                 host.read("hold", SHORT, |operation| {
                     let then = async move {
                         assert!(end != Panic, "as planned");
-                        std::future::pending::<Result<(), EngineError>>().await
+                        std::future::pending::<Result<(), HostError>>().await
                     };
                     hold_four(operation, fake.clone(), Arc::clone(&holds), then)
                 })
@@ -135,10 +132,10 @@ async fn s5_whatever_ends_an_operation_everything_is_let_go_of() {
             Panic => {}
             Deadline => assert!(matches!(caller.await, Err(HostError::Deadline { .. }))),
             CallerGone => drop(caller),
-            Cancelled => {
+            Cancel => {
                 let id = host.operations().running()[0].context.id;
                 assert!(host.operations().cancel(id));
-                assert_eq!(caller.await, Err(HostError::Cancelled));
+                assert_eq!(caller.await, Err(HostError::Cancelled(Cancelled)));
             }
             // Its caller reads again, over the next incarnation's line; here it leaves.
             ActorCrash => {
@@ -152,17 +149,17 @@ async fn s5_whatever_ends_an_operation_everything_is_let_go_of() {
             HostRemoved => {
                 write(lab.file.path(), std::iter::once("  pi: {hostname: pi}\n".to_owned()));
                 lab.app.reload();
-                assert_eq!(caller.await, Err(HostError::Cancelled));
+                assert_eq!(caller.await, Err(HostError::Cancelled(Cancelled)));
             }
             HostMoved => {
                 let lines = ["  nas: {hostname: elsewhere}\n", "  pi: {hostname: pi}\n"];
                 write(lab.file.path(), lines.iter().map(ToString::to_string));
                 lab.app.reload();
-                assert_eq!(caller.await, Err(HostError::Cancelled));
+                assert_eq!(caller.await, Err(HostError::Cancelled(Cancelled)));
             }
             Shutdown => {
                 let (outcome, ()) = tokio::join!(caller, lab.app.shutdown());
-                assert_eq!(outcome, Err(HostError::Cancelled));
+                assert_eq!(outcome, Err(HostError::Cancelled(Cancelled)));
                 assert_eq!(released(&fake), IN_REVERSE);
                 continue;
             }
@@ -264,10 +261,7 @@ async fn s5_a_change_goes_on_without_its_caller_and_ends_at_a_step_when_cancelle
         let (begun, step) = (Arc::clone(&begun), Arc::clone(&step));
         move |operation: Operation| async move {
             for number in 1..=3 {
-                if operation.checkpoint().is_err() {
-                    fake.note("nas", "stopped at a step");
-                    return Ok(());
-                }
+                operation.checkpoint()?;
                 fake.note("nas", format!("step {number}"));
                 begun.notify_one();
                 step.notified().await;
@@ -294,7 +288,7 @@ async fn s5_a_change_goes_on_without_its_caller_and_ends_at_a_step_when_cancelle
     assert_eq!(host.operations().running().len(), 1, "it stands in the middle of a step");
     step.notify_one();
     settled(&lab, &host).await;
-    assert_eq!(lab.fake.deeds("nas")[1..], ["step 1", "step 2", "stopped at a step"]);
+    assert_eq!(lab.fake.deeds("nas")[1..], ["step 1", "step 2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -436,7 +430,7 @@ async fn d1_the_tree_shows_who_runs_in_which_life_and_what_it_works_at() {
             let begun = Arc::clone(&begun);
             async move {
                 begun.notify_one();
-                std::future::pending::<Result<(), EngineError>>().await
+                std::future::pending::<Result<(), HostError>>().await
             }
         }
     };

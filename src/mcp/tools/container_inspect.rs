@@ -1,11 +1,11 @@
 //! `container_inspect`
 
+use crate::actors::host::HostError;
 use crate::actors::operation::Operation;
 use crate::domain::container::ContainerName;
 use crate::domain::redact;
 use crate::domain::stack::{LABEL_PROJECT, LABEL_SERVICE};
 use crate::domain::text::{clean, cut};
-use crate::engine::EngineError;
 use crate::engine::containers::ContainerDetail;
 use crate::mcp::error::ToolError;
 use crate::mcp::fleet::on_host;
@@ -184,7 +184,7 @@ async fn inspect(
     operation: Operation,
     name: ContainerName,
     sections: Vec<Section>,
-) -> Result<Answer, EngineError> {
+) -> Result<Answer, HostError> {
     let engine = operation.engine();
     let detail = engine.container(&name).await?;
     let running = detail.state == "running";

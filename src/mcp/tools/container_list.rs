@@ -112,7 +112,8 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let filter = Filter::parse(&parameters)?;
     let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let listed = gather(&context, &hosts, async |operation| operation.engine().containers().await).await?;
+    let listed =
+        gather(&context, &hosts, async |operation| Ok(operation.engine().containers().await?)).await?;
     let (answers, errors) = listed;
     let mut rows = Vec::new();
     for (host, containers) in answers {

@@ -74,7 +74,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
     let container: ContainerName = parameters.container.parse()?;
     let lines = on_host(&context, &host, |operation| {
         let (container, query) = (container.clone(), plan.query.clone());
-        async move { operation.engine().logs(&container, &query).await }
+        async move { Ok(operation.engine().logs(&container, &query).await?) }
     })
     .await?;
     Ok(plan.render(host.spec().id.as_str(), container.as_str(), lines))

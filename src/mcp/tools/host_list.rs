@@ -88,7 +88,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     if parameters.probe {
         let (answers, failures) =
             // Where every host failed, their rows say so.
-            gather(&context, &hosts, async |operation| operation.engine().containers().await).await.unwrap_or_default();
+            gather(&context, &hosts, async |operation| Ok(operation.engine().containers().await?)).await.unwrap_or_default();
         for (host, containers) in answers {
             let by_state: &mut BTreeMap<String, usize> = counts.entry(host.spec().id.clone()).or_default();
             for container in containers {

@@ -4,7 +4,6 @@ use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Operation;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{Endpoint, HostSpec};
-use crate::engine::EngineError;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::transport::{Carrier, Command, Link, Step};
@@ -103,7 +102,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
 }
 
 /// A connected host: the steps of its connecting, and the rest taken now.
-async fn walk(spec: Arc<HostSpec>, operation: Operation) -> Result<Answer, EngineError> {
+async fn walk(spec: Arc<HostSpec>, operation: Operation) -> Result<Answer, HostError> {
     let (engine, route) = (operation.engine(), operation.link().route());
     let mut steps: Vec<Report> = Vec::new();
     for (step, took) in &route.steps {

@@ -1,13 +1,14 @@
 //! `stack_file_read`
 
 use super::stack_list::stacks_of;
-use crate::actors::host::HostHandle;
+use crate::actors::host::{HostError, HostHandle};
+use crate::actors::operation::Operation;
 use crate::compose::locate::{LocateError, StackFiles, locate};
 use crate::compose::read::{ReadError, StackText, compose_files, env_file, rendered};
+use crate::domain::host::HostSpec;
 use crate::domain::redact;
 use crate::domain::stack::StackName;
 use crate::domain::text::{clean, cut};
-use crate::engine::EngineError;
 use crate::mcp::error::{StackFailure, ToolError, stack_error};
 use crate::mcp::fleet::on_host_within;
 use crate::mcp::page::MOST_CHARACTERS;
@@ -56,29 +57,32 @@ pub(super) fn tool() -> Tool {
 async fn run(context: ToolContext, parameters: Parameters) -> Result<String, ToolError> {
     let host = context.directory.host(&parameters.host)?;
     let name: StackName = parameters.stack.parse()?;
-    let found = on_host_within(FILES_LIMIT, &context, &host, |operation| {
-        let (spec, name) = (Arc::clone(host.spec()), name.clone());
-        async move {
-            let stacks = stacks_of(operation.engine()).await?;
-            let link = operation.link();
-            let texts = async {
-                let files = locate(link, &spec, &stacks, &name).await?;
-                let texts = read(link, &files, &name, parameters.file).await?;
-                Ok((files, texts))
-            };
-            // What the line is to blame for is the operation's failure, the rest is an answer.
-            match texts.await {
-                Err(
-                    StackFailure::Locate(LocateError::Link(fault))
-                    | StackFailure::Read(ReadError::Link(fault)),
-                ) => Err(EngineError::Link(fault)),
-                answer => Ok(answer),
-            }
-        }
-    });
-    match found.await? {
+    let call = |operation| texts_of(operation, Arc::clone(host.spec()), name.clone(), parameters.file);
+    match on_host_within(FILES_LIMIT, &context, &host, call).await? {
         Ok((files, texts)) => Ok(render(&host, &name, &files, &texts)),
         Err(failure) => Err(stack_error(host.spec(), &failure)),
+    }
+}
+
+/// The outer failure is the line's, the inner one the stack's.
+async fn texts_of(
+    operation: Operation,
+    spec: Arc<HostSpec>,
+    name: StackName,
+    which: File,
+) -> Result<Result<(StackFiles, Vec<StackText>), StackFailure>, HostError> {
+    let stacks = stacks_of(operation.engine()).await?;
+    let link = operation.link();
+    let texts = async {
+        let files = locate(link, &spec, &stacks, &name).await?;
+        let texts = read(link, &files, &name, which).await?;
+        Ok((files, texts))
+    };
+    match texts.await {
+        Err(StackFailure::Locate(LocateError::Link(fault)) | StackFailure::Read(ReadError::Link(fault))) => {
+            Err(fault.into())
+        }
+        answer => Ok(answer),
     }
 }
 

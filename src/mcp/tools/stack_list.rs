@@ -77,7 +77,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let (answers, errors) =
-        gather(&context, &hosts, async |operation| stacks_of(operation.engine()).await).await?;
+        gather(&context, &hosts, async |operation| Ok(stacks_of(operation.engine()).await?)).await?;
     let mut rows = Vec::new();
     for (host, stacks) in answers {
         let id = host.spec().id.to_string();
