@@ -5,6 +5,8 @@ mod core;
 mod properties;
 mod shell;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 pub use self::core::ChildPhase;
 pub use shell::{ChildInfo, OnQuarantine, Strategy, SupervisorArguments, SupervisorHandle, start_root};

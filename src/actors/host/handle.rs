@@ -279,6 +279,10 @@ impl HostHandle {
         let (launch, mut outcome) = launch(terms, call);
         self.send(HostMessage::Operate(launch));
         let outcome = match timeout_at(until, outcome.wait()).await {
+            // Its operations are cancelled when a host leaves.
+            Ok(Some(Err(HostError::Cancelled(_)))) if self.actor.has_changed().is_err() => {
+                Err(HostError::Removed)
+            }
             Ok(Some(outcome)) => outcome,
             // The host's actor ended and took the operation with it.
             Ok(None) => {

@@ -267,19 +267,7 @@ impl Actor for Supervisor {
         _: ActorRef<SupervisorMessage>,
         state: &mut SupervisorState,
     ) -> Result<(), ActorProcessingErr> {
-        let mut children: Vec<Running> = state.running.drain().map(|(_, child)| child).collect();
-        children.sort_by_key(|child| std::cmp::Reverse(child.order));
-        let stops = children.iter().map(|child| stop_and_wait(&child.cell, child.grace));
-        match state.strategy {
-            Strategy::AllAtOnce => {
-                join_all(stops).await;
-            }
-            Strategy::ReverseStartOrder => {
-                for stop in stops {
-                    stop.await;
-                }
-            }
-        }
+        state.stop_children().await;
         Ok(())
     }
 }
@@ -296,6 +284,23 @@ async fn stop_and_wait(cell: &ActorCell, grace: Duration) {
 }
 
 impl SupervisorState {
+    /// Stops all children by the strategy, each with its grace; returns when all have ended.
+    async fn stop_children(&mut self) {
+        let mut children: Vec<Running> = self.running.drain().map(|(_, child)| child).collect();
+        children.sort_by_key(|child| std::cmp::Reverse(child.order));
+        let stops = children.iter().map(|child| stop_and_wait(&child.cell, child.grace));
+        match self.strategy {
+            Strategy::AllAtOnce => {
+                join_all(stops).await;
+            }
+            Strategy::ReverseStartOrder => {
+                for stop in stops {
+                    stop.await;
+                }
+            }
+        }
+    }
+
     fn add(&mut self, spec: ChildSpec, now: Instant) -> Option<Command> {
         let mut core = self.core.lock();
         let stays = matches!(core.phase(&spec.name), Some(phase) if phase != ChildPhase::Stopping);
@@ -341,6 +346,8 @@ impl SupervisorState {
                     myself.send_after(delay, move || SupervisorMessage::RestartDue { name, incarnation });
                 }
                 Command::Meltdown { name } => {
+                    // In order, as in a shutdown: what the others hold is not lost for one that crashes.
+                    self.stop_children().await;
                     return Err(format!("{}: {name} crashed too often", self.name).into());
                 }
             }

@@ -149,7 +149,7 @@ async fn s5_whatever_ends_an_operation_everything_is_let_go_of() {
             HostRemoved => {
                 write(lab.file.path(), std::iter::once("  pi: {hostname: pi}\n".to_owned()));
                 lab.app.reload();
-                assert_eq!(caller.await, Err(HostError::Cancelled(Cancelled)));
+                assert_eq!(caller.await, Err(HostError::Removed));
             }
             HostMoved => {
                 let lines = ["  nas: {hostname: elsewhere}\n", "  pi: {hostname: pi}\n"];
