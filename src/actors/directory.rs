@@ -82,7 +82,10 @@ impl HostDirectory {
 
     /// Forgets a host.
     pub fn leave(&self, id: &HostId) {
-        self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let left = self.entries.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        if let Some(entry) = left {
+            entry.operations.close();
+        }
     }
 
     /// The specifications of all hosts, by id.

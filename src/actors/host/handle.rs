@@ -270,8 +270,10 @@ impl HostHandle {
             limit,
         });
         let cancel = CancellationToken::new();
-        let turn = timeout_at(until, self.operations.turn(&context, &cancel)).await;
-        let Ok(Some(turn)) = turn else { return Err(self.operations.overloaded().into()) };
+        let turn = match timeout_at(until, self.operations.turn(&context, &cancel)).await {
+            Ok(turn) => turn.ok_or(HostError::Removed)?,
+            Err(_) => return Err(self.operations.overloaded().into()),
+        };
         let (session, reaper, place) = (Arc::clone(session), self.reaper.clone(), Arc::clone(place));
         let (epoch, operation) = (session.epoch, context.id);
         let _gone = (kind == OperationKind::Read).then(|| cancel.clone().drop_guard());
@@ -280,9 +282,7 @@ impl HostHandle {
         self.send(HostMessage::Operate(launch));
         let outcome = match timeout_at(until, outcome.wait()).await {
             // Its operations are cancelled when a host leaves.
-            Ok(Some(Err(HostError::Cancelled(_)))) if self.actor.has_changed().is_err() => {
-                Err(HostError::Removed)
-            }
+            Ok(Some(Err(HostError::Cancelled(_)))) if self.operations.is_closed() => Err(HostError::Removed),
             Ok(Some(outcome)) => outcome,
             // The host's actor ended and took the operation with it.
             Ok(None) => {

@@ -1,12 +1,13 @@
 //! Who may work on a host now: a bounded number at once, a bounded number waiting, the rest is told
 //! to come again. In front of the mailbox, which has no bound of its own.
 
+use crate::actors::host::HostError;
 use crate::domain::operation::{OperationContext, OperationId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -91,9 +92,23 @@ impl Default for Operations {
 }
 
 impl Operations {
-    /// A place for a caller, or when to come again.
-    pub(in crate::actors) fn admit(&self) -> Result<Place, Overloaded> {
-        Arc::clone(&self.0.places).try_acquire_owned().map(Place).map_err(|_| self.overloaded())
+    /// A place for a caller, or when to come again, or that the host is no more.
+    pub(in crate::actors) fn admit(&self) -> Result<Place, HostError> {
+        Arc::clone(&self.0.places).try_acquire_owned().map(Place).map_err(|refused| match refused {
+            TryAcquireError::NoPermits => self.overloaded().into(),
+            TryAcquireError::Closed => HostError::Removed,
+        })
+    }
+
+    /// The host has left: nobody is admitted any more.
+    pub(in crate::actors) fn close(&self) {
+        self.0.places.close();
+        self.0.turns.close();
+    }
+
+    /// Whether the host has left.
+    pub(in crate::actors) fn is_closed(&self) -> bool {
+        self.0.places.is_closed()
     }
 
     /// What a caller is told that got no turn.
@@ -105,8 +120,8 @@ impl Operations {
         Overloaded { waiting, retry_after }
     }
 
-    /// Waits for this operation's turn, in the order of asking, and shows it from then on. `None` only
-    /// if turns were closed, which nobody does.
+    /// Waits for this operation's turn, in the order of asking, and shows it from then on. `None` when the
+    /// host leaves meanwhile.
     pub(in crate::actors) async fn turn(
         &self,
         context: &Arc<OperationContext>,
