@@ -1,7 +1,7 @@
 //! Floor 6: the command line.
 
 use crate::app::{App, Ended, Front};
-use crate::config::{Environment, Settings, Sources, init, load};
+use crate::config::{Environment, Settings, Sources, init, load, show};
 use crate::runtime::telemetry;
 use crate::transport::ssh::SshSettings;
 use clap::{Args, Parser, Subcommand};
@@ -51,6 +51,9 @@ enum Command {
     },
     /// Serve one MCP client on standard input and output
     Stdio,
+    /// Look at the configuration without running the service
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Write a first hosts file and show how to add Dockmaster to an assistant
     Init {
         /// Take these hosts of your ssh configuration
@@ -60,6 +63,20 @@ enum Command {
         #[arg(long, conflicts_with = "aliases")]
         all: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print every value with where it comes from
+    Show,
+    /// Say whether the configuration can be used: exit code 0, or 78 with what to change
+    Check {
+        /// Take a warning, such as an unknown key, for a fault
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Print the files that are looked at, the one that counts most first
+    Path,
 }
 
 impl Cli {
@@ -80,6 +97,10 @@ impl Cli {
             }
             // Clients start this in whatever project is open, whose files must not decide.
             Command::Stdio => serve(sources, ssh, Front::Stdio).await,
+            Command::Config(command) => {
+                sources.project = std::env::current_dir().ok();
+                look(&sources, &command)
+            }
             Command::Init { aliases, all } => run_init(&sources, &ssh, &aliases, all).await,
         }
     }
@@ -157,6 +178,34 @@ async fn live(mut app: App) -> Ended {
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.shutdown().await;
     Ended::Stopped
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command's answer")]
+fn look(sources: &Sources, command: &ConfigCommand) -> ExitCode {
+    if let ConfigCommand::Path = command {
+        print!("{}", show::files(sources));
+        return ExitCode::SUCCESS;
+    }
+    let settings = match load(sources) {
+        Ok(settings) => settings,
+        Err(error) => return refuse(&error, EXIT_CONFIG),
+    };
+    for warning in &settings.warnings {
+        eprintln!("warning: {warning}");
+    }
+    match command {
+        ConfigCommand::Check { strict } if *strict && !settings.warnings.is_empty() => {
+            ExitCode::from(EXIT_CONFIG)
+        }
+        ConfigCommand::Check { .. } => {
+            println!("{} hosts", settings.hosts.len());
+            ExitCode::SUCCESS
+        }
+        ConfigCommand::Show | ConfigCommand::Path => {
+            print!("{}", show::values(&settings));
+            ExitCode::SUCCESS
+        }
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]

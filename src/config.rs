@@ -9,6 +9,7 @@ pub mod init;
 mod load;
 mod places;
 mod schema;
+pub mod show;
 mod watch;
 
 pub use accept::{Hosts, Verdict, judge};
