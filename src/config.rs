@@ -16,4 +16,4 @@ pub use accept::{Hosts, Verdict, judge};
 pub use env::Environment;
 pub use error::ConfigError;
 pub use load::{Origin, Settings, Sourced, Sources, Warning, load};
-pub use watch::watch;
+pub use watch::{stamp, watch};

@@ -9,7 +9,7 @@ use crate::actors::host::{HostArguments, child_spec};
 use crate::actors::slot::Slot;
 use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
 use crate::actors::task;
-use crate::config::{Hosts, Settings, Sources, Verdict, judge, load, watch};
+use crate::config::{Hosts, Settings, Sources, Verdict, judge, load, stamp, watch};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::runtime::restart_window::RestartIntensity;
@@ -34,6 +34,8 @@ pub enum ConfigMessage {
     Loaded {
         /// Whether somebody ordered the reading.
         ordered: bool,
+        /// What was read, as a number.
+        stamp: u64,
         /// The settings, or what is wrong with the files.
         outcome: Result<Box<Settings>, String>,
     },
@@ -100,6 +102,8 @@ struct ConfigState {
     desired: Hosts,
     /// A reading that takes hosts away and waits for a second one to agree.
     unconfirmed: Option<Hosts>,
+    /// What was read last, as a number: a look that finds the same reads no further.
+    stamp: Option<u64>,
     /// What the last reading was told to be at fault in: a look every minute does not fill the log.
     told: Vec<String>,
 }
@@ -126,7 +130,7 @@ impl Actor for ConfigActor {
         };
         task::spawn(myself.get_cell(), watching).await?;
         let desired = desired(&arguments.settings);
-        Ok(ConfigState { arguments, desired, unconfirmed: None, told: vec![] })
+        Ok(ConfigState { arguments, desired, unconfirmed: None, stamp: None, told: vec![] })
     }
 
     async fn handle(
@@ -140,7 +144,8 @@ impl Actor for ConfigActor {
         match message {
             ConfigMessage::Reload => state.read(&myself, true).await?,
             ConfigMessage::Look => state.read(&myself, false).await?,
-            ConfigMessage::Loaded { ordered, outcome } => {
+            ConfigMessage::Loaded { ordered, stamp, outcome } => {
+                state.stamp = Some(stamp);
                 let faults = match outcome {
                     Ok(settings) => state.consider(&myself, ordered, &settings),
                     Err(fault) => {
@@ -178,14 +183,22 @@ fn fixed(settings: &Settings) -> impl PartialEq {
 impl ConfigState {
     async fn read(&self, myself: &ActorRef<ConfigMessage>, ordered: bool) -> Result<(), SpawnErr> {
         let (me, sources) = (myself.clone(), Arc::clone(&self.arguments.sources));
+        // An order is obeyed, and a reading that waits for its confirmation gets it.
+        let known = self.stamp.filter(|_| !ordered && self.unconfirmed.is_none());
         let read = async move {
             // Files may lie on a share that hangs; a thread may wait for it.
-            let outcome = match tokio::task::spawn_blocking(move || load(&sources)).await {
-                Ok(Ok(settings)) => Ok(Box::new(settings)),
-                Ok(Err(fault)) => Err(fault.to_string()),
-                Err(panic) => Err(panic.to_string()),
-            };
-            let _ = me.cast(ConfigMessage::Loaded { ordered, outcome });
+            let read = tokio::task::spawn_blocking(move || {
+                let stamp = stamp(&sources);
+                (known != Some(stamp)).then(|| (stamp, load(&sources)))
+            });
+            let _ = me.cast(match read.await {
+                Ok(None) => ConfigMessage::Reconcile,
+                Ok(Some((stamp, loaded))) => {
+                    let outcome = loaded.map(Box::new).map_err(|fault| fault.to_string());
+                    ConfigMessage::Loaded { ordered, stamp, outcome }
+                }
+                Err(panic) => ConfigMessage::Loaded { ordered, stamp: 0, outcome: Err(panic.to_string()) },
+            });
         };
         task::spawn(myself.get_cell(), read).await?;
         Ok(())

@@ -143,6 +143,15 @@ async fn s4_a_caller_leaves_at_its_own_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s4_an_attempt_that_never_ends_is_given_up() {
+    let lab = Lab::new(&[("nas", &[Scene::Hangs])]).await;
+    let start = tokio::time::Instant::now();
+    lab.until_ready("nas").await;
+    assert!((300..303).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    assert_eq!(lab.fake.attempts("nas"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn s4_a_panic_while_connecting_is_a_failed_attempt() {
     let lab = Lab::new(&[("nas", &[Scene::Panics])]).await;
     let status = lab.until_ready("nas").await;

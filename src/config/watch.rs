@@ -8,6 +8,7 @@ use super::load::Sources;
 use super::places;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +41,18 @@ pub async fn watch(sources: &Sources, look: impl Fn()) {
         }
         look();
     }
+}
+
+/// A number that changes with what the files of `sources` hold, or with the engine that is offered where
+/// they name none: while it stays, reading them again tells nothing new.
+pub fn stamp(sources: &Sources) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    crate::transport::local::find_socket().hash(&mut hasher);
+    for file in places::candidates(sources) {
+        // What cannot be read is told by the reading.
+        (std::fs::read(&file).ok(), file).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// The directories that hold, or would hold, a configuration file; of one that is missing, the
@@ -83,6 +96,22 @@ fn arm(directories: &BTreeSet<PathBuf>, hint: &mpsc::Sender<()>) -> Option<Recom
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn s10_the_stamp_changes_with_the_content_and_with_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hosts.yml");
+        let sources = Sources { config: Some(path.clone()), ..Sources::default() };
+        let missing = stamp(&sources);
+        std::fs::write(&path, "hosts: {}\n").unwrap();
+        let there = stamp(&sources);
+        assert_ne!(missing, there);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, "hosts: {}\n").unwrap();
+        assert_eq!(stamp(&sources), there, "another file, the same content");
+        std::fs::write(&path, "hosts: { }\n").unwrap();
+        assert_ne!(stamp(&sources), there);
+    }
 
     #[test]
     fn s10_a_file_named_without_a_directory_is_watched_where_it_lies() {

@@ -39,6 +39,10 @@ const LINE_GRACE: Duration = Duration::from_secs(2);
 /// An engine that has not answered a ping within this time does not answer.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
 
+/// A connector has limits of its own for every step, and logins wait for their turn. An attempt that has
+/// not ended after this long never will.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(300);
+
 type Waiter = RpcReplyPort<Result<Arc<Session>, Unavailable>>;
 
 /// What a host's actor starts with.
@@ -277,7 +281,14 @@ impl HostState {
                 let (me, host, connector) =
                     (myself.clone(), Arc::clone(&self.spec), Arc::clone(&self.connector));
                 let attempt = async move {
-                    let outcome = connect(connector, host, epoch).await;
+                    let outcome = timeout(ATTEMPT_LIMIT, connect(connector, host, epoch)).await;
+                    let outcome = outcome.unwrap_or_else(|_| {
+                        let seconds = ATTEMPT_LIMIT.as_secs();
+                        Err(Fault::new(
+                            FaultKind::Timeout,
+                            format!("no end of the attempt within {seconds} s"),
+                        ))
+                    });
                     // The actor is gone: so is this task in a moment.
                     let _ = me.cast(HostMessage::Connected { epoch, outcome });
                 };
