@@ -1,6 +1,8 @@
 //! The actors together, on fake hosts: who is restarted, who does not notice, who is answered what.
 
+mod flood;
 mod operations;
+mod virtual_day;
 
 use super::{App, Front};
 use crate::actors::directory::HostDirectory;

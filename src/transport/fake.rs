@@ -5,7 +5,7 @@ use super::{ByteStream, Carrier, Command, Connection, Connector, Link, Output, R
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
 use futures_util::future::BoxFuture;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
@@ -30,6 +30,8 @@ pub(crate) struct FakeConnector(Arc<Mutex<Stage>>);
 #[derive(Debug, Default)]
 struct Stage {
     scripts: BTreeMap<String, VecDeque<Scene>>,
+    /// What every attempt meets, where there is no script.
+    settled: BTreeMap<String, Scene>,
     /// The hosts that were connected to, as they were described then.
     attempts: Vec<(String, String)>,
     /// Host and deed, in the order of doing: requests as `GET /path`, commands as `exec words`.
@@ -45,6 +47,24 @@ impl FakeConnector {
     /// What the next attempts on a host meet; afterwards they succeed.
     pub(crate) fn script(&self, host: &str, scenes: impl IntoIterator<Item = Scene>) {
         self.stage().scripts.insert(host.to_owned(), scenes.into_iter().collect());
+    }
+
+    /// What every attempt on a host meets from now on, until it is told otherwise.
+    pub(crate) fn settle(&self, host: &str, scene: Option<Scene>) {
+        match scene {
+            Some(scene) => drop(self.stage().settled.insert(host.to_owned(), scene)),
+            None => drop(self.stage().settled.remove(host)),
+        }
+    }
+
+    /// The temporary files that were made on any host, and those that were removed.
+    pub(crate) fn made_and_removed(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let stage = self.stage();
+        let paths = |starts: &str, has: &str| {
+            let deeds = stage.deeds.iter().filter(|(_, deed)| deed.starts_with(starts) && deed.contains(has));
+            deeds.filter_map(|(_, deed)| deed.rsplit(' ').next().map(ToOwned::to_owned)).collect()
+        };
+        (paths("exec env ", "umask"), paths("exec rm ", "/tmp/"))
     }
 
     /// How many attempts there were on a host.
@@ -108,7 +128,8 @@ impl Connector for FakeConnector {
             let mut stage = self.stage();
             stage.attempts.push((id.clone(), host.description.clone()));
             stage.cuts.insert(id.clone(), cut.clone());
-            stage.scripts.get_mut(&id).and_then(VecDeque::pop_front).unwrap_or(Scene::Up)
+            let scripted = stage.scripts.get_mut(&id).and_then(VecDeque::pop_front);
+            scripted.or_else(|| stage.settled.get(&id).cloned()).unwrap_or(Scene::Up)
         };
         let fake = self.clone();
         Box::pin(async move {
