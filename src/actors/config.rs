@@ -244,7 +244,7 @@ impl ConfigState {
         let entered: BTreeMap<HostId, Arc<HostSpec>> =
             directory.specs().into_iter().map(|spec| (spec.id.clone(), spec)).collect();
 
-        for id in entered.keys().filter(|id| !self.desired.contains_key(id)) {
+        for id in entered.keys().filter(|id| !self.desired.contains_key(*id)) {
             tracing::info!(host = %id, "host removed");
             supervisor.remove(id.as_str());
             directory.leave(id);
@@ -264,8 +264,8 @@ impl ConfigState {
                 before => {
                     // One that is there stays as it is.
                     supervisor.add(child());
-                    if let (true, Ok(host)) =
-                        (before.is_some_and(|before| before != spec), directory.host(id.as_str()))
+                    if before.is_some_and(|before| before != spec)
+                        && let Ok(host) = directory.host(id.as_str())
                     {
                         host.retune(Arc::clone(spec));
                     }

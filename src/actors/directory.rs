@@ -97,7 +97,7 @@ impl HostDirectory {
     /// The client side of a host.
     pub fn host(&self, id: &str) -> Result<HostHandle, SelectorError> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry);
+        let entry = entries.get(id);
         entry
             .map(|entry| self.handle(entry))
             .ok_or_else(|| unknown_host(id, entries.keys().map(HostId::as_str)))
@@ -155,10 +155,7 @@ impl HostDirectory {
     /// Shows a host whose actor is kept down for `term`.
     pub fn quarantine(&self, id: &str, term: Duration) {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry)
-        else {
-            return;
-        };
+        let Some(entry) = entries.get(id) else { return };
         let now = self.clock.now();
         let until = now.saturating_add(term).unwrap_or(jiff::Timestamp::MAX);
         entry.published.send_modify(|published| {
@@ -174,7 +171,6 @@ impl HostDirectory {
     /// Kills the actor of a host, as a crash would.
     pub(crate) fn kill(&self, id: &str) {
         let entries = self.entries.read().unwrap();
-        let entry = entries.iter().find(|(known, _)| known.as_str() == id).map(|(_, entry)| entry).unwrap();
-        entry.actor.borrow().as_ref().unwrap().kill();
+        entries[id].actor.borrow().as_ref().unwrap().kill();
     }
 }

@@ -61,6 +61,13 @@ macro_rules! text_type {
             }
         }
 
+        /// Ordered and compared like its text, so that a map finds it by that.
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
                 &self.0
