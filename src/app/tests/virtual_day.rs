@@ -128,7 +128,7 @@ fn alive() -> usize {
 
 /// Waits until no pooled connection idles and no timer of yesterday is left.
 async fn quiet() -> usize {
-    sleep(Duration::from_secs(3 * 3600)).await;
+    sleep(Duration::from_secs(3600)).await;
     alive()
 }
 
