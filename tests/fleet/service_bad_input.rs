@@ -12,7 +12,7 @@ use crate::support::fake_engine::FakeEngine;
 use crate::support::host::Part;
 use crate::support::service::{Home, Stdio};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually};
+use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually, temp_dir};
 use crate::trials;
 
 /// Three attempts on an address that nobody has, and their waits.
@@ -127,7 +127,7 @@ async fn assert_told(service: &Service, good: &str, bad: &Bad) {
 async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
     let [h1, h2, h3] = ["h1", "h2", "h3"].map(|name| fleet.host(name));
     h1.run_container(&[IMAGE, "sleep", "1000"]);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let ssh_config = dir.path().join("ssh_config");
     fs::write(dir.path().join("nobody_known"), "").unwrap();
     let client = fleet.client_dir().display();
@@ -196,7 +196,7 @@ async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
 async fn a_changed_host_key_is_tried_once_until_a_person_has_looked(fleet: &Fleet) {
     let host = fleet.host("h3");
     fleet.host("h1").run_container(&[IMAGE, "sleep", "1000"]);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let (known, ssh_config) = (dir.path().join("known_hosts"), dir.path().join("ssh_config"));
     fs::copy(fleet.client_dir().join("known_hosts"), &known).unwrap();
     let theirs = fs::read_to_string(fleet.ssh_config()).unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::host::Part;
 use crate::support::recorder::EngineRecorder;
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, Service, ServiceConfig, ToolAnswer, eventually, wait_for};
+use crate::support::{Fleet, Host, Service, ServiceConfig, ToolAnswer, eventually, temp_dir, wait_for};
 use crate::trials;
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
@@ -255,7 +255,7 @@ async fn a_killed_session_on_the_detour_is_a_broken_line(fleet: &Fleet) {
 
 /// A key that is not there is no trouble while another one is.
 async fn what_ssh_said_at_the_login_is_not_why_the_line_broke(fleet: &Fleet) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let ssh_config = dir.path().join("ssh_config");
     let theirs = std::fs::read_to_string(fleet.ssh_config()).unwrap();
     std::fs::write(&ssh_config, format!("IdentityFile /nowhere/id_ed25519\n{theirs}")).unwrap();
