@@ -18,6 +18,7 @@ pub mod slow_proxy;
 pub mod tcp;
 pub mod trials;
 pub mod wait;
+pub mod witnesses;
 
 pub use fleet::Fleet;
 pub use host::Host;
