@@ -20,6 +20,7 @@ mod fleet_itself;
 mod service_bad_input;
 mod service_clients;
 mod service_config;
+mod service_crowd;
 mod service_front;
 mod service_isolation;
 mod service_lines;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     trials.extend(support_itself::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_isolation::trials());
+    trials.extend(service_crowd::trials());
     trials.extend(service_bad_input::trials());
     trials.extend(service_front::trials());
     trials.extend(service_stacks::trials());
