@@ -23,6 +23,7 @@ mod service_config;
 mod service_crowd;
 mod service_front;
 mod service_isolation;
+mod service_leaks;
 mod service_lines;
 mod service_stacks;
 mod service_tools;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     trials.extend(service_lines::trials());
     trials.extend(service_isolation::trials());
     trials.extend(service_crowd::trials());
+    trials.extend(service_leaks::trials());
     trials.extend(service_bad_input::trials());
     trials.extend(service_front::trials());
     trials.extend(service_stacks::trials());
