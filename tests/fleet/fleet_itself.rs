@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::support::host::Part;
 use crate::support::tcp::{connect, is_silence, read_banner};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE, eventually, processes, wait_for};
+use crate::support::{Fleet, Host, IMAGE, eventually, processes, temp_dir, wait_for};
 use crate::trials;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -140,7 +140,7 @@ async fn listener_gone_is_a_refusal(fleet: &Fleet) {
 async fn one_session_to_a_connection(fleet: &Fleet) {
     let host = fleet.host("h1");
     host.sshd_options(&["MaxSessions 1"]);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let socket = dir.path().join("mux");
     let path = format!("ControlPath={}", socket.display());
     let _master = host.ssh_stays("ops", &["-M", "-o", &path], "exec sleep 1000");
@@ -152,6 +152,8 @@ async fn one_session_to_a_connection(fleet: &Fleet) {
     assert!(second.stderr.contains("Session open refused by peer"), "{second:?}");
     host.sshd_options(&[]);
     assert!(host.ssh("ops", &[], "true").ok());
+    // the sleeper has no terminal and would outlive its connection
+    host.end_ssh();
 }
 
 async fn changed_host_key_is_not_trusted(fleet: &Fleet) {

@@ -12,7 +12,7 @@ use crate::support::fake_engine::FakeEngine;
 use crate::support::host::Part;
 use crate::support::service::{Home, Stdio};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually};
+use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually, temp_dir};
 use crate::trials;
 
 /// Three attempts on an address that nobody has, and their waits.
@@ -21,12 +21,16 @@ const TOLD: Duration = Duration::from_secs(30);
 /// A held host is looked at every 15 s.
 const CURED: Duration = Duration::from_secs(40);
 
+/// The retry after a refused login comes a minute after it.
+const RETRIED: Duration = Duration::from_secs(75);
+
 pub fn trials() -> Vec<Trial> {
     trials![
         a_faulty_hosts_file_is_refused_with_its_place,
         a_used_port_is_refused,
         a_faulty_login_is_told_with_its_fix => 100,
         a_changed_host_key_is_tried_once_until_a_person_has_looked => 120,
+        a_key_that_is_not_accepted_is_tried_twice_whoever_asks => 180,
         an_engine_that_cannot_be_used_is_told_with_its_fix => 100,
         a_hung_login_is_told => 100,
         names_that_do_not_exist_are_refused_with_the_nearest,
@@ -127,7 +131,7 @@ async fn assert_told(service: &Service, good: &str, bad: &Bad) {
 async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
     let [h1, h2, h3] = ["h1", "h2", "h3"].map(|name| fleet.host(name));
     h1.run_container(&[IMAGE, "sleep", "1000"]);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let ssh_config = dir.path().join("ssh_config");
     fs::write(dir.path().join("nobody_known"), "").unwrap();
     let client = fleet.client_dir().display();
@@ -196,7 +200,7 @@ async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
 async fn a_changed_host_key_is_tried_once_until_a_person_has_looked(fleet: &Fleet) {
     let host = fleet.host("h3");
     fleet.host("h1").run_container(&[IMAGE, "sleep", "1000"]);
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let (known, ssh_config) = (dir.path().join("known_hosts"), dir.path().join("ssh_config"));
     fs::copy(fleet.client_dir().join("known_hosts"), &known).unwrap();
     let theirs = fs::read_to_string(fleet.ssh_config()).unwrap();
@@ -227,6 +231,65 @@ async fn a_changed_host_key_is_tried_once_until_a_person_has_looked(fleet: &Flee
     fs::write(&known, lines.join("\n") + "\n").unwrap();
     service.wait_ready_within(&["h3"], CURED).await;
     assert_eq!(host.ssh_attempts(), attempts + 2);
+}
+
+/// One attempt, one more a minute later, and then none for ten minutes: sshd would count them, and
+/// what watches its log bans who fails too often.
+async fn a_key_that_is_not_accepted_is_tried_twice_whoever_asks(fleet: &Fleet) {
+    let [good, host] = ["h1", "h2"].map(|name| fleet.host(name));
+    good.run_container(&[IMAGE, "sleep", "1000"]);
+    let dir = temp_dir();
+    let (key, ssh_config) = (dir.path().join("id_ed25519"), dir.path().join("ssh_config"));
+    let client = fleet.client_dir();
+    fs::copy(client.join("wrong_ed25519"), &key).unwrap();
+    let theirs = fs::read_to_string(fleet.ssh_config()).unwrap();
+    let accepted = format!("IdentityFile {}", client.join("id_ed25519").display());
+    assert!(theirs.contains(&accepted), "{theirs}");
+    let keys = [(good, client.join("id_ed25519")), (host, key.clone())]
+        .map(|(host, key)| format!("Host {}\n    IdentityFile {}\n", host.address(), key.display()));
+    fs::write(&ssh_config, keys.concat() + &theirs.replace(&accepted, "")).unwrap();
+    let (logins, attempts) = (host.ssh_logins(), host.ssh_attempts());
+    let config = ServiceConfig::none(fleet).with(good, &[]).with(host, &[]).ssh_config(&ssh_config);
+    let service = Service::start(&config);
+    service.wait_ready(&["h1"]).await;
+    let hint = format!("ssh-copy-id ops@{}", host.address());
+    let bad = Bad { id: "h2", kind: "auth_failed", cause: "auth_refused", step: "ssh_login", hint };
+    assert_told(&service, "h1", &bad).await;
+    let waiting = service.row("h2").await;
+    assert_eq!(waiting["phase"], "backoff", "{waiting}");
+    assert!((45..=60).contains(&seconds_to_next_try(&waiting)), "{waiting}");
+    assert_eq!(host.ssh_attempts(), attempts + 1);
+    eventually("the one retry has failed too", RETRIED, async || {
+        service.call("host_test", json!({"host": "h2"})).await;
+        service.call("container_list", json!({"hosts": "h2"})).await;
+        let made = host.ssh_attempts() - attempts;
+        let row = service.row("h2").await;
+        match row["phase"].as_str() {
+            // read before the row: nothing has been tried as long as it waits
+            Some("backoff") => assert_eq!(made, 1, "{row}"),
+            _ => assert!(made <= 2, "{made}: {row}"),
+        }
+        row["phase"] == "held"
+    })
+    .await;
+    for _ in 0..3 {
+        assert_told(&service, "h1", &bad).await;
+        service.call("stack_list", json!({"hosts": "h2"})).await;
+    }
+    let held = service.row("h2").await;
+    assert_eq!(held["phase"], "held", "{held}");
+    assert!((540..=600).contains(&seconds_to_next_try(&held)), "{held}");
+    assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins, attempts + 2));
+    // the person puts the right key there: nothing else has to be done
+    fs::copy(client.join("id_ed25519"), &key).unwrap();
+    service.wait_ready_within(&["h2"], CURED).await;
+    assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins + 1, attempts + 3));
+}
+
+/// As the service tells it.
+fn seconds_to_next_try(row: &Value) -> i64 {
+    let at: jiff::Timestamp = row["next_try"].as_str().unwrap_or_default().parse().unwrap();
+    at.duration_since(jiff::Timestamp::now()).as_secs()
 }
 
 /// Something moved out of the way on a host, until this is dropped.

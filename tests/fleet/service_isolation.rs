@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::host::Part;
-use crate::support::recorder::EngineRecorder;
+use crate::support::processes::{self, Process};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, Service, ServiceConfig, ToolAnswer, eventually, wait_for};
+use crate::support::witnesses::{Witnesses, assert_nothing_was_restarted, assert_told, is_down};
+use crate::support::{Fleet, Host, Service, ServiceConfig, eventually, temp_dir, wait_for};
 use crate::trials;
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
@@ -25,60 +26,16 @@ pub fn trials() -> Vec<Trial> {
         a_hung_engine_is_named_and_goes_on => 150,
         a_dead_engine_is_named_and_comes_back => 100,
         a_killed_session_takes_one_login_more,
+        a_killed_ssh_process_takes_one_login_more,
+        a_killed_sshd_costs_the_line_only_with_its_session,
         a_killed_session_on_the_detour_is_a_broken_line,
         what_ssh_said_at_the_login_is_not_why_the_line_broke,
     ]
 }
 
-/// The recorders of the hosts that are well, and what has been asked of them.
-struct Witnesses<'a> {
-    hosts: Vec<(&'a str, EngineRecorder)>,
-    calls: usize,
-}
-
-impl<'a> Witnesses<'a> {
-    fn install(fleet: &'a Fleet, without: &str) -> Self {
-        let well = fleet.hosts().iter().filter(|host| host.name() != without);
-        Self { hosts: well.map(|host| (host.name(), host.record_engine())).collect(), calls: 0 }
-    }
-
-    fn clear(&mut self) {
-        self.calls = 0;
-        self.hosts.iter().for_each(|(_, recorder)| recorder.clear());
-    }
-
-    /// Lists all containers: the rows of the hosts that are well must come from a request
-    /// made after the call began.
-    async fn list(&mut self, service: &Service) -> ToolAnswer {
-        let started = Instant::now();
-        let answer = service.call("container_list", json!({})).await;
-        assert!(!answer.is_error, "{}", answer.text);
-        self.calls += 1;
-        for (name, recorder) in &self.hosts {
-            assert_eq!(answer.failure(name), Value::Null, "{}", answer.structured);
-            let last = recorder.requests().last().cloned();
-            assert!(last.is_some_and(|last| last.at > started), "{name} was not asked");
-        }
-        answer
-    }
-
-    /// They were asked exactly as often as the service was.
-    fn assert_counts(&self) {
-        for (name, recorder) in &self.hosts {
-            let lists = recorder.requests();
-            assert!(lists.iter().all(|request| request.path.contains("/containers/json")), "{lists:?}");
-            assert_eq!(lists.len(), self.calls, "{name}");
-        }
-    }
-}
-
-/// A failure as every reader needs it: which host, what, why, when last seen, what to do.
-fn assert_told(failure: &Value, host: &str) {
-    assert_eq!(failure["host"], host, "{failure}");
-    let message = failure["message"].as_str().unwrap_or_default();
-    assert!(message.contains(host), "{failure}");
-    assert!(failure["last_seen"].is_string(), "{failure}");
-    assert!(failure["hint"].as_str().is_some_and(|hint| hint.len() > 20), "{failure}");
+/// All hosts but one, which are well.
+fn witnesses<'a>(fleet: &'a Fleet, without: &str) -> Witnesses<'a> {
+    Witnesses::install(fleet.hosts().iter().filter(|host| host.name() != without))
 }
 
 /// Lists again and again until the host's failure is as wanted; each answer is complete for
@@ -106,13 +63,8 @@ async fn list_until(
     }
 }
 
-fn is_down(failure: &Value) -> bool {
-    let text = failure["message"].as_str().unwrap_or_default();
-    failure["kind"] == "host_unreachable" && failure["since"].is_string() && text.contains("is down for")
-}
-
 async fn a_host_without_power_is_named_and_comes_back(fleet: &Fleet) {
-    let mut witnesses = Witnesses::install(fleet, "h3");
+    let mut witnesses = witnesses(fleet, "h3");
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
     let (pid, since) = (service.pid(), service.row("h3").await["since"].clone());
@@ -137,14 +89,6 @@ async fn a_host_without_power_is_named_and_comes_back(fleet: &Fleet) {
     assert_nothing_was_restarted(&service);
 }
 
-/// Nothing crashed on the way: the supervisors had nothing to do.
-fn assert_nothing_was_restarted(service: &Service) {
-    let log = service.log();
-    let bad = ["child failed", "restarting", "panicked", "outlived", "quarantine"];
-    let found: Vec<&String> = log.iter().filter(|line| bad.iter().any(|word| line.contains(word))).collect();
-    assert!(found.is_empty(), "{found:#?}");
-}
-
 fn assert_host_row_tells(row: &Value, causes: &[&str]) {
     assert_ne!(row["phase"], "ready", "{row}");
     assert!(causes.iter().any(|cause| row["cause"] == *cause), "{row}");
@@ -155,7 +99,7 @@ fn assert_host_row_tells(row: &Value, causes: &[&str]) {
 
 async fn a_cut_network_is_named_and_heals(fleet: &Fleet) {
     let host = fleet.host("h2");
-    let mut witnesses = Witnesses::install(fleet, "h2");
+    let mut witnesses = witnesses(fleet, "h2");
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
     let logins = host.ssh_logins();
@@ -172,7 +116,7 @@ async fn a_cut_network_is_named_and_heals(fleet: &Fleet) {
 
 async fn a_hung_engine_is_named_and_goes_on(fleet: &Fleet) {
     let host = fleet.host("h2");
-    let mut witnesses = Witnesses::install(fleet, "h2");
+    let mut witnesses = witnesses(fleet, "h2");
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
     witnesses.clear();
@@ -206,9 +150,10 @@ fn assert_no_heap(host: &Host) {
 
 async fn a_dead_engine_is_named_and_comes_back(fleet: &Fleet) {
     let host = fleet.host("h2");
-    let mut witnesses = Witnesses::install(fleet, "h2");
+    let mut witnesses = witnesses(fleet, "h2");
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
+    let (pid, logins, tried) = (service.pid(), host.ssh_logins(), attempts_in_log(&service));
     witnesses.clear();
     host.kill_engine();
     list_until(&service, &mut witnesses, "h2", NOTICED, "h2 is told to be down", is_down).await;
@@ -221,15 +166,24 @@ async fn a_dead_engine_is_named_and_comes_back(fleet: &Fleet) {
     host.start_engine();
     service.wait_ready_within(&["h2"], HEALED).await;
     assert_eq!(witnesses.list(&service).await.structured["errors"], json!([]));
+    // each attempt is one login, whatever was asked meanwhile
+    assert_eq!(host.ssh_logins() - logins, attempts_in_log(&service) - tried);
+    witnesses.assert_counts();
+    assert_eq!(service.pid(), pid);
     assert_nothing_was_restarted(&service);
+}
+
+/// How often the service says that it has begun to connect to h2.
+fn attempts_in_log(service: &Service) -> usize {
+    let begun = |line: &&String| line.contains("\"h2\"") && line.contains("\"to\":\"connecting\"");
+    service.log().iter().filter(begun).count()
 }
 
 async fn a_killed_session_takes_one_login_more(fleet: &Fleet) {
     let host = fleet.host("h2");
-    let mut witnesses = Witnesses::install(fleet, "h2");
+    let mut witnesses = witnesses(fleet, "h2");
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
-    let others = [fleet.host("h1"), fleet.host("h3")].map(Host::ssh_logins);
     let (logins, attempts) = (host.ssh_logins(), host.ssh_attempts());
     witnesses.clear();
     host.kill_ssh_sessions();
@@ -240,7 +194,74 @@ async fn a_killed_session_takes_one_login_more(fleet: &Fleet) {
     }
     witnesses.assert_counts();
     assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins + 1, attempts + 1));
-    assert_eq!([fleet.host("h1"), fleet.host("h3")].map(Host::ssh_logins), others);
+    assert_nothing_was_restarted(&service);
+}
+
+/// The service's own child, killed on this side.
+async fn a_killed_ssh_process_takes_one_login_more(fleet: &Fleet) {
+    let host = fleet.host("h2");
+    let mut witnesses = witnesses(fleet, "h2");
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    let pid = service.pid();
+    for _ in 0..2 {
+        let (logins, attempts) = (host.ssh_logins(), host.ssh_attempts());
+        let line = line_to(&service, host);
+        witnesses.clear();
+        processes::end(std::slice::from_ref(&line));
+        // nobody asks for it
+        wait_for("the new login", NOTICED, || host.ssh_logins() > logins);
+        service.wait_ready(&["h2"]).await;
+        assert_ne!(line_to(&service, host), line);
+        wait_for("the end of the old session", NOTICED, || host.ssh_connections() == 1);
+        for _ in 0..5 {
+            assert_eq!(witnesses.list(&service).await.structured["errors"], json!([]));
+        }
+        witnesses.assert_counts();
+        assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins + 1, attempts + 1));
+    }
+    assert_eq!(service.pid(), pid);
+    assert_nothing_was_restarted(&service);
+}
+
+/// The one ssh process of the service that holds the line to a host.
+fn line_to(service: &Service, host: &Host) -> Process {
+    let address = host.address().to_string();
+    let mut children = processes::descendants(service.pid());
+    children.retain(|child| child.name == "ssh" && child.command.split(' ').any(|word| word == address));
+    assert_eq!(children.len(), 1, "{children:?}");
+    children.remove(0)
+}
+
+async fn a_killed_sshd_costs_the_line_only_with_its_session(fleet: &Fleet) {
+    let host = fleet.host("h2");
+    let mut witnesses = witnesses(fleet, "h2");
+    let recorder = host.record_engine();
+    let service = Service::start(&ServiceConfig::all(fleet));
+    service.wait_ready(&HOSTS).await;
+    let (pid, since) = (service.pid(), service.row("h2").await["since"].clone());
+    let (logins, attempts) = (host.ssh_logins(), host.ssh_attempts());
+    witnesses.clear();
+    recorder.clear();
+    host.refuse();
+    for _ in 0..5 {
+        assert_eq!(witnesses.list(&service).await.structured["errors"], json!([]));
+    }
+    assert_eq!(recorder.requests().len(), 5, "the line needs no listener");
+    assert_eq!(service.row("h2").await["since"], since);
+    host.kill_ssh_sessions();
+    list_until(&service, &mut witnesses, "h2", NOTICED, "nobody listens", |failure| {
+        is_down(failure) && failure["message"].as_str().is_some_and(|text| text.contains("refused"))
+    })
+    .await;
+    assert_host_row_tells(&service.row("h2").await, &["refused"]);
+    assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins, attempts));
+    host.accept();
+    service.wait_ready_within(&["h2"], HEALED).await;
+    assert_eq!(witnesses.list(&service).await.structured["errors"], json!([]));
+    witnesses.assert_counts();
+    assert_eq!((host.ssh_logins(), host.ssh_attempts()), (logins + 1, attempts + 1));
+    assert_eq!(service.pid(), pid);
     assert_nothing_was_restarted(&service);
 }
 
@@ -255,7 +276,7 @@ async fn a_killed_session_on_the_detour_is_a_broken_line(fleet: &Fleet) {
 
 /// A key that is not there is no trouble while another one is.
 async fn what_ssh_said_at_the_login_is_not_why_the_line_broke(fleet: &Fleet) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp_dir();
     let ssh_config = dir.path().join("ssh_config");
     let theirs = std::fs::read_to_string(fleet.ssh_config()).unwrap();
     std::fs::write(&ssh_config, format!("IdentityFile /nowhere/id_ed25519\n{theirs}")).unwrap();

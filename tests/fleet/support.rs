@@ -8,6 +8,7 @@ pub mod fake_engine;
 pub mod fleet;
 pub mod framer;
 pub mod host;
+pub mod leaks;
 pub mod mcp_client;
 pub mod processes;
 pub mod recorder;
@@ -17,6 +18,7 @@ pub mod slow_proxy;
 pub mod tcp;
 pub mod trials;
 pub mod wait;
+pub mod witnesses;
 
 pub use fleet::Fleet;
 pub use host::Host;
@@ -27,6 +29,17 @@ pub use wait::{eventually, wait_for};
 
 /// The image every host has: busybox with all its applets, nothing else.
 pub const IMAGE: &str = "fleet/busybox:1";
+
+/// How the names of all temporary files begin that this process makes: what is left can be told
+/// from what others on this machine have.
+pub fn mark() -> String {
+    format!("dm{}-", std::process::id())
+}
+
+/// A directory that goes when it is dropped. Its path is short: a socket's ends at 108 characters.
+pub fn temp_dir() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix(&mark()).tempdir_in("/tmp").expect("a directory")
+}
 
 /// A runtime of its own for what must go on while a trial blocks its thread. It ends at
 /// once when dropped, also inside a trial's async code, where tokio would refuse to wait.

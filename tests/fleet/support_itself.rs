@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use crate::support::host::Part;
+use crate::support::leaks::{self, Level};
+use crate::support::script::Running;
 use crate::support::tcp::{connect, is_silence, read_banner};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, IMAGE, SlowProxy, wait_for};
+use crate::support::wait::holds_within;
+use crate::support::{Background, Fleet, IMAGE, SlowProxy, processes, temp_dir, wait_for};
 use crate::trials;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -21,6 +25,8 @@ pub fn trials() -> Vec<Trial> {
         counters_count_ssh,
         slow_proxy_delays_without_throttling,
         stalled_proxy_keeps_connections,
+        what_a_trial_leaves_behind_is_told,
+        a_trial_that_leaves_something_fails_unless_it_has_failed_already,
     ]
 }
 
@@ -172,6 +178,103 @@ async fn stalled_proxy_keeps_connections(fleet: &Fleet) {
     proxy.resume();
     line.set_read_timeout(Some(SOON)).unwrap();
     assert!(line.read(&mut [0; 16]).unwrap() > 0);
+}
+
+/// The words for what `leak` leaves, which must be gone again once it is dropped.
+fn told<T>(fleet: &Fleet, part: &str, leak: impl FnOnce() -> T) -> T {
+    let before = Level::of(fleet);
+    let left = leak();
+    let mut seen = Vec::new();
+    let shown = |seen: &[String]| seen.iter().any(|thing| thing.contains(part));
+    let found = holds_within(SOON, || {
+        seen = Level::of(fleet).beyond(&before);
+        shown(&seen)
+    });
+    assert!(found, "{part} is not told: {seen:#?}");
+    left
+}
+
+async fn what_a_trial_leaves_behind_is_told(fleet: &Fleet) {
+    let host = fleet.host("h2");
+    let before = Level::of(fleet);
+    let me = std::process::id();
+    let dir = told(fleet, &format!("this machine: /tmp/dm{me}-"), temp_dir);
+    let path = dir.path().join("open");
+    let file = told(fleet, &format!("of {}", path.display()), || std::fs::File::create(&path).unwrap());
+    let socket = told(fleet, "of socket:[", || std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let thread = told(fleet, "forgotten", || {
+        let forgotten = std::thread::Builder::new().name("forgotten".to_owned());
+        forgotten.spawn(move || ended.recv()).unwrap()
+    });
+    let runtime = told(fleet, "of anon_inode:[eventpoll]", Background::start);
+    let child = told(fleet, "(sleep) sleep 1001", || Running::start("sleep", &["1001".to_owned()]));
+    let mut zombie =
+        told(fleet, "nobody waited for it", || std::process::Command::new("true").spawn().unwrap());
+    // its parent ends at once: known by its environment alone
+    told(fleet, "(sleep) sleep 1002", || {
+        let mut parent = std::process::Command::new("sh");
+        parent.args(["-c", "sleep 1002 >/dev/null 2>&1 &"]).env("HOME", dir.path());
+        assert!(parent.status().unwrap().success());
+    });
+    let orphans = processes::matching(&processes::naming(&dir.path().display().to_string()), "^sleep 1002");
+    told(fleet, "h2: process", || host.ssh("ops", &[], "sleep 1003 >/dev/null 2>&1 &"));
+    let session =
+        told(fleet, "docker system dial-stdio", || host.ssh_stays("ops", &[], "docker system dial-stdio"));
+    let held = Level::of(fleet).beyond(&before);
+    let connected = format!("to {}", host.ssh_address());
+    assert!(
+        held.iter().any(|thing| thing.contains("connection from") && thing.ends_with(&connected)),
+        "{held:#?}"
+    );
+    assert!(
+        held.iter().any(|thing| thing.starts_with("h2: process") && thing.contains("(sshd")),
+        "{held:#?}"
+    );
+    told(fleet, "h2: /tmp/dockmaster-x", || host.exec(&["touch", "/tmp/dockmaster-x"]));
+    let recorder = told(fleet, "h2: /run/docker.sock", || host.record_engine());
+    // and nothing is told any more once it is all gone
+    drop((file, socket, end, runtime, child, session, recorder, dir));
+    thread.join().unwrap().unwrap_err();
+    zombie.wait().unwrap();
+    processes::end(&orphans);
+    host.exec(&["rm", "/tmp/dockmaster-x"]);
+    host.end_ssh();
+    let mut left = Vec::new();
+    let gone = holds_within(SOON, || {
+        left = Level::of(fleet).beyond(&before);
+        left.is_empty()
+    });
+    assert!(gone, "{left:#?}");
+}
+
+async fn a_trial_that_leaves_something_fails_unless_it_has_failed_already(fleet: &Fleet) {
+    let at_once = Duration::ZERO;
+    leaks::guarded(fleet, SOON, || Ok(())).unwrap();
+    let mut forgotten = None;
+    let failed = leaks::guarded(fleet, at_once, || {
+        forgotten = Some(temp_dir());
+        Ok(())
+    });
+    let words = format!("{:?}", failed.unwrap_err());
+    let path = forgotten.take().unwrap();
+    assert!(words.contains("this is left of it") && words.contains(path.path().to_str().unwrap()), "{words}");
+    // what goes by itself is waited for, also behind a fault
+    let host = fleet.host("h2");
+    leaks::guarded(fleet, SOON, || {
+        let session = host.ssh_stays("ops", &[], "cat");
+        wait_for("the session", SOON, || !host.processes_matching("^cat$").is_empty());
+        host.hang(Part::SshSessions);
+        drop(session);
+        Ok(())
+    })
+    .unwrap();
+    let failed = leaks::guarded(fleet, at_once, || {
+        forgotten = Some(temp_dir());
+        Err("its own words".into())
+    });
+    let words = format!("{:?}", failed.unwrap_err());
+    assert!(words.contains("its own words") && !words.contains("left"), "{words}");
 }
 
 /// Sends everything back; its thread ends with its one connection.

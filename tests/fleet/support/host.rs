@@ -43,13 +43,15 @@ pub struct Host {
     address: Ipv4Addr,
     state: PathBuf,
     used: AtomicBool,
+    cut_off: AtomicBool,
 }
 
 impl Host {
     pub(super) fn new(script: Script, name: &str, state: &Path) -> Self {
         let number: u8 = name.trim_start_matches('h').parse().expect("h1, h2, ...");
         let address = format!("{}.{}", script.net, 10 + number).parse().expect("an address");
-        Self { script, name: name.to_owned(), address, state: state.to_owned(), used: AtomicBool::new(false) }
+        let (used, cut_off) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { script, name: name.to_owned(), address, state: state.to_owned(), used, cut_off }
     }
 
     fn verb(&self, verb: &str, more: &[&str]) -> String {
@@ -91,6 +93,7 @@ impl Host {
 
     /// Packets vanish, both ways.
     pub fn partition(&self) {
+        self.cut_off.store(true, Ordering::SeqCst);
         self.verb("partition", &[]);
     }
 
@@ -183,6 +186,11 @@ impl Host {
         self.used.load(Ordering::SeqCst)
     }
 
+    /// Whether packets were lost since the last reset, among them the goodbyes of clients.
+    pub(super) fn was_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::SeqCst)
+    }
+
     pub(super) fn remove_trial_containers(&self) {
         let listed = self.docker(&["ps", "-aq", "--filter", "label=fleet.trial"]);
         let ids: Vec<&str> = listed.split_whitespace().collect();
@@ -199,6 +207,7 @@ impl Host {
         processes::end(&guests);
         let ended = || guests.iter().all(|process| !process.lives());
         wait_for("the end of what came by ssh", Duration::from_secs(10), ended);
+        self.cut_off.store(false, Ordering::SeqCst);
     }
 
     /// A command as root inside the host; its output, trimmed.

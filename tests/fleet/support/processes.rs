@@ -54,11 +54,13 @@ impl Process {
     }
 }
 
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").expect("/proc is there");
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
 fn all() -> impl Iterator<Item = Process> {
-    fs::read_dir("/proc")
-        .expect("/proc is there")
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(Process::read)
+    pids().filter_map(Process::read)
 }
 
 /// The members of the process namespace that `init` leads. Containers have further
@@ -86,6 +88,24 @@ pub fn descendants(root: u32) -> Vec<Process> {
 /// Processes of this machine whose command line contains `text`.
 pub fn mentioning(text: &str) -> Vec<Process> {
     all().filter(|process| process.command.contains(text)).collect()
+}
+
+/// Processes of this machine with `text` in their command line or in their environment: so are
+/// found those that have lost their parent.
+pub fn naming(text: &str) -> Vec<Process> {
+    let has = |raw: &[u8]| String::from_utf8_lossy(raw).contains(text);
+    let environment = |pid: u32| fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    all().filter(|process| process.command.contains(text) || has(&environment(process.pid))).collect()
+}
+
+/// The children of `parent` that have ended and that it has not waited for.
+pub fn unreaped(parent: u32) -> Vec<u32> {
+    let ended = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, back)| back).split(' ');
+        fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
+    };
+    pids().filter(ended).collect()
 }
 
 /// Those whose command line matches the regular expression.

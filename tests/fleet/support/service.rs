@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::mcp_client::{McpClient, Reply, ToolAnswer};
 use super::wait::{eventually, wait_for};
-use super::{Fleet, Host};
+use super::{Fleet, Host, temp_dir};
 
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(20);
@@ -87,8 +87,7 @@ pub struct Home {
 impl Home {
     /// Fresh directories with a hosts file.
     pub fn new(config: &ServiceConfig) -> Self {
-        // short: a socket's path ends at 108 characters
-        let dir = tempfile::Builder::new().prefix("dm").tempdir_in("/tmp").expect("a directory");
+        let dir = temp_dir();
         let home = Self { dir, ssh_config: config.ssh_config.clone(), variables: config.variables.clone() };
         for name in ["data", "r", "config", "work"] {
             std::fs::DirBuilder::new().mode(0o700).create(home.path().join(name)).expect("a directory");

@@ -22,6 +22,7 @@ const PIECE: usize = 16 * 1024;
 pub struct SlowProxy {
     addr: SocketAddr,
     stalled: watch::Sender<bool>,
+    delay: watch::Sender<Duration>,
     _background: Background,
 }
 
@@ -33,17 +34,23 @@ impl SlowProxy {
         let addr = listener.local_addr().expect("its address");
         listener.set_nonblocking(true).expect("a socket can be non-blocking");
         let (stalled, watching) = watch::channel(false);
+        let (delay, delayed) = watch::channel(delay);
         {
             let _context = background.handle().enter();
             let listener = TcpListener::from_std(listener).expect("a listener");
-            background.handle().spawn(serve(listener, target, delay, watching));
+            background.handle().spawn(serve(listener, target, delayed, watching));
         }
-        Self { addr, stalled, _background: background }
+        Self { addr, stalled, delay, _background: background }
     }
 
     /// Where to connect.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Makes the line longer or shorter from now on; what is on its way arrives as it would have.
+    pub fn set_delay(&self, delay: Duration) {
+        self.delay.send_replace(delay);
     }
 
     /// Lets nothing through any more; connections stay, and new ones are taken and silent.
@@ -57,9 +64,14 @@ impl SlowProxy {
     }
 }
 
-async fn serve(listener: TcpListener, target: SocketAddr, delay: Duration, stalled: watch::Receiver<bool>) {
+async fn serve(
+    listener: TcpListener,
+    target: SocketAddr,
+    delay: watch::Receiver<Duration>,
+    stalled: watch::Receiver<bool>,
+) {
     while let Ok((client, _)) = listener.accept().await {
-        let stalled = stalled.clone();
+        let (delay, stalled) = (delay.clone(), stalled.clone());
         tokio::spawn(async move {
             // an error is the end of the connection, which both ends see
             drop(carry(client, target, delay, stalled).await);
@@ -70,7 +82,7 @@ async fn serve(listener: TcpListener, target: SocketAddr, delay: Duration, stall
 async fn carry(
     client: TcpStream,
     target: SocketAddr,
-    delay: Duration,
+    delay: watch::Receiver<Duration>,
     mut stalled: watch::Receiver<bool>,
 ) -> io::Result<()> {
     passable(&mut stalled).await?;
@@ -80,7 +92,7 @@ async fn carry(
     let (from_client, to_client) = client.into_split();
     let (from_target, to_target) = target.into_split();
     tokio::try_join!(
-        line(from_client, to_target, delay, stalled.clone()),
+        line(from_client, to_target, delay.clone(), stalled.clone()),
         line(from_target, to_client, delay, stalled),
     )?;
     Ok(())
@@ -95,7 +107,7 @@ async fn passable(stalled: &mut watch::Receiver<bool>) -> io::Result<()> {
 async fn line(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
-    delay: Duration,
+    delay: watch::Receiver<Duration>,
     mut stalled: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let (entry, mut exit) = mpsc::channel::<(Instant, Vec<u8>)>(ON_THE_WAY);
@@ -104,8 +116,9 @@ async fn line(
             let mut piece = vec![0; PIECE];
             let count = from.read(&mut piece).await?;
             piece.truncate(count);
+            let due = Instant::now() + *delay.borrow();
             // an empty piece carries the end, as late as everything else
-            if entry.send((Instant::now() + delay, piece)).await.is_err() || count == 0 {
+            if entry.send((due, piece)).await.is_err() || count == 0 {
                 return io::Result::Ok(());
             }
         }

@@ -9,6 +9,11 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial as Entry};
 
 use super::fleet::{Fleet, Unavailable};
+use super::{Background, leaks};
+
+/// How long what a trial has used may take to end: sshd notices its client's end at once, and the
+/// machine may be busy.
+const LEFT_BEHIND: Duration = Duration::from_secs(20);
 
 type Body = Box<dyn FnOnce(&Fleet) + Send>;
 
@@ -111,10 +116,17 @@ impl Shared {
 
     fn run(&self, trial: Trial) -> Result<(), Failed> {
         let mut slot = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
-        let fleet = slot.get_or_insert_with(|| Fleet::acquire(self.hosts)).as_ref()?;
+        let fleet = slot.get_or_insert_with(|| {
+            // with its first runtime tokio opens a pair of sockets for signals, and keeps them for
+            // good: no trial is to be blamed for them
+            drop(Background::start());
+            Fleet::acquire(self.hosts)
+        });
+        let fleet = fleet.as_ref()?;
         let limit = trial.limit;
         caught("before the trial: ", || fleet.reset())?;
-        let outcome = watched(&trial.name, limit, || caught("", || (trial.body)(fleet)));
+        let body = || watched(&trial.name, limit, || caught("", || (trial.body)(fleet)));
+        let outcome = leaks::guarded(fleet, LEFT_BEHIND, body);
         let healed = caught("after the trial: ", || fleet.reset());
         outcome.and(healed)
     }
@@ -124,7 +136,8 @@ impl Shared {
     }
 }
 
-fn caught(when: &str, body: impl FnOnce()) -> Result<(), Failed> {
+/// Runs `body`; a panic becomes a failure with its words.
+pub fn caught(when: &str, body: impl FnOnce()) -> Result<(), Failed> {
     catch_unwind(AssertUnwindSafe(body))
         .map_err(|panic| Failed::from(format!("{when}{}", message(panic.as_ref()))))
 }

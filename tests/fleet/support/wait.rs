@@ -5,13 +5,21 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(20);
 
 /// Blocks until `condition` holds, and panics naming `what` when it does not within `limit`.
+pub fn wait_for(what: &str, limit: Duration, condition: impl FnMut() -> bool) {
+    assert!(holds_within(limit, condition), "after {limit:?} still not true: {what}");
+}
+
+/// Blocks until `condition` holds, for at most `limit`; whether it does.
 #[allow(clippy::disallowed_methods, reason = "the interval between two looks, not a synchronisation")]
-pub fn wait_for(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
+pub fn holds_within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < limit, "after {limit:?} still not true: {what}");
+        if start.elapsed() >= limit {
+            return false;
+        }
         std::thread::sleep(POLL);
     }
+    true
 }
 
 /// [`wait_for`] with an async condition, for which the limit holds too when it hangs.
