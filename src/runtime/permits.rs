@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 /// OpenSSH's key exchange is bound by the processor: more logins at once than this per core only
 /// make each of them slower.
@@ -15,18 +17,15 @@ const MOST_LOGINS: usize = 16;
 /// at ten that have not finished (`MaxStartups 10:30:100`); others may be logging in there too.
 const LOGINS_PER_JUMP: usize = 5;
 
+/// A login keeps the processor busy for a fraction of this. One that takes longer waits for somebody
+/// else, such as a host that never answers, and must not keep others from theirs.
+const BUSY: Duration = Duration::from_secs(3);
+
 /// The logins in flight; clones share them.
 #[derive(Debug, Clone)]
 pub struct LoginPermits {
     all: Arc<Semaphore>,
     behind: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
-}
-
-/// Given back when dropped.
-#[derive(Debug)]
-pub struct LoginPermit {
-    _of_all: Option<OwnedSemaphorePermit>,
-    _of_jump: Option<OwnedSemaphorePermit>,
 }
 
 impl LoginPermits {
@@ -41,15 +40,21 @@ impl LoginPermits {
         Self { all: Arc::new(Semaphore::new(count)), behind: Arc::default() }
     }
 
-    /// Waits for a permit for a login, behind the jump host `jump` if there is one.
-    pub async fn acquire(&self, jump: Option<&str>) -> LoginPermit {
+    /// Runs `login` when its turn comes, behind the jump host `jump` if there is one.
+    pub async fn run<T>(&self, jump: Option<&str>, login: impl Future<Output = T>) -> T {
         // The narrower bound first: who waits behind a jump host keeps no permit from others. Neither
         // is ever closed, so there always is a permit in the end.
-        let of_jump = match jump {
+        let _of_jump = match jump {
             Some(jump) => self.behind(jump).acquire_owned().await.ok(),
             None => None,
         };
-        LoginPermit { _of_all: Arc::clone(&self.all).acquire_owned().await.ok(), _of_jump: of_jump }
+        let of_all = Arc::clone(&self.all).acquire_owned().await.ok();
+        let mut login = std::pin::pin!(login);
+        if let Ok(done) = timeout(BUSY, &mut login).await {
+            return done;
+        }
+        drop(of_all);
+        login.await
     }
 
     fn behind(&self, jump: &str) -> Arc<Semaphore> {
@@ -63,23 +68,42 @@ impl LoginPermits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::time::{Instant, sleep};
 
-    /// Takes permits until there is none at once.
-    fn take_all(permits: &LoginPermits, jump: Option<&str>) -> Vec<LoginPermit> {
-        std::iter::from_fn(|| permits.acquire(jump).now_or_never()).collect()
+    /// Runs logins that take this long each, and tells how many began within how many seconds.
+    async fn begun(permits: &LoginPermits, jumps: &[Option<&str>], takes: u64, within: u64) -> usize {
+        let begun = AtomicUsize::new(0);
+        let logins = jumps.iter().map(|jump| {
+            permits.run(*jump, async {
+                begun.fetch_add(1, Ordering::SeqCst);
+                sleep(Duration::from_secs(takes)).await;
+            })
+        });
+        let _ = timeout(Duration::from_millis(within * 1000 + 500), join_all(logins)).await;
+        begun.into_inner()
     }
 
-    #[test]
-    fn logins_behind_one_jump_host_leave_room_for_all_others() {
+    #[tokio::test(start_paused = true)]
+    async fn logins_behind_one_jump_host_leave_room_for_all_others() {
         let permits = LoginPermits::new(12);
-        let behind = take_all(&permits, Some("bastion"));
-        assert_eq!(behind.len(), 5);
-        let other = take_all(&permits, Some("ops@other:2222"));
-        assert_eq!(other.len(), 5);
-        let direct = take_all(&permits, None);
-        assert_eq!(direct.len(), 2);
-        drop(behind);
-        assert_eq!(take_all(&permits, Some("bastion")).len(), 5);
+        assert_eq!(begun(&permits, &[Some("bastion"); 20], 60, 30).await, 5);
+        let mixed = [[Some("bastion"); 10], [Some("ops@other:2222"); 10], [None; 10]].concat();
+        assert_eq!(begun(&permits, &mixed, 2, 0).await, 12);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_login_that_waits_for_its_host_keeps_nobody_else_waiting() {
+        let permits = LoginPermits::new(8);
+        let silent = [None; 16];
+        let (good, all) = (Instant::now(), async { begun(&permits, &silent, 25, 24).await });
+        let login = async {
+            // After the others have asked.
+            tokio::task::yield_now().await;
+            permits.run(None, async { good.elapsed() }).await
+        };
+        let (begun, waited) = tokio::join!(all, login);
+        assert_eq!((begun, waited.as_secs()), (16, 6));
     }
 }

@@ -39,9 +39,9 @@ impl SshConnector {
 
     /// Logs in to `target` and finds its engine.
     pub async fn connect(&self, target: &SshTarget) -> Result<Connection, Fault> {
-        let permit = self.logins.acquire(options::jump_host(&self.resolve(target).await)).await;
-        let anchor = anchor::Anchor::cast(&self.settings, target, &self.run_dir).await?;
-        drop(permit);
+        let resolved = self.resolve(target).await;
+        let login = anchor::Anchor::cast(&self.settings, target, &self.run_dir);
+        let anchor = self.logins.run(options::jump_host(&resolved), login).await?;
         link::establish(anchor).await
     }
 

@@ -26,6 +26,7 @@ mod service_front;
 mod service_isolation;
 mod service_leaks;
 mod service_lines;
+mod service_logins;
 mod service_stacks;
 mod service_tools;
 mod support;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     trials.extend(support_itself::trials());
     trials.extend(operations::trials());
     trials.extend(service_lines::trials());
+    trials.extend(service_logins::trials());
     trials.extend(service_isolation::trials());
     trials.extend(service_crowd::trials());
     trials.extend(service_leaks::trials());

@@ -1,6 +1,6 @@
 //! The anchor: the ssh process, from spawning it to its first line, and its echo afterwards.
 
-use super::classify::classify;
+use super::classify::{classify, classify_session};
 use super::options::{SshSettings, anchored};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::SshTarget;
@@ -157,9 +157,7 @@ impl Anchor {
             Ok(Some(hello)) => hello,
             Ok(None) => {
                 // The session ended: refused (MaxSessions), or a command that is no shell.
-                let fault = stderr.last_words().await;
-                let kind = if fault.kind == FaultKind::LinkLost { FaultKind::NoShell } else { fault.kind };
-                return Err(Fault { kind, ..fault });
+                return Err(classify_session(&stderr.all().await));
             }
             Err(_) => {
                 return Err(Fault::new(FaultKind::NoShell, "the login succeeded, but sh did not answer"));
@@ -265,8 +263,13 @@ impl Stderr {
 
     /// The cause in what ssh printed, once it has printed everything.
     async fn last_words(&mut self) -> Fault {
+        classify(&self.all().await)
+    }
+
+    /// What ssh printed since the login, once it has printed everything.
+    async fn all(&mut self) -> String {
         let _ = timeout(LAST_WORDS, &mut self.reader).await;
-        classify(&self.text.lock().unwrap_or_else(PoisonError::into_inner))
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

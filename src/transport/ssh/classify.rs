@@ -42,19 +42,33 @@ const PHRASES: [(&str, FaultKind); 29] = [
 /// nothing else that goes wrong.
 const MISSING_KEY: [&str; 2] = ["not accessible: No such file", "no such identity"];
 
-/// The cause behind what ssh printed, with the lines that tell it.
+/// The cause behind what ssh printed, with the lines that tell it; a lost link where it says nothing
+/// that is known.
 pub(super) fn classify(stderr: &str) -> Fault {
-    for (phrase, kind) in PHRASES {
-        if stderr.contains(phrase) {
-            let no_key = MISSING_KEY.iter().any(|words| stderr.contains(words));
-            let kind = if kind == FaultKind::AuthRefused && no_key { FaultKind::KeyUnusable } else { kind };
-            return Fault::new(kind, telling_lines(stderr, phrase));
-        }
-    }
+    known(stderr).unwrap_or_else(|| Fault::new(FaultKind::LinkLost, last_lines(stderr)))
+}
+
+/// The cause where the first session ended before its shell answered. The refusal of a session has the
+/// words of any refused channel, and at this time there is no other one.
+pub(super) fn classify_session(stderr: &str) -> Fault {
+    known(stderr).unwrap_or_else(|| {
+        let refused = stderr.contains(": open failed: ");
+        let kind = if refused { FaultKind::SessionsExhausted } else { FaultKind::NoShell };
+        Fault::new(kind, last_lines(stderr))
+    })
+}
+
+fn known(stderr: &str) -> Option<Fault> {
+    let (phrase, kind) = PHRASES.into_iter().find(|(phrase, _)| stderr.contains(phrase))?;
+    let no_key = MISSING_KEY.iter().any(|words| stderr.contains(words));
+    let kind = if kind == FaultKind::AuthRefused && no_key { FaultKind::KeyUnusable } else { kind };
+    Some(Fault::new(kind, telling_lines(stderr, phrase)))
+}
+
+fn last_lines(stderr: &str) -> String {
     let last: Vec<&str> = stderr.lines().filter(|line| !is_chatter(line)).collect();
     let tail = &last[last.len().saturating_sub(3)..];
-    let detail = if tail.is_empty() { "ssh ended without a word".to_owned() } else { tail.join("\n") };
-    Fault::new(FaultKind::LinkLost, detail)
+    if tail.is_empty() { "ssh ended without a word".to_owned() } else { tail.join("\n") }
 }
 
 /// The lines worth repeating: the phrase's own, and those that name keys and files.
