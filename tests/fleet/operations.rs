@@ -16,7 +16,7 @@ use dockmaster::transport::{Command, SystemConnector};
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::processes::Process;
+use crate::support::processes::{self, Process};
 use crate::support::trials::Trial;
 use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually, wait_for};
 use crate::trials;
@@ -58,6 +58,14 @@ impl Embedded {
         let host = app.directory().host(host.name()).unwrap();
         host.session(LIMIT).await.unwrap();
         Self { app, host, _dir: dir }
+    }
+
+    /// Ends it, and waits until its ssh has been waited for: the runtime does that, while it lives.
+    async fn stop(self) {
+        self.app.shutdown().await;
+        let me = std::process::id();
+        eventually("no child that nobody waited for", SOON, async || processes::unreaped(me).is_empty())
+            .await;
     }
 
     /// Waits until nothing is left over.
@@ -115,7 +123,7 @@ async fn s5_what_an_operation_held_is_gone_before_its_caller_has_the_answer(flee
     assert!(status == Some(0) && list.starts_with("-rw-------"), "{status:?} {list}");
     assert_eq!((files(host), containers(host)), (String::new(), String::new()));
     assert!(dockmaster.app.directory().reaper().leftovers().is_empty());
-    dockmaster.app.shutdown().await;
+    dockmaster.stop().await;
 }
 
 async fn s5_a_reconnect_finds_process_file_and_container_gone(fleet: &Fleet) {
@@ -139,7 +147,7 @@ async fn s5_a_reconnect_finds_process_file_and_container_gone(fleet: &Fleet) {
     assert_eq!(sleepers(host).len(), 0);
     assert_eq!((files(host), containers(host)), (String::new(), String::new()));
     assert_eq!(host.ssh_logins(), logins + 1);
-    dockmaster.app.shutdown().await;
+    dockmaster.stop().await;
 }
 
 async fn s5_a_caller_that_goes_takes_the_process_on_the_host_with_it(fleet: &Fleet) {
@@ -154,7 +162,7 @@ async fn s5_a_caller_that_goes_takes_the_process_on_the_host_with_it(fleet: &Fle
     dockmaster.settled().await;
     assert_eq!(sleepers(host).len(), 0);
     assert_eq!(host.ssh_logins(), logins, "the line stays");
-    dockmaster.app.shutdown().await;
+    dockmaster.stop().await;
 }
 
 /// compose waits for ever for an environment file that is a pipe.

@@ -14,6 +14,7 @@
 //!
 //! * what was there before: the fleet's lock, the harness, tokio's sockets for signals, which it opens
 //!   once and keeps, an earlier trial's leak, which is told there,
+//! * `/dev/null`, which the client of ssh's multiplexing opens once for all commands and keeps,
 //! * what the kernel alone still holds: a connection in its last states belongs to nobody,
 //! * the ssh sessions of a host that was cut off in the trial: their goodbye was lost, and TCP says
 //!   it again as late as it likes. That nobody here holds them is seen at this end,
@@ -74,8 +75,8 @@ impl Level {
         let own = format!("/proc/{me}/fd");
         for entry in entries(&own) {
             let Ok(target) = fs::read_link(Path::new(&own).join(&entry)) else { continue };
-            // the look itself
-            if target != Path::new(&own) {
+            // the look itself, and ssh's way to nowhere
+            if target != Path::new(&own) && target != Path::new("/dev/null") {
                 self.note(format!("here: descriptor {entry} of {}", target.display()), "");
             }
         }
