@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Failed;
 
-use super::processes::{self, Process};
+use super::processes::{self, Child, Process};
 use super::trials::caught;
 use super::wait::holds_within;
 use super::{Fleet, Host, mark};
@@ -88,8 +88,8 @@ impl Level {
         let mut children = processes::descendants(me);
         children.retain(|process| process.pid != me);
         self.processes("here", &children);
-        for pid in processes::unreaped(me) {
-            self.note(format!("here: child {pid}"), "has ended and nobody waited for it");
+        for Child { pid, name, .. } in processes::children(me).into_iter().filter(|child| child.unreaped) {
+            self.note(format!("here: child {pid}"), format!("({name}) has ended and nobody waited for it"));
         }
     }
 

@@ -98,14 +98,25 @@ pub fn naming(text: &str) -> Vec<Process> {
     all().filter(|process| process.command.contains(text) || has(&environment(process.pid))).collect()
 }
 
-/// The children of `parent` that have ended and that it has not waited for.
-pub fn unreaped(parent: u32) -> Vec<u32> {
-    let ended = |pid: &u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let mut fields = stat.rsplit_once(") ").map_or("", |(_, back)| back).split(' ');
-        fields.next() == Some("Z") && fields.next() == Some(&parent.to_string())
+/// A child, as the kernel tells it of one that is about to end and of one that has ended, too.
+pub struct Child {
+    pub pid: u32,
+    pub name: String,
+    /// It has ended, and its parent has not waited for it.
+    pub unreaped: bool,
+}
+
+/// The children of `parent`.
+pub fn children(parent: u32) -> Vec<Child> {
+    let child = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (front, back) = stat.rsplit_once(") ")?;
+        let mut fields = back.split(' ');
+        let (state, of) = (fields.next()?, fields.next()?);
+        let name = front.split_once('(')?.1.to_owned();
+        (of == parent.to_string()).then(|| Child { pid, name, unreaped: state == "Z" })
     };
-    pids().filter(ended).collect()
+    pids().filter_map(child).collect()
 }
 
 /// Those whose command line matches the regular expression.
