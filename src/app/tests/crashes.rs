@@ -190,13 +190,11 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
         (_, "HostMessage::Retune") => {
             edit(lab, |text| text.replace("hostname: nas", "hostname: nas, description: x"));
         }
-        (_, "HostMessage::Connected") => cut(&[]),
-        (_, "HostMessage::LinkDown" | "HostMessage::TimerDue") => cut(&[]),
+        (_, "HostMessage::Connected" | "HostMessage::LinkDown" | "HostMessage::TimerDue") => cut(&[]),
         (_, "HostMessage::Evidence") => cut(&[Scene::Fails(FaultKind::SocketDenied)]),
         (_, "ConfigMessage::Reload" | "ConfigMessage::Loaded") => lab.app.reload(),
         // The watch looks every minute.
         (_, "ConfigMessage::Look") => {}
-        (_, "ConfigMessage::Reconcile") => lab.app.config.reconcile(),
         (_, "McpMessage::Run") => assert_eq!(lab.app.mcp.run("run", async {}).await, Err(CutOff)),
         (_, "McpMessage::Cancel") => assert_eq!(lab.app.mcp.run("run", async { 7 }).await, Ok(7)),
         (_, "McpMessage::Open" | "McpMessage::Closed") => front.breaks.notify_one(),
@@ -216,7 +214,8 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
                 () = crash => {}
             }
         }
-        (Hosts, "SupervisorMessage::Add") => lab.app.config.reconcile(),
+        // The latter makes sure of every host there is.
+        (_, "ConfigMessage::Reconcile") | (Hosts, "SupervisorMessage::Add") => lab.app.config.reconcile(),
         (Hosts, "SupervisorMessage::Remove") => {
             edit(lab, |text| text.replace("  third: {hostname: third}\n", ""));
         }
@@ -407,4 +406,20 @@ async fn d1_a_panic_in_any_message_of_the_root_is_the_end_of_the_tree() {
     let mut lab = Lab::new(&[("nas", &[])]).await;
     timeout(LONG, lab.app.melted()).await.expect("the tree lives on");
     assert!(trip::is_tripped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn d3_a_crash_of_the_configuration_does_not_take_back_what_was_reloaded() {
+    let lab = Lab::new(&[("nas", &[]), ("gone", &[])]).await;
+    lab.until_ready("nas").await;
+    edit(&lab, |text| text.replace("  gone: {hostname: gone}\n", "  new: {hostname: new}\n"));
+    let new = lab.until_ready("new").await;
+    trip::set("ConfigMessage::Reconcile");
+    lab.app.config.reconcile();
+    back(&lab, Config).await;
+    // Long enough for its start to be handled, and no reading of the files.
+    sleep(Duration::from_secs(1)).await;
+    assert!(lab.directory().host("gone").is_err(), "a removed host is back");
+    assert_eq!(lab.directory().host("new").map(|host| host.status()), Ok(new));
+    assert_eq!((lab.fake.attempts("new"), lab.fake.attempts("gone")), (1, 1));
 }
