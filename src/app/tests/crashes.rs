@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use strum::VariantNames as _;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Whose handling of the message panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,9 +80,11 @@ fn the_table_names_every_kind_of_message_of_every_actor() {
 
 /// Waits until `is` holds.
 pub(super) async fn until(what: &str, is: impl Fn() -> bool) {
+    let since = Instant::now();
     let waiting = async {
         while !is() {
-            sleep(Duration::from_millis(1)).await;
+            // Looks a thousand times, however long it takes; each costs real time.
+            sleep((since.elapsed() / 1000).max(Duration::from_millis(1))).await;
         }
     };
     timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));

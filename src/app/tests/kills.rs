@@ -5,6 +5,7 @@ use super::crashes::{Gate, alive_tasks, change, edit, read, settled, until, whol
 use super::{LONG, Lab};
 use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Stage;
+use crate::actors::trip;
 use crate::domain::fault::FaultKind;
 use crate::domain::phase::Phase;
 use crate::transport::fake::Scene;
@@ -185,4 +186,26 @@ fn d1_a_host_that_is_killed_before_its_first_message_comes_back() {
         assert_eq!((nas.status().incarnation, lab.fake.attempts("nas")), (2, 1));
         whole(&lab).await;
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn s5_what_a_call_holds_before_its_operation_begins_is_let_go_of() {
+    let lab = Lab::new(&[("nas", &[])]).await;
+    lab.until_ready("nas").await;
+    let nas = lab.directory().host("nas").unwrap();
+    let closed = Arc::new(AtomicUsize::new(0));
+    trip::set("HostMessage::Operate");
+    let outcome = nas
+        .change("hold", LONG, |operation| {
+            let closed = Arc::clone(&closed);
+            operation.track("counted", async move {
+                closed.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            });
+            async { Ok(()) }
+        })
+        .await;
+    assert_eq!(outcome, Err(HostError::Restarting), "it never began");
+    until("it is closed", || closed.load(Ordering::SeqCst) == 1).await;
+    until("nothing is left", || lab.directory().reaper().leftovers().is_empty()).await;
 }
