@@ -4,6 +4,7 @@ mod crashes;
 mod flood;
 mod kills;
 mod operations;
+mod timers;
 mod virtual_day;
 
 use super::App;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What an attempt meets.
 #[derive(Debug, Clone)]
@@ -37,6 +38,12 @@ struct Stage {
     /// Host and deed, in the order of doing: requests as `GET /path`, commands as `exec words`.
     deeds: Vec<(String, String)>,
     cuts: BTreeMap<String, Cut>,
+    /// When each attempt was made.
+    times: Vec<(String, Instant)>,
+    /// What could cure a held host, as a number, and when it was looked at.
+    evidence: BTreeMap<String, (u64, Vec<Instant>)>,
+    /// Hosts on which nothing is answered.
+    frozen: watch::Sender<BTreeSet<String>>,
 }
 
 impl FakeConnector {
@@ -95,6 +102,36 @@ impl FakeConnector {
         self.stage().deeds.push((host.to_owned(), deed.into()));
     }
 
+    /// When each attempt on a host was made.
+    pub(crate) fn attempt_times(&self, host: &str) -> Vec<Instant> {
+        self.stage().times.iter().filter(|(of, _)| of == host).map(|(_, at)| *at).collect()
+    }
+
+    /// When it was looked at what could cure a host.
+    pub(crate) fn looks(&self, host: &str) -> Vec<Instant> {
+        self.stage().evidence.get(host).map(|(_, looks)| looks.clone()).unwrap_or_default()
+    }
+
+    /// Changes what could cure a host.
+    pub(crate) fn change_evidence(&self, host: &str) {
+        self.stage().evidence.entry(host.to_owned()).or_default().0 += 1;
+    }
+
+    /// From now on the engine and the shell of a host answer nothing; the link stays.
+    pub(crate) fn freeze(&self, host: &str) {
+        self.stage().frozen.send_if_modified(|frozen| frozen.insert(host.to_owned()));
+    }
+
+    /// Ends [`Self::freeze`].
+    pub(crate) fn thaw(&self, host: &str) {
+        self.stage().frozen.send_if_modified(|frozen| frozen.remove(host));
+    }
+
+    async fn thawed(&self, host: &str) {
+        let mut frozen = self.stage().frozen.subscribe();
+        let _ = frozen.wait_for(|frozen| !frozen.contains(host)).await;
+    }
+
     /// Cuts the current link of a host.
     pub(crate) fn cut(&self, host: &str, kind: FaultKind) {
         if let Some(cut) = self.stage().cuts.get(host) {
@@ -127,6 +164,7 @@ impl Connector for FakeConnector {
         let scene = {
             let mut stage = self.stage();
             stage.attempts.push((id.clone(), host.description.clone()));
+            stage.times.push((id.clone(), Instant::now()));
             stage.cuts.insert(id.clone(), cut.clone());
             let scripted = stage.scripts.get_mut(&id).and_then(VecDeque::pop_front);
             scripted.or_else(|| stage.settled.get(&id).cloned()).unwrap_or(Scene::Up)
@@ -145,8 +183,12 @@ impl Connector for FakeConnector {
         })
     }
 
-    fn evidence(&self, _: Arc<HostSpec>) -> BoxFuture<'static, u64> {
-        Box::pin(async { 0 })
+    fn evidence(&self, host: Arc<HostSpec>) -> BoxFuture<'static, u64> {
+        let mut stage = self.stage();
+        let (stamp, looks) = stage.evidence.entry(host.id.to_string()).or_default();
+        looks.push(Instant::now());
+        let stamp = *stamp;
+        Box::pin(async move { stamp })
     }
 }
 
@@ -183,6 +225,7 @@ impl Link for FakeLink {
         Box::pin(async {
             let hangs = command.argv.iter().any(|word| word == "hang");
             let end = async {
+                self.fake.thawed(&self.id).await;
                 if hangs {
                     std::future::pending::<()>().await;
                 }
@@ -218,6 +261,7 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             _ => "[]",
         };
         fake.note(&id, deed);
+        fake.thawed(&id).await;
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
