@@ -31,8 +31,6 @@ pub(crate) struct FakeConnector(Arc<Mutex<Stage>>);
 #[derive(Debug, Default)]
 struct Stage {
     scripts: BTreeMap<String, VecDeque<Scene>>,
-    /// What every attempt meets, where there is no script.
-    settled: BTreeMap<String, Scene>,
     /// The hosts that were connected to, as they were described then.
     attempts: Vec<(String, String)>,
     /// Host and deed, in the order of doing: requests as `GET /path`, commands as `exec words`.
@@ -54,14 +52,6 @@ impl FakeConnector {
     /// What the next attempts on a host meet; afterwards they succeed.
     pub(crate) fn script(&self, host: &str, scenes: impl IntoIterator<Item = Scene>) {
         self.stage().scripts.insert(host.to_owned(), scenes.into_iter().collect());
-    }
-
-    /// What every attempt on a host meets from now on, until it is told otherwise.
-    pub(crate) fn settle(&self, host: &str, scene: Option<Scene>) {
-        match scene {
-            Some(scene) => drop(self.stage().settled.insert(host.to_owned(), scene)),
-            None => drop(self.stage().settled.remove(host)),
-        }
     }
 
     /// The temporary files that were made on any host, and those that were removed.
@@ -166,8 +156,7 @@ impl Connector for FakeConnector {
             stage.attempts.push((id.clone(), host.description.clone()));
             stage.times.push((id.clone(), Instant::now()));
             stage.cuts.insert(id.clone(), cut.clone());
-            let scripted = stage.scripts.get_mut(&id).and_then(VecDeque::pop_front);
-            scripted.or_else(|| stage.settled.get(&id).cloned()).unwrap_or(Scene::Up)
+            stage.scripts.get_mut(&id).and_then(VecDeque::pop_front).unwrap_or(Scene::Up)
         };
         let fake = self.clone();
         Box::pin(async move {
@@ -175,7 +164,8 @@ impl Connector for FakeConnector {
                 Scene::Up => {}
                 Scene::Fails(kind) => return Err(Fault::new(kind, "as scripted")),
                 Scene::Hangs => std::future::pending::<()>().await,
-                Scene::Panics => panic!("as scripted"),
+                // Without the report of a panic: with a backtrace each costs a tenth of a second.
+                Scene::Panics => std::panic::resume_unwind(Box::new("as scripted")),
             }
             let route = Route { socket: "/fake".into(), carrier: Carrier::Local, steps: vec![] };
             let link = Arc::new(FakeLink { id, fake, route, cut: cut.clone() });
