@@ -106,28 +106,26 @@ impl App {
         connector: Arc<dyn Connector>,
         front: Front,
     ) -> Result<Self, AppError> {
+        Self::with_listeners(sources, settings, connector, |ground, settings| ground.open(front, settings))
+            .await
+    }
+
+    /// Starts the service with the listeners that `open` makes, and the address they are reached at.
+    async fn with_listeners(
+        sources: Sources,
+        settings: Settings,
+        connector: Arc<dyn Connector>,
+        open: impl FnOnce(&Ground, &Settings) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError>,
+    ) -> Result<Self, AppError> {
         let directory = HostDirectory::new(Clock::start());
         // Entered before anybody can ask: a first call finds every host, if not yet its line.
         for host in settings.hosts.values() {
             directory.enter(Arc::new(host.value.clone()));
         }
-        let (config, mcp, stop) = (ConfigHandle::default(), McpHandle::default(), CancellationToken::new());
-        let registry = Registry::new(directory.clone());
-
-        let (listener, address) = match front {
-            Front::Embedded => (None, None),
-            Front::Stdio => (Some(stdio_listener(registry, mcp.clone(), stop.clone())), None),
-            Front::Http => {
-                let token_file = data_dir()?.join("token");
-                let token = Token::load_or_create(&token_file)?;
-                tracing::info!(file = %token_file.display(), "clients other than your own processes here need the token");
-                let (socket, address) = listen(SocketAddr::new(settings.host.value, settings.port.value))?;
-                let allowed_hosts = settings.allowed_hosts.value.clone().into();
-                let (front, directory, stop) = (mcp.clone(), directory.clone(), stop.clone());
-                let server = HttpServer { address, allowed_hosts, token, registry, front, directory, stop };
-                (Some(server.listener(socket)), Some(address))
-            }
-        };
+        let ground = Ground { directory, mcp: McpHandle::default(), stop: CancellationToken::new() };
+        let (listeners, address) = open(&ground, &settings)?;
+        let Ground { directory, mcp, stop } = ground;
+        let config = ConfigHandle::default();
 
         let configured = ConfigArguments {
             sources: Arc::new(sources),
@@ -140,7 +138,7 @@ impl App {
             reaper_spec(directory.clone()),
             hosts_spec(directory.clone(), config.clone()),
             config_spec(configured, config.clone()),
-            mcp_spec(listener.into_iter().collect(), mcp.clone()),
+            mcp_spec(listeners, mcp.clone()),
         ];
         let arguments = SupervisorArguments {
             name: "root",
@@ -183,6 +181,40 @@ impl App {
         self.stop.cancel();
         self.root.stop();
         self.melted().await;
+    }
+}
+
+/// What is there before the tree is: fronts are made of it.
+struct Ground {
+    directory: HostDirectory,
+    mcp: McpHandle,
+    stop: CancellationToken,
+}
+
+impl Ground {
+    /// The listener of a front, and the address it is reached at.
+    fn open(
+        &self,
+        front: Front,
+        settings: &Settings,
+    ) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError> {
+        let Self { directory, mcp, stop } = self;
+        let (directory, mcp, stop) = (directory.clone(), mcp.clone(), stop.clone());
+        let registry = Registry::new(directory.clone());
+        match front {
+            Front::Embedded => Ok((vec![], None)),
+            Front::Stdio => Ok((vec![stdio_listener(registry, mcp, stop)], None)),
+            Front::Http => {
+                let token_file = data_dir()?.join("token");
+                let token = Token::load_or_create(&token_file)?;
+                tracing::info!(file = %token_file.display(), "clients other than your own processes here need the token");
+                let (socket, address) = listen(SocketAddr::new(settings.host.value, settings.port.value))?;
+                let allowed_hosts = settings.allowed_hosts.value.clone().into();
+                let server =
+                    HttpServer { address, allowed_hosts, token, registry, front: mcp, directory, stop };
+                Ok((vec![server.listener(socket)], Some(address)))
+            }
+        }
     }
 }
 

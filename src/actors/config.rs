@@ -2,7 +2,7 @@
 //!
 //! * owns: the desired hosts, the one reading that waits for its confirmation
 //! * waits on: nothing; files are watched and read in tasks
-//! * when it dies: hosts go on; its successor starts from the same settings and reconciles
+//! * when it dies: hosts go on; the desired hosts lie in its handle, its successor reconciles with them
 
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostArguments, child_spec};
@@ -45,17 +45,21 @@ pub enum ConfigMessage {
 
 /// The client side of the configuration's actor; reaches whichever incarnation lives.
 #[derive(Clone, Default)]
-pub struct ConfigHandle(Slot<ActorRef<ConfigMessage>>);
+pub struct ConfigHandle {
+    actor: Slot<ActorRef<ConfigMessage>>,
+    /// The hosts of the last reading that was taken; none before the first.
+    taken: Slot<Hosts>,
+}
 
 impl ConfigHandle {
     /// Reads the configuration again; a faulty one is told in the log and changes nothing.
     pub fn reload(&self) {
-        self.0.cast(ConfigMessage::Reload);
+        self.actor.cast(ConfigMessage::Reload);
     }
 
     /// Compares desired and actual hosts.
     pub fn reconcile(&self) {
-        self.0.cast(ConfigMessage::Reconcile);
+        self.actor.cast(ConfigMessage::Reconcile);
     }
 }
 
@@ -79,8 +83,9 @@ pub fn config_spec(arguments: ConfigArguments, handle: ConfigHandle) -> ChildSpe
     let start: StartChild = Arc::new(move |supervisor, _| {
         let (arguments, handle) = (arguments.clone(), handle.clone());
         Box::pin(async move {
+            let arguments = (arguments, handle.taken.clone());
             let (actor, _) = Actor::spawn_linked(None, ConfigActor, arguments, supervisor).await?;
-            handle.0.put(actor.clone());
+            handle.actor.put(actor.clone());
             Ok(actor.get_cell())
         })
     });
@@ -100,6 +105,8 @@ struct ConfigActor;
 struct ConfigState {
     arguments: ConfigArguments,
     desired: Hosts,
+    /// Where its successor finds them.
+    taken: Slot<Hosts>,
     /// A reading that takes hosts away and waits for a second one to agree.
     unconfirmed: Option<Hosts>,
     /// What was read last, as a number: a look that finds the same reads no further.
@@ -115,12 +122,12 @@ fn desired(settings: &Settings) -> Hosts {
 impl Actor for ConfigActor {
     type Msg = ConfigMessage;
     type State = ConfigState;
-    type Arguments = ConfigArguments;
+    type Arguments = (ConfigArguments, Slot<Hosts>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<ConfigMessage>,
-        arguments: ConfigArguments,
+        (arguments, taken): (ConfigArguments, Slot<Hosts>),
     ) -> Result<ConfigState, ActorProcessingErr> {
         myself.cast(ConfigMessage::Reconcile)?;
         let (me, sources) = (myself.clone(), Arc::clone(&arguments.sources));
@@ -129,8 +136,8 @@ impl Actor for ConfigActor {
             watch(&sources, || drop(me.cast(ConfigMessage::Look))).await;
         };
         task::spawn(myself.get_cell(), watching).await?;
-        let desired = desired(&arguments.settings);
-        Ok(ConfigState { arguments, desired, unconfirmed: None, stamp: None, told: vec![] })
+        let desired = taken.get().unwrap_or_else(|| desired(&arguments.settings));
+        Ok(ConfigState { arguments, desired, taken, unconfirmed: None, stamp: None, told: vec![] })
     }
 
     async fn handle(
@@ -218,7 +225,10 @@ impl ConfigState {
         let read = desired(settings);
         let before = self.unconfirmed.take();
         match if ordered { Verdict::Take } else { judge(&self.desired, before.as_ref(), &read) } {
-            Verdict::Take => self.desired = read,
+            Verdict::Take => {
+                self.taken.put(read.clone());
+                self.desired = read;
+            }
             Verdict::ReadAgain => {
                 self.unconfirmed = Some(read);
                 myself.send_after(CONFIRM_AFTER, || ConfigMessage::Look);

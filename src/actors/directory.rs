@@ -168,6 +168,11 @@ impl HostDirectory {
 
 #[cfg(test)]
 impl HostDirectory {
+    /// Whether a host has or had an actor.
+    pub(crate) fn has_actor(&self, id: &str) -> bool {
+        self.host(id).is_ok_and(|host| host.actor.borrow().is_some())
+    }
+
     /// Kills the actor of a host, as a crash would.
     pub(crate) fn kill(&self, id: &str) {
         let entries = self.entries.read().unwrap();

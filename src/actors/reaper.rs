@@ -12,7 +12,7 @@ use super::supervision::{ChildSpec, Excess, Restart, StartChild};
 use super::task;
 use crate::domain::operation::OperationId;
 use crate::domain::retry::BackoffPolicy;
-use crate::runtime::backoff::Backoff;
+use crate::runtime::backoff::{Backoff, fresh_seed};
 use crate::runtime::restart_window::RestartIntensity;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::{BTreeMap, HashMap};
@@ -188,7 +188,7 @@ impl Actor for ReaperActor {
 /// Lets go of what a ledger holds: of what is in this process now, of what is on the host as soon as
 /// there is a line to it.
 async fn see_to(ledger: Arc<Ledger>, directory: HostDirectory) {
-    let mut waits = Backoff::new(BackoffPolicy::BACKGROUND, rand::random());
+    let mut waits = Backoff::new(BackoffPolicy::BACKGROUND, fresh_seed());
     let mut over = line(&ledger, &directory);
     loop {
         ledger.release(over.as_deref().map(|session| &session.engine)).await;

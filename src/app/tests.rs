@@ -1,13 +1,16 @@
 //! The actors together, on fake hosts: who is restarted, who does not notice, who is answered what.
 
+mod crashes;
 mod flood;
+mod kills;
 mod operations;
+mod timers;
 mod virtual_day;
 
-use super::{App, Front};
+use super::App;
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostError;
-use crate::actors::mcp::{CutOff, McpHandle, mcp_spec};
+use crate::actors::mcp::{CutOff, Listener, McpHandle, mcp_spec};
 use crate::actors::supervision::{Strategy, SupervisorArguments, start_root};
 use crate::config::{Environment, Settings, Sources, load};
 use crate::domain::fault::FaultKind;
@@ -25,21 +28,30 @@ struct Lab {
     app: App,
     fake: FakeConnector,
     file: tempfile::NamedTempFile,
+    /// Where the file lies, alone: what others do elsewhere is no change.
+    _dir: tempfile::TempDir,
 }
 
 impl Lab {
     /// The service on fake hosts of these names, with the scenes their first attempts meet.
     async fn new(hosts: &[(&str, &[Scene])]) -> Self {
+        Self::with_listeners(hosts, vec![]).await
+    }
+
+    /// The same, with a front.
+    async fn with_listeners(hosts: &[(&str, &[Scene])], listeners: Vec<Listener>) -> Self {
         let fake = FakeConnector::default();
         for (host, scenes) in hosts {
             fake.script(host, scenes.iter().cloned());
         }
-        let file = tempfile::NamedTempFile::new().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = tempfile::NamedTempFile::new_in(&dir).unwrap();
         write(file.path(), hosts.iter().map(|(host, _)| format!("  {host}: {{hostname: {host}}}\n")));
         let (sources, settings) = settings(file.path());
+        let connector = Arc::new(fake.clone());
         let app =
-            App::with_connector(sources, settings, Arc::new(fake.clone()), Front::Embedded).await.unwrap();
-        Self { app, fake, file }
+            App::with_listeners(sources, settings, connector, |_, _| Ok((listeners, None))).await.unwrap();
+        Self { app, fake, file, _dir: dir }
     }
 
     fn directory(&self) -> &HostDirectory {

@@ -11,6 +11,35 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 use std::time::Duration;
 
+/// A seed for the jitter of one sequence of waits. A test may fix those of its thread.
+pub fn fresh_seed() -> u64 {
+    #[cfg(test)]
+    if let Some(seed) = fixed::next() {
+        return seed;
+    }
+    rand::random()
+}
+
+#[cfg(test)]
+pub(crate) mod fixed {
+    use rand::rngs::SmallRng;
+    use rand::{Rng as _, SeedableRng as _};
+    use std::cell::RefCell;
+
+    thread_local! {
+        static SEEDS: RefCell<Option<SmallRng>> = const { RefCell::new(None) };
+    }
+
+    /// From now on all waits of this thread follow from `seed`.
+    pub(crate) fn set(seed: u64) {
+        SEEDS.set(Some(SmallRng::seed_from_u64(seed)));
+    }
+
+    pub(super) fn next() -> Option<u64> {
+        SEEDS.with_borrow_mut(|seeds| seeds.as_mut().map(SmallRng::random))
+    }
+}
+
 /// A sequence of waits.
 #[derive(Debug)]
 pub struct Backoff {

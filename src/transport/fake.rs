@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What an attempt meets.
 #[derive(Debug, Clone)]
@@ -30,13 +31,17 @@ pub(crate) struct FakeConnector(Arc<Mutex<Stage>>);
 #[derive(Debug, Default)]
 struct Stage {
     scripts: BTreeMap<String, VecDeque<Scene>>,
-    /// What every attempt meets, where there is no script.
-    settled: BTreeMap<String, Scene>,
     /// The hosts that were connected to, as they were described then.
     attempts: Vec<(String, String)>,
     /// Host and deed, in the order of doing: requests as `GET /path`, commands as `exec words`.
     deeds: Vec<(String, String)>,
     cuts: BTreeMap<String, Cut>,
+    /// When each attempt was made.
+    times: Vec<(String, Instant)>,
+    /// What could cure a held host, as a number, and when it was looked at.
+    evidence: BTreeMap<String, (u64, Vec<Instant>)>,
+    /// Hosts on which nothing is answered.
+    frozen: watch::Sender<BTreeSet<String>>,
 }
 
 impl FakeConnector {
@@ -47,14 +52,6 @@ impl FakeConnector {
     /// What the next attempts on a host meet; afterwards they succeed.
     pub(crate) fn script(&self, host: &str, scenes: impl IntoIterator<Item = Scene>) {
         self.stage().scripts.insert(host.to_owned(), scenes.into_iter().collect());
-    }
-
-    /// What every attempt on a host meets from now on, until it is told otherwise.
-    pub(crate) fn settle(&self, host: &str, scene: Option<Scene>) {
-        match scene {
-            Some(scene) => drop(self.stage().settled.insert(host.to_owned(), scene)),
-            None => drop(self.stage().settled.remove(host)),
-        }
     }
 
     /// The temporary files that were made on any host, and those that were removed.
@@ -95,6 +92,36 @@ impl FakeConnector {
         self.stage().deeds.push((host.to_owned(), deed.into()));
     }
 
+    /// When each attempt on a host was made.
+    pub(crate) fn attempt_times(&self, host: &str) -> Vec<Instant> {
+        self.stage().times.iter().filter(|(of, _)| of == host).map(|(_, at)| *at).collect()
+    }
+
+    /// When it was looked at what could cure a host.
+    pub(crate) fn looks(&self, host: &str) -> Vec<Instant> {
+        self.stage().evidence.get(host).map(|(_, looks)| looks.clone()).unwrap_or_default()
+    }
+
+    /// Changes what could cure a host.
+    pub(crate) fn change_evidence(&self, host: &str) {
+        self.stage().evidence.entry(host.to_owned()).or_default().0 += 1;
+    }
+
+    /// From now on the engine and the shell of a host answer nothing; the link stays.
+    pub(crate) fn freeze(&self, host: &str) {
+        self.stage().frozen.send_if_modified(|frozen| frozen.insert(host.to_owned()));
+    }
+
+    /// Ends [`Self::freeze`].
+    pub(crate) fn thaw(&self, host: &str) {
+        self.stage().frozen.send_if_modified(|frozen| frozen.remove(host));
+    }
+
+    async fn thawed(&self, host: &str) {
+        let mut frozen = self.stage().frozen.subscribe();
+        let _ = frozen.wait_for(|frozen| !frozen.contains(host)).await;
+    }
+
     /// Cuts the current link of a host.
     pub(crate) fn cut(&self, host: &str, kind: FaultKind) {
         if let Some(cut) = self.stage().cuts.get(host) {
@@ -127,9 +154,9 @@ impl Connector for FakeConnector {
         let scene = {
             let mut stage = self.stage();
             stage.attempts.push((id.clone(), host.description.clone()));
+            stage.times.push((id.clone(), Instant::now()));
             stage.cuts.insert(id.clone(), cut.clone());
-            let scripted = stage.scripts.get_mut(&id).and_then(VecDeque::pop_front);
-            scripted.or_else(|| stage.settled.get(&id).cloned()).unwrap_or(Scene::Up)
+            stage.scripts.get_mut(&id).and_then(VecDeque::pop_front).unwrap_or(Scene::Up)
         };
         let fake = self.clone();
         Box::pin(async move {
@@ -137,7 +164,8 @@ impl Connector for FakeConnector {
                 Scene::Up => {}
                 Scene::Fails(kind) => return Err(Fault::new(kind, "as scripted")),
                 Scene::Hangs => std::future::pending::<()>().await,
-                Scene::Panics => panic!("as scripted"),
+                // Without the report of a panic: with a backtrace each costs a tenth of a second.
+                Scene::Panics => std::panic::resume_unwind(Box::new("as scripted")),
             }
             let route = Route { socket: "/fake".into(), carrier: Carrier::Local, steps: vec![] };
             let link = Arc::new(FakeLink { id, fake, route, cut: cut.clone() });
@@ -145,8 +173,12 @@ impl Connector for FakeConnector {
         })
     }
 
-    fn evidence(&self, _: Arc<HostSpec>) -> BoxFuture<'static, u64> {
-        Box::pin(async { 0 })
+    fn evidence(&self, host: Arc<HostSpec>) -> BoxFuture<'static, u64> {
+        let mut stage = self.stage();
+        let (stamp, looks) = stage.evidence.entry(host.id.to_string()).or_default();
+        looks.push(Instant::now());
+        let stamp = *stamp;
+        Box::pin(async move { stamp })
     }
 }
 
@@ -183,6 +215,7 @@ impl Link for FakeLink {
         Box::pin(async {
             let hangs = command.argv.iter().any(|word| word == "hang");
             let end = async {
+                self.fake.thawed(&self.id).await;
                 if hangs {
                     std::future::pending::<()>().await;
                 }
@@ -218,6 +251,7 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             _ => "[]",
         };
         fake.note(&id, deed);
+        fake.thawed(&id).await;
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()

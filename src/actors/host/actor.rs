@@ -12,6 +12,7 @@ use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{HostStatus, Phase};
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::engine::Engine;
+use crate::runtime::backoff::fresh_seed;
 use crate::runtime::restart_window::RestartIntensity;
 use crate::transport::Connector;
 use futures_util::future::BoxFuture;
@@ -120,7 +121,7 @@ impl Actor for HostActor {
         let (spec, published) =
             directory.publisher(&id).ok_or("the host was removed while its actor started")?;
         myself.cast(HostMessage::Retune(Arc::clone(&spec)))?;
-        let machine = Machine::new(policy, rand::random(), directory.clock().now());
+        let machine = Machine::new(policy, fresh_seed(), directory.clock().now());
         Ok(HostState {
             spec,
             connector,

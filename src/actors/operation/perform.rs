@@ -76,28 +76,28 @@ where
 {
     let Terms { context, session, until, cancel, reaper, place, turn } = terms;
     let span = tracing::info_span!("operation", id = %context.id, host = %context.host, name = context.name);
-    let operation = Operation::new(context, session, cancel.clone(), reaper);
-    let call = call(operation.clone());
+    // Before `call` can hold anything: also an operation that never begins lets go.
+    let held = Held(Operation::new(context, session, cancel.clone(), reaper));
+    let call = call(held.0.clone());
     let (reply, answer) = oneshot::channel();
     let begun = Begun::default();
     let outcome = Outcome { answer, begun: begun.clone() };
     let work = async move {
         let _place = place;
         if begun.settle(BEGUN) {
-            perform(operation, call, until, &turn, reply).await;
+            perform(held, call, until, &turn, reply).await;
         }
     };
     (Launch { cancel, work: Box::pin(work.instrument(span)) }, outcome)
 }
 
 async fn perform<T>(
-    operation: Operation,
+    held: Held,
     call: impl Future<Output = Result<T, HostError>>,
     until: Instant,
     turn: &Turn,
     reply: oneshot::Sender<Result<T, HostError>>,
 ) {
-    let held = Held(operation);
     let operation = &held.0;
     let outcome = work(operation, call, until).await;
     turn.releasing();

@@ -2,6 +2,7 @@
 
 use super::core::{ChildPhase, Command, Core, Rules};
 use super::spec::ChildSpec;
+use crate::runtime::backoff::fresh_seed;
 use futures_util::future::join_all;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::{BTreeMap, HashMap};
@@ -88,7 +89,7 @@ struct SharedCore(Arc<Mutex<Core>>);
 
 impl SharedCore {
     fn new() -> Self {
-        Self(Arc::new(Mutex::new(Core::new(rand::random()))))
+        Self(Arc::new(Mutex::new(Core::new(fresh_seed()))))
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
