@@ -1,0 +1,173 @@
+//! The Reaper's actor: a task for each ledger, and what each does.
+
+use super::handle::ReaperMessage;
+use crate::actors::directory::HostDirectory;
+use crate::actors::host::Session;
+use crate::actors::operation::Ledger;
+use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
+use crate::actors::task;
+use crate::domain::operation::OperationId;
+use crate::domain::retry::BackoffPolicy;
+use crate::runtime::backoff::{Backoff, fresh_seed};
+use crate::runtime::restart_window::RestartIntensity;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// A host that is not configured is looked for this often: it may come back.
+const LOOK_FOR_HOST: Duration = Duration::from_secs(60);
+
+/// A task that crashed is started again after this long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// At the end of the service, what needs no host gets this long.
+const LAST_RELEASE: Duration = Duration::from_secs(5);
+
+/// The child specification of the Reaper.
+pub fn reaper_spec(directory: HostDirectory) -> ChildSpec {
+    let start: StartChild = Arc::new(move |supervisor, _| {
+        let directory = directory.clone();
+        Box::pin(async move {
+            let slot = directory.reaper().actor.clone();
+            let (actor, _) = Actor::spawn_linked(None, ReaperActor, directory, supervisor).await?;
+            slot.put(actor.clone());
+            // What was handed over before the slot was filled.
+            let _ = actor.cast(ReaperMessage::Look);
+            Ok(actor.get_cell())
+        })
+    });
+    ChildSpec {
+        name: "reaper".to_owned(),
+        restart: Restart::Permanent,
+        intensity: RestartIntensity { intensity: 5, period: Duration::from_secs(60) },
+        excess: Excess::Meltdown,
+        backoff: BackoffPolicy::SERIES,
+        grace: LAST_RELEASE + Duration::from_secs(1),
+        start,
+    }
+}
+
+struct ReaperActor;
+
+struct ReaperState {
+    directory: HostDirectory,
+    tasks: HashMap<ActorId, OperationId>,
+}
+
+impl Actor for ReaperActor {
+    type Msg = ReaperMessage;
+    type State = ReaperState;
+    type Arguments = HostDirectory;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<ReaperMessage>,
+        directory: HostDirectory,
+    ) -> Result<ReaperState, ActorProcessingErr> {
+        Ok(ReaperState { directory, tasks: HashMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ReaperMessage>,
+        message: ReaperMessage,
+        state: &mut ReaperState,
+    ) -> Result<(), ActorProcessingErr> {
+        #[cfg(test)]
+        crate::actors::trip::over(&message);
+        match message {
+            ReaperMessage::Look => {
+                for ledger in state.directory.reaper().leftovers() {
+                    let id = ledger.context().id;
+                    if !state.tasks.values().any(|other| *other == id) {
+                        let task = task::spawn(myself.get_cell(), see_to(ledger, state.directory.clone()));
+                        state.tasks.insert(task.await?.get_id(), id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<ReaperMessage>,
+        event: SupervisionEvent,
+        state: &mut ReaperState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(cell, error) => {
+                state.tasks.remove(&cell.get_id());
+                tracing::error!(%error, "letting go panicked");
+                myself.send_after(AGAIN_AFTER, || ReaperMessage::Look);
+            }
+            SupervisionEvent::ActorTerminated(cell, ..) => {
+                state.tasks.remove(&cell.get_id());
+                // What was handed over while the task ended has none yet.
+                myself.cast(ReaperMessage::Look)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The hosts have stopped: what is in this process is let go of, what is on hosts is named.
+    async fn post_stop(
+        &self,
+        _: ActorRef<ReaperMessage>,
+        state: &mut ReaperState,
+    ) -> Result<(), ActorProcessingErr> {
+        let reaper = state.directory.reaper();
+        let leftovers = reaper.leftovers();
+        let release = futures_util::future::join_all(leftovers.iter().map(|ledger| ledger.release(None)));
+        if tokio::time::timeout(LAST_RELEASE, release).await.is_err() {
+            tracing::error!("something could not be let go of before the end");
+        }
+        for ledger in leftovers.iter().filter(|ledger| !reaper.strike(ledger)) {
+            let context = ledger.context();
+            tracing::error!(operation = %context.id, host = %context.host, held = ?ledger.held(), "left behind");
+        }
+        Ok(())
+    }
+}
+
+/// Lets go of what a ledger holds: of what is in this process now, of what is on the host as soon as
+/// there is a line to it.
+async fn see_to(ledger: Arc<Ledger>, directory: HostDirectory) {
+    let mut waits = Backoff::new(BackoffPolicy::BACKGROUND, fresh_seed());
+    let mut over = line(&ledger, &directory);
+    loop {
+        ledger.release(over.as_deref().map(|session| &session.engine)).await;
+        if directory.reaper().strike(&ledger) {
+            let context = ledger.context();
+            tracing::info!(operation = %context.id, host = %context.host, "everything has been let go of");
+            return;
+        }
+        if over.is_some() {
+            sleep(waits.next_wait()).await;
+        }
+        over = Some(next_line(&ledger, &directory).await);
+    }
+}
+
+/// The line to the ledger's host, when there is one now. A host of that name at another place is
+/// another host.
+fn line(ledger: &Ledger, directory: &HostDirectory) -> Option<Arc<Session>> {
+    let host = directory.host(ledger.context().host.as_str()).ok()?;
+    host.current_session().filter(|session| session.endpoint == *ledger.endpoint())
+}
+
+/// Waits for a line to the ledger's host.
+async fn next_line(ledger: &Ledger, directory: &HostDirectory) -> Arc<Session> {
+    loop {
+        if let Ok(mut host) = directory.host(ledger.context().host.as_str())
+            && let Some(session) = host.next_session().await
+            && session.endpoint == *ledger.endpoint()
+        {
+            return session;
+        }
+        sleep(LOOK_FOR_HOST).await;
+    }
+}
