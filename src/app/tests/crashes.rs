@@ -318,7 +318,10 @@ async fn crash(victim: Victim, kind: &'static str) {
         if victim == Root {
             timeout(LONG, lab.app.melted()).await.expect("the tree lives on");
         }
+        let crashed = Instant::now();
         back(&lab, victim).await;
+        // Two seconds at most until its restart; no minute until somebody happens to look.
+        assert!(crashed.elapsed() < Duration::from_secs(5), "{kind}: {:?}", crashed.elapsed());
         if victim != Hosts && victim != Root {
             assert_eq!(pi.status().incarnation, sibling.incarnation);
             assert_eq!((pi.status().phase, lab.fake.attempts("pi")), (sibling.phase.clone(), 1), "{kind}");

@@ -285,14 +285,20 @@ async fn d3_files_are_read_every_minute_and_what_takes_hosts_away_once_more_a_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn d4_a_listener_that_breaks_is_opened_again_after_a_second() {
+async fn d4_a_listener_that_breaks_or_panics_is_opened_again_after_a_second() {
     let opened = Arc::new(Mutex::new(vec![]));
     let serve = {
         let opened = Arc::clone(&opened);
         move || {
-            opened.lock().unwrap().push(Instant::now());
-            Box::pin(async { Err(std::io::Error::other("as planned")) })
-                as futures_util::future::BoxFuture<'static, _>
+            let mut opened = opened.lock().unwrap();
+            opened.push(Instant::now());
+            let panics = opened.len() % 2 == 0;
+            Box::pin(async move {
+                if panics {
+                    std::panic::resume_unwind(Box::new("as planned"));
+                }
+                Err(std::io::Error::other("as planned"))
+            }) as futures_util::future::BoxFuture<'static, _>
         }
     };
     let listener = Listener { name: "test", serve: Arc::new(serve) };
