@@ -201,6 +201,21 @@ async fn d1_a_host_that_crashes_too_often_is_quarantined_alone_and_comes_back() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn s4_a_crash_makes_no_held_host_log_in_again_and_another_address_does() {
+    let lab = Lab::new(&[("nas", &[Scene::Fails(FaultKind::HostKeyChanged)])]).await;
+    let held = lab.until("nas", |status| matches!(status.phase, Phase::Held { .. })).await;
+    lab.directory().kill("nas");
+    let again = lab.until("nas", |status| status.incarnation == 2).await;
+    assert_eq!((again.phase, again.since), (held.phase, held.since));
+    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    assert_eq!(lab.fake.attempts("nas"), 1);
+    write(lab.file.path(), std::iter::once("  nas: {hostname: elsewhere}\n".to_owned()));
+    lab.app.reload();
+    lab.until_ready("nas").await;
+    assert_eq!(lab.fake.attempts("nas"), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn d1_a_person_starts_a_quarantined_host_before_its_time() {
     let lab = Lab::new(&[("nas", &[])]).await;
     for incarnation in 1..=4 {

@@ -121,7 +121,9 @@ impl Actor for HostActor {
         let (spec, published) =
             directory.publisher(&id).ok_or("the host was removed while its actor started")?;
         myself.cast(HostMessage::Retune(Arc::clone(&spec)))?;
-        let machine = Machine::new(policy, fresh_seed(), directory.clock().now());
+        let before = published.borrow().status.clone();
+        let machine =
+            Machine::new(policy, fresh_seed(), directory.clock().now()).after(&before.phase, before.since);
         Ok(HostState {
             spec,
             connector,
@@ -205,7 +207,7 @@ impl Actor for HostActor {
         _: ActorRef<HostMessage>,
         state: &mut HostState,
     ) -> Result<(), ActorProcessingErr> {
-        state.withdraw();
+        state.withdraw(true);
         state.drain().await;
         if let Some(line) = state.drop_line() {
             // The process is to be gone before this actor is.
@@ -218,17 +220,18 @@ impl Actor for HostActor {
 impl Drop for HostState {
     /// However this incarnation ends, its line ends with it.
     fn drop(&mut self) {
-        self.withdraw();
+        self.withdraw(false);
     }
 }
 
 impl HostState {
-    /// Shows the host without a line, unless the next incarnation shows it already.
-    fn withdraw(&self) {
+    /// Shows the host without a line, unless the next incarnation shows it already. A host that is
+    /// stopped in order begins anew; what one was held for when its actor crashed still holds.
+    fn withdraw(&self, in_order: bool) {
         let now = self.directory.clock().now();
         self.published.send_if_modified(|published| {
             let mine = published.status.incarnation == self.incarnation;
-            if mine && published.session.take().is_some() {
+            if mine && (published.session.take().is_some() || in_order) {
                 published.status.phase = Phase::Disconnected;
                 published.status.since = now;
             }

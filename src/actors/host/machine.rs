@@ -106,6 +106,14 @@ enum State<W, S> {
     },
 }
 
+/// What a host was held for when its actor crashed.
+#[derive(Debug)]
+struct Hold {
+    until: Option<Timestamp>,
+    cause: Fault,
+    since: Timestamp,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub(crate) struct Machine<W, S> {
@@ -119,6 +127,8 @@ pub(crate) struct Machine<W, S> {
     trouble: Option<Fault>,
     /// Whether the one retry after a refused login is spent.
     auth_retried: bool,
+    /// The hold of a former life, which a crash does not end.
+    former: Option<Hold>,
     epoch: u64,
     timers: u64,
     series_waits: Backoff,
@@ -135,11 +145,21 @@ impl<W, S: Clone> Machine<W, S> {
             failures: 0,
             trouble: None,
             auth_retried: false,
+            former: None,
             epoch: 0,
             timers: 0,
             series_waits: Backoff::new(policy.series, seed),
             background: Backoff::new(policy.background, seed.wrapping_add(1)),
         }
+    }
+
+    /// The same, of a host whose last life ended in this `phase`, in which it had been since then: one
+    /// that was held starts by being held.
+    pub(crate) fn after(mut self, phase: &Phase, since: Timestamp) -> Self {
+        if let Phase::Held { until, cause } = phase {
+            self.former = Some(Hold { until: *until, cause: cause.clone(), since });
+        }
+        self
     }
 
     /// The state as everybody may see it.
@@ -189,10 +209,19 @@ impl<W, S: Clone> Machine<W, S> {
 
     fn start(&mut self, now: Timestamp) -> Vec<Effect<W, S>> {
         match self.state {
-            State::Disabled | State::Disconnected => {
-                self.since = now;
-                self.connect(vec![], Some(vec![]))
-            }
+            State::Disabled | State::Disconnected => match self.former.take() {
+                Some(Hold { until, cause, since }) if until.is_none_or(|until| until > now) => {
+                    self.since = since;
+                    self.failures = 1;
+                    self.trouble = Some(cause.clone());
+                    let left = until.map(|until| until.duration_since(now).try_into().unwrap_or_default());
+                    self.hold(left, cause, now)
+                }
+                _ => {
+                    self.since = now;
+                    self.connect(vec![], Some(vec![]))
+                }
+            },
             _ => vec![],
         }
     }
@@ -575,6 +604,28 @@ mod tests {
         lab.input(Input::Ensure(4));
         lab.succeed();
         assert_eq!(lab.answers.last(), Some(&(4, Ok("line"))));
+    }
+
+    #[test]
+    fn s4_a_hold_outlives_the_life_it_began_in() {
+        let mut before = Lab::new();
+        before.fail(FaultKind::HostKeyChanged);
+        let (phase, since) = (before.machine.phase(), before.machine.since());
+        let now = before.now + Duration::from_secs(5);
+        let machine = Machine::new(ConnectPolicy::default(), 1, now).after(&phase, since);
+        let mut lab = Lab { machine, now, epoch: 0, timer: None, answers: vec![], connects: 0 };
+        lab.input(Input::Start);
+        lab.input(Input::Ensure(1));
+        assert_eq!((lab.machine.phase(), lab.machine.since(), lab.connects), (phase, since, 0));
+        assert_eq!(lab.answers, [(1, Err(0))]);
+        lab.input(Input::Evidence { epoch: lab.epoch, stamp: 1 });
+        lab.input(Input::Evidence { epoch: lab.epoch, stamp: 2 });
+        assert_eq!((lab.word(), lab.connects), ("connecting", 1));
+        // One whose time was over meanwhile is tried.
+        let over = Phase::Held { until: Some(now), cause: Fault::new(FaultKind::AuthRefused, "") };
+        lab.machine = Machine::new(ConnectPolicy::default(), 1, now).after(&over, since);
+        lab.input(Input::Start);
+        assert_eq!(lab.word(), "connecting");
     }
 
     #[test]

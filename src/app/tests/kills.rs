@@ -1,7 +1,7 @@
 //! A kill of a host's actor in every phase: it comes back by itself, its sibling does not notice, every
 //! caller is answered once, and nothing is left over.
 
-use super::crashes::{Gate, alive_tasks, change, edit, read, settled, until, whole};
+use super::crashes::{Gate, alive_tasks, change, cure, edit, read, settled, until, whole};
 use super::{LONG, Lab};
 use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Stage;
@@ -65,8 +65,8 @@ async fn bring(lab: &Lab, when: When) {
 /// What `caller` is told that came before the kill, or afterwards.
 async fn asks(host: &HostHandle, when: When, before: bool) {
     let refused = match when {
-        When::Disabled => true,
-        When::InBackground | When::Held => before,
+        When::Disabled | When::Held => true,
+        When::InBackground => before,
         _ => false,
     };
     let answer = host.session(LONG).await;
@@ -142,8 +142,9 @@ async fn kill_when(when: When) {
         };
         tokio::join!(join_all(early), kill);
         lab.until("nas", |status| status.incarnation == before.0 + 1).await;
-        let attempts = usize::from(when != When::Disabled);
+        let attempts = usize::from(!matches!(when, When::Disabled | When::Held));
         assert_eq!(lab.fake.attempts("nas"), before.1 + attempts, "{when:?}");
+        cure(&lab).await;
         for gate in [&gate, &changing] {
             gate.open.add_permits(9);
         }
