@@ -5,17 +5,16 @@ use crate::actors::directory::HostDirectory;
 use crate::actors::mcp::{Listener, McpHandle, mcp_spec};
 use crate::actors::reaper::reaper_spec;
 use crate::actors::supervision::{
-    ChildSpec, Excess, Restart, StartChild, Strategy, SupervisorArguments, SupervisorHandle, start_root,
+    ChildSpec, StartChild, Strategy, SupervisorArguments, SupervisorHandle, start_root,
 };
 use crate::actors::tree::Tree;
 use crate::config::{Settings, Sources};
-use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
+use crate::domain::retry::ConnectPolicy;
 use crate::http::{HttpServer, Token, TokenError};
 use crate::mcp::{Registry, serve_stdio};
 use crate::runtime::clock::Clock;
 use crate::runtime::dirs::{DirError, RunDir, data_dir};
 use crate::runtime::permits::LoginPermits;
-use crate::runtime::restart_window::RestartIntensity;
 use crate::transport::ssh::{SshConnector, SshSettings};
 use crate::transport::{Connector, SystemConnector};
 use std::net::{SocketAddr, TcpListener};
@@ -23,9 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-/// What a meltdown of the root means: the service manager is to start the process anew.
-const TREE: RestartIntensity = RestartIntensity { intensity: 5, period: Duration::from_secs(60) };
 
 /// Hosts stop at once and together; this is for the slowest of them, whose operations let go first.
 const HOSTS_GRACE: Duration = Duration::from_secs(12);
@@ -259,15 +255,7 @@ fn hosts_spec(directory: HostDirectory, config: ConfigHandle) -> ChildSpec {
             Ok(supervisor.cell())
         })
     });
-    ChildSpec {
-        name: "hosts".to_owned(),
-        restart: Restart::Permanent,
-        intensity: TREE,
-        excess: Excess::Meltdown,
-        backoff: BackoffPolicy::SERIES,
-        grace: HOSTS_GRACE,
-        start,
-    }
+    ChildSpec::of_the_service("hosts", HOSTS_GRACE, start)
 }
 
 #[cfg(test)]

@@ -7,12 +7,11 @@
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostArguments, child_spec};
 use crate::actors::slot::Slot;
-use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
+use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task;
 use crate::config::{Hosts, Settings, Sources, Verdict, judge, load, stamp, watch};
 use crate::domain::host::{HostId, HostSpec};
-use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
-use crate::runtime::restart_window::RestartIntensity;
+use crate::domain::retry::ConnectPolicy;
 use crate::transport::Connector;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::BTreeMap;
@@ -89,15 +88,7 @@ pub fn config_spec(arguments: ConfigArguments, handle: ConfigHandle) -> ChildSpe
             Ok(actor.get_cell())
         })
     });
-    ChildSpec {
-        name: "config".to_owned(),
-        restart: Restart::Permanent,
-        intensity: RestartIntensity { intensity: 5, period: Duration::from_secs(60) },
-        excess: Excess::Meltdown,
-        backoff: BackoffPolicy::SERIES,
-        grace: Duration::from_secs(1),
-        start,
-    }
+    ChildSpec::of_the_service("config", Duration::from_secs(1), start)
 }
 
 struct ConfigActor;

@@ -6,10 +6,8 @@
 //!   successor; hosts and their links do not notice
 
 use crate::actors::slot::Slot;
-use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
+use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task::{self, Work};
-use crate::domain::retry::BackoffPolicy;
-use crate::runtime::restart_window::RestartIntensity;
 use futures_util::future::BoxFuture;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::{BTreeMap, HashMap};
@@ -145,15 +143,7 @@ pub fn mcp_spec(listeners: Vec<Listener>, handle: McpHandle) -> ChildSpec {
             Ok(actor.get_cell())
         })
     });
-    ChildSpec {
-        name: "mcp".to_owned(),
-        restart: Restart::Permanent,
-        intensity: RestartIntensity { intensity: 5, period: Duration::from_secs(60) },
-        excess: Excess::Meltdown,
-        backoff: BackoffPolicy::SERIES,
-        grace: DRAIN + Duration::from_secs(1),
-        start,
-    }
+    ChildSpec::of_the_service("mcp", DRAIN + Duration::from_secs(1), start)
 }
 
 struct McpActor;

@@ -4,12 +4,11 @@ use super::handle::ReaperMessage;
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::Session;
 use crate::actors::operation::Ledger;
-use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
+use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task;
 use crate::domain::operation::OperationId;
 use crate::domain::retry::BackoffPolicy;
 use crate::runtime::backoff::{Backoff, fresh_seed};
-use crate::runtime::restart_window::RestartIntensity;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,15 +37,7 @@ pub fn reaper_spec(directory: HostDirectory) -> ChildSpec {
             Ok(actor.get_cell())
         })
     });
-    ChildSpec {
-        name: "reaper".to_owned(),
-        restart: Restart::Permanent,
-        intensity: RestartIntensity { intensity: 5, period: Duration::from_secs(60) },
-        excess: Excess::Meltdown,
-        backoff: BackoffPolicy::SERIES,
-        grace: LAST_RELEASE + Duration::from_secs(1),
-        start,
-    }
+    ChildSpec::of_the_service("reaper", LAST_RELEASE + Duration::from_secs(1), start)
 }
 
 struct ReaperActor;

@@ -55,3 +55,19 @@ pub struct ChildSpec {
     /// Starts it.
     pub start: StartChild,
 }
+
+impl ChildSpec {
+    /// A child without which the service is none: always started again, and its supervisor gives up
+    /// when that takes more than five restarts in a minute.
+    pub fn of_the_service(name: &str, grace: Duration, start: StartChild) -> Self {
+        Self {
+            name: name.to_owned(),
+            restart: Restart::Permanent,
+            intensity: RestartIntensity { intensity: 5, period: Duration::from_secs(60) },
+            excess: Excess::Meltdown,
+            backoff: BackoffPolicy::SERIES,
+            grace,
+            start,
+        }
+    }
+}
