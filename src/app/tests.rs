@@ -4,6 +4,7 @@ mod crashes;
 mod flood;
 mod kills;
 mod operations;
+mod patience;
 mod timers;
 mod virtual_day;
 

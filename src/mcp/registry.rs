@@ -231,6 +231,16 @@ impl Registry {
 }
 
 #[cfg(test)]
+impl Registry {
+    /// Calls the tool of this name; an error is the text a model would read.
+    pub(crate) async fn call_by_name(&self, name: &str, arguments: Value) -> Result<ToolOutput, String> {
+        let tool = self.get(name).ok_or("no such tool")?;
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        self.call(tool, arguments).await.map_err(|error| error.text())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::runtime::clock::Clock;

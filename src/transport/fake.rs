@@ -42,6 +42,8 @@ struct Stage {
     evidence: BTreeMap<String, (u64, Vec<Instant>)>,
     /// Hosts on which nothing is answered.
     frozen: watch::Sender<BTreeSet<String>>,
+    /// The program that is a fault of our own the next time it is run.
+    trap: Option<&'static str>,
 }
 
 impl FakeConnector {
@@ -110,6 +112,11 @@ impl FakeConnector {
     /// From now on the engine and the shell of a host answer nothing; the link stays.
     pub(crate) fn freeze(&self, host: &str) {
         self.stage().frozen.send_if_modified(|frozen| frozen.insert(host.to_owned()));
+    }
+
+    /// Makes the next run of this program panic, as a fault in our own code would.
+    pub(crate) fn panic_on(&self, program: &'static str) {
+        self.stage().trap = Some(program);
     }
 
     /// Ends [`Self::freeze`].
@@ -212,6 +219,8 @@ impl Link for FakeLink {
     /// Every command succeeds at once and says nothing; one with the word `hang` never ends.
     fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
         self.fake.note(&self.id, format!("exec {}", command.argv.join(" ")));
+        let trapped = self.fake.stage().trap.take_if(|program| command.argv[0] == *program).is_some();
+        assert!(!trapped, "as planned");
         Box::pin(async {
             let hangs = command.argv.iter().any(|word| word == "hang");
             let end = async {
