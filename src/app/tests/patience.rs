@@ -73,5 +73,7 @@ async fn s5_a_fault_in_letting_go_is_tried_again_after_a_second() {
     until("it panics", || removals() == before + 1).await;
     let panicked = Instant::now();
     until("nothing is left", || lab.directory().reaper().leftovers().is_empty()).await;
-    assert_eq!((removals(), panicked.elapsed().as_millis() / 100), (before + 2, 10));
+    assert_eq!(removals(), before + 2);
+    // What is waited for is looked at every few milliseconds.
+    assert!((950..=1050).contains(&panicked.elapsed().as_millis()), "{:?}", panicked.elapsed());
 }
