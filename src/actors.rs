@@ -16,6 +16,7 @@
 //! The temporary ones are [`task`]s: an actor around one future, so that its panic is an event and
 //! a kill reaches it.
 
+pub mod admin;
 mod ask;
 pub mod config;
 pub mod directory;

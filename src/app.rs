@@ -1,5 +1,6 @@
 //! Floor 6: the tree, built from settings; what the binary, the examples and the tests share.
 
+use crate::actors::admin::HostAdmin;
 use crate::actors::config::{ConfigArguments, ConfigHandle, config_spec};
 use crate::actors::directory::HostDirectory;
 use crate::actors::mcp::{Listener, McpHandle, mcp_spec};
@@ -13,9 +14,7 @@ use crate::domain::retry::ConnectPolicy;
 use crate::http::{HttpServer, Token, TokenError};
 use crate::mcp::{Registry, serve_stdio};
 use crate::runtime::clock::Clock;
-use crate::runtime::dirs::{DirError, RunDir, data_dir};
-use crate::runtime::permits::LoginPermits;
-use crate::transport::ssh::{SshConnector, SshSettings};
+use crate::runtime::dirs::{DirError, data_dir};
 use crate::transport::{Connector, SystemConnector};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -75,24 +74,17 @@ pub struct App {
     root: SupervisorHandle,
     tree: JoinHandle<()>,
     stop: CancellationToken,
-    config: ConfigHandle,
+    admin: HostAdmin,
     mcp: McpHandle,
-    directory: HostDirectory,
     /// The address HTTP is served on.
     pub address: Option<SocketAddr>,
 }
 
 impl App {
-    /// Starts the service on real hosts: ssh by `ssh`, sockets in a runtime directory that goes with
-    /// the service.
-    pub async fn start(
-        sources: Sources,
-        settings: Settings,
-        ssh: SshSettings,
-        front: Front,
-    ) -> Result<Self, AppError> {
-        let ssh = SshConnector::new(ssh, RunDir::create()?, LoginPermits::for_this_machine());
-        Self::with_connector(sources, settings, Arc::new(SystemConnector::new(ssh)), front).await
+    /// Starts the service on real hosts; its sockets lie in a runtime directory that goes with it.
+    pub async fn start(sources: Sources, settings: Settings, front: Front) -> Result<Self, AppError> {
+        let connector = Arc::new(SystemConnector::of_this_machine(sources.ssh.clone())?);
+        Self::with_connector(sources, settings, connector, front).await
     }
 
     /// Starts the service on hosts that `connector` reaches.
@@ -118,13 +110,19 @@ impl App {
         for host in settings.hosts.values() {
             directory.enter(Arc::new(host.value.clone()));
         }
-        let ground = Ground { directory, mcp: McpHandle::default(), stop: CancellationToken::new() };
+        let (sources, config) = (Arc::new(sources), ConfigHandle::default());
+        let admin = HostAdmin {
+            sources: Arc::clone(&sources),
+            connector: Arc::clone(&connector),
+            directory: directory.clone(),
+            config: config.clone(),
+        };
+        let ground = Ground { admin, mcp: McpHandle::default(), stop: CancellationToken::new() };
         let (listeners, address) = open(&ground, &settings)?;
-        let Ground { directory, mcp, stop } = ground;
-        let config = ConfigHandle::default();
+        let Ground { admin, mcp, stop } = ground;
 
         let configured = ConfigArguments {
-            sources: Arc::new(sources),
+            sources,
             settings: Arc::new(settings),
             directory: directory.clone(),
             connector,
@@ -143,22 +141,27 @@ impl App {
             on_quarantine: None,
         };
         let (root, tree) = start_root(arguments).await?;
-        Ok(Self { root, tree, stop, config, mcp, directory, address })
+        Ok(Self { root, tree, stop, admin, mcp, address })
     }
 
     /// The hosts.
     pub fn directory(&self) -> &HostDirectory {
-        &self.directory
+        &self.admin.directory
+    }
+
+    /// Changes of hosts, in the files and in the running service.
+    pub fn admin(&self) -> &HostAdmin {
+        &self.admin
     }
 
     /// The live tree, to look at.
     pub fn tree(&self) -> Tree {
-        Tree::new(self.root.clone(), self.directory.clone(), self.mcp.clone())
+        Tree::new(self.root.clone(), self.directory().clone(), self.mcp.clone())
     }
 
     /// Reads the configuration again.
     pub fn reload(&self) {
-        self.config.reload();
+        self.admin.config.reload();
     }
 
     /// Cancelled when the service's front wants it to end, as stdio does at the end of its input.
@@ -182,7 +185,7 @@ impl App {
 
 /// What is there before the tree is: fronts are made of it.
 struct Ground {
-    directory: HostDirectory,
+    admin: HostAdmin,
     mcp: McpHandle,
     stop: CancellationToken,
 }
@@ -194,9 +197,9 @@ impl Ground {
         front: Front,
         settings: &Settings,
     ) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError> {
-        let Self { directory, mcp, stop } = self;
-        let (directory, mcp, stop) = (directory.clone(), mcp.clone(), stop.clone());
-        let registry = Registry::new(directory.clone());
+        let Self { admin, mcp, stop } = self;
+        let (directory, mcp, stop) = (admin.directory.clone(), mcp.clone(), stop.clone());
+        let registry = Registry::new(admin.clone());
         match front {
             Front::Embedded => Ok((vec![], None)),
             Front::Stdio => Ok((vec![stdio_listener(registry, mcp, stop)], None)),

@@ -1,16 +1,16 @@
 //! Floor 6: the command line.
 
-use crate::app::{App, Ended, Front};
-use crate::config::{Environment, Settings, Sources, init, load, show};
-use crate::runtime::telemetry;
+mod config;
+mod hosts;
+mod serve;
+
+use crate::app::Front;
+use crate::config::{Environment, Sources, init};
+use crate::runtime::dirs::data_dir;
 use crate::transport::ssh::SshSettings;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// The service manager is to start the process anew (`EX_SOFTWARE` of sysexits.h).
-const EXIT_MELTDOWN: u8 = 70;
 
 /// The configuration is at fault (`EX_CONFIG` of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -51,9 +51,12 @@ enum Command {
     },
     /// Serve one MCP client on standard input and output
     Stdio,
+    /// Add, change and remove hosts in the files that define them
+    #[command(subcommand)]
+    Hosts(Box<hosts::HostsCommand>),
     /// Look at the configuration without running the service
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(config::ConfigCommand),
     /// Write a first hosts file and show how to add Dockmaster to an assistant
     Init {
         /// Take these hosts of your ssh configuration
@@ -65,43 +68,32 @@ enum Command {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Print every value with where it comes from
-    Show,
-    /// Say whether the configuration can be used: exit code 0, or 78 with what to change
-    Check {
-        /// Take a warning, such as an unknown key, for a fault
-        #[arg(long)]
-        strict: bool,
-    },
-    /// Print the files that are looked at, the one that counts most first
-    Path,
-}
-
 impl Cli {
     /// Runs the command; the code is the process's.
     pub async fn run(self) -> ExitCode {
         let mut sources = Sources {
             config: self.common.config,
             log_level: self.common.log_level,
+            ssh: SshSettings { config: self.common.ssh_config },
             environment: Environment::of_process(),
+            // Where there is none, nothing is kept; what needs it says so.
+            data_dir: data_dir().ok(),
+            project: std::env::current_dir().ok(),
             ..Sources::default()
         };
-        let ssh = SshSettings { config: self.common.ssh_config };
         match self.command {
             Command::Serve { host, port } => {
                 (sources.host, sources.port) = (host, port);
-                sources.project = std::env::current_dir().ok();
-                serve(sources, ssh, Front::Http).await
+                serve::serve(sources, Front::Http).await
             }
-            // Clients start this in whatever project is open, whose files must not decide.
-            Command::Stdio => serve(sources, ssh, Front::Stdio).await,
-            Command::Config(command) => {
-                sources.project = std::env::current_dir().ok();
-                look(&sources, &command)
+            Command::Stdio => {
+                // Clients start this in whatever project is open, whose files must not decide.
+                sources.project = config::trusted_project(&sources);
+                serve::serve(sources, Front::Stdio).await
             }
-            Command::Init { aliases, all } => run_init(&sources, &ssh, &aliases, all).await,
+            Command::Hosts(command) => command.run(&sources).await,
+            Command::Config(command) => command.run(&sources),
+            Command::Init { aliases, all } => run_init(&sources, &aliases, all).await,
         }
     }
 }
@@ -118,99 +110,9 @@ pub fn refuse(error: &dyn std::error::Error, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-async fn serve(sources: Sources, ssh: SshSettings, front: Front) -> ExitCode {
-    let settings = match load(&sources) {
-        Ok(settings) => settings,
-        Err(error) => return refuse(&error, EXIT_CONFIG),
-    };
-    telemetry::init(settings.log_level.value);
-    announce(&settings);
-    let app = match App::start(sources, settings, ssh, front).await {
-        Ok(app) => app,
-        Err(error) => return refuse(&error, 1),
-    };
-    if let Some(address) = app.address {
-        tracing::info!("serving MCP at http://{address}/mcp");
-    }
-    // Outside systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    match live(app).await {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::Meltdown => ExitCode::from(EXIT_MELTDOWN),
-    }
-}
-
-fn announce(settings: &Settings) {
-    for warning in &settings.warnings {
-        tracing::warn!("{warning}");
-    }
-    for (id, host) in &settings.hosts {
-        tracing::info!(host = %id, endpoint = host.value.endpoint.url(), from = %host.origin, "configured");
-    }
-    if settings.hosts.is_empty() {
-        tracing::warn!("no hosts are configured and this machine has no engine: run dockmaster init");
-    }
-}
-
-/// Lives until a signal, the end of the front, or a meltdown.
-async fn live(mut app: App) -> Ended {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        tracing::error!("signals cannot be received");
-        app.shutdown().await;
-        return Ended::Stopped;
-    };
-    let stopping = app.stopping();
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            () = stopping.cancelled() => break,
-            _ = hangup.recv() => app.reload(),
-            () = app.melted() => {
-                tracing::error!("the supervision tree gave up; a service manager starts the process anew");
-                return Ended::Meltdown;
-            }
-        }
-    }
-    tracing::info!("stopping");
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    app.shutdown().await;
-    Ended::Stopped
-}
-
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the command's answer")]
-fn look(sources: &Sources, command: &ConfigCommand) -> ExitCode {
-    if let ConfigCommand::Path = command {
-        print!("{}", show::files(sources));
-        return ExitCode::SUCCESS;
-    }
-    let settings = match load(sources) {
-        Ok(settings) => settings,
-        Err(error) => return refuse(&error, EXIT_CONFIG),
-    };
-    for warning in &settings.warnings {
-        eprintln!("warning: {warning}");
-    }
-    match command {
-        ConfigCommand::Check { strict } if *strict && !settings.warnings.is_empty() => {
-            ExitCode::from(EXIT_CONFIG)
-        }
-        ConfigCommand::Check { .. } => {
-            println!("{} hosts", settings.hosts.len());
-            ExitCode::SUCCESS
-        }
-        ConfigCommand::Show | ConfigCommand::Path => {
-            print!("{}", show::values(&settings));
-            ExitCode::SUCCESS
-        }
-    }
-}
-
 #[expect(clippy::print_stdout, reason = "the command's answer")]
-async fn run_init(sources: &Sources, ssh: &SshSettings, aliases: &[String], all: bool) -> ExitCode {
-    match init::run(sources, ssh, aliases, all).await {
+async fn run_init(sources: &Sources, aliases: &[String], all: bool) -> ExitCode {
+    match init::run(sources, aliases, all).await {
         Ok(report) => {
             println!("{report}");
             ExitCode::SUCCESS

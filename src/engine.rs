@@ -11,12 +11,18 @@ pub mod logs;
 mod release;
 
 use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::host::HostSpec;
 use crate::domain::phase::EngineInfo;
-use crate::transport::Link;
+use crate::transport::{BoxFuture, Connection, Connector, Link};
 use bollard::Docker;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 pub use error::EngineError;
+
+/// An engine that has not said who it is by then hangs.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// The oldest API version supported: Docker 20.10's.
 const OLDEST_API: ApiVersion = ApiVersion { major: 1, minor: 41 };
@@ -52,6 +58,26 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Connects to `host` and asks its engine who it is. The second value resolves when the connection
+    /// ends; dropping it ends the connection.
+    pub async fn reach(
+        connector: &dyn Connector,
+        host: Arc<HostSpec>,
+    ) -> Result<(Self, BoxFuture<'static, Fault>), Fault> {
+        let Connection { link, mut lifeline } = connector.connect(host).await?;
+        // The lifeline is watched while the engine answers: it also carries the end of the link.
+        let engine = tokio::select! {
+            engine = timeout(ANSWER_LIMIT, Self::connect(link)) => engine,
+            fault = &mut lifeline => return Err(fault),
+        };
+        let engine = engine.unwrap_or_else(|_| {
+            let seconds = ANSWER_LIMIT.as_secs();
+            let words = format!("the engine did not say who it is within {seconds} s");
+            Err(Fault::new(FaultKind::EngineDown, words))
+        })?;
+        Ok((engine, lifeline))
+    }
+
     /// Asks the engine behind `link` who it is and settles the API version.
     pub async fn connect(link: Arc<dyn Link>) -> Result<Self, Fault> {
         let unversioned = client::docker(Arc::clone(&link), None)?;
@@ -71,12 +97,16 @@ impl Engine {
             .flatten()
             .any(|component| component.name.to_ascii_lowercase().contains("podman"));
         let info = EngineInfo {
+            id: None,
             product: if is_podman { "Podman" } else { "Docker" },
             version: version.version.unwrap_or_default(),
             api: spoken.to_string(),
             platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
         };
         let docker = client::docker(Arc::clone(&link), Some(spoken))?;
+        // An engine that does not tell its name is told apart by its place alone.
+        let id = docker.info().await.ok().and_then(|told| told.id).filter(|id| !id.is_empty());
+        let info = EngineInfo { id, ..info };
         Ok(Self { docker, link, info })
     }
 

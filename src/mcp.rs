@@ -4,6 +4,7 @@
 mod error;
 mod fleet;
 mod page;
+mod policy;
 mod registry;
 mod server;
 mod shape;

@@ -13,6 +13,8 @@ pub mod ssh;
 
 use crate::domain::fault::Fault;
 use crate::domain::host::{Endpoint, HostSpec};
+use crate::runtime::dirs::{DirError, RunDir};
+use crate::runtime::permits::LoginPermits;
 pub use futures_util::future::BoxFuture;
 
 use std::sync::Arc;
@@ -147,6 +149,13 @@ pub struct SystemConnector {
 }
 
 impl SystemConnector {
+    /// A connector for this machine and user: ssh is told `ssh`, logins in flight are bounded, and sockets
+    /// lie in a runtime directory that goes with it.
+    pub fn of_this_machine(ssh: ssh::SshSettings) -> Result<Self, DirError> {
+        let (run_dir, logins) = (RunDir::create()?, LoginPermits::for_this_machine());
+        Ok(Self { ssh: ssh::SshConnector::new(ssh, run_dir, logins) })
+    }
+
     /// A connector whose ssh links follow `ssh`.
     pub fn new(ssh: ssh::SshConnector) -> Self {
         Self { ssh }

@@ -9,14 +9,18 @@ use crate::actors::host::{HostArguments, child_spec};
 use crate::actors::slot::Slot;
 use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task;
-use crate::config::{Hosts, Settings, Sources, Verdict, judge, load, stamp, watch};
+use crate::config::confirm::confirmed;
+use crate::config::{Hosts, Settings, Sourced, Sources, Verdict, judge, load, stamp, watch};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::retry::ConnectPolicy;
 use crate::transport::Connector;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// A reading that takes hosts away is confirmed by a second one after this long.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
@@ -24,17 +28,22 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// The protocol of the configuration's actor.
 #[derive(strum::IntoStaticStr, strum::VariantNames)]
 pub enum ConfigMessage {
-    /// `ConfigHandle::reload`: read the files again and take what they say.
-    Reload,
+    /// `ConfigHandle::reload` and `apply`: read the files again and take what they say.
+    Reload {
+        /// Told when that is done; dropped when this actor dies over it.
+        done: Option<oneshot::Sender<()>>,
+    },
     /// From the watch task, and a timer: read the files again, and take hosts away only when two
     /// readings agree.
     Look,
     /// From a read task: what the files say.
     Loaded {
-        /// Whether somebody ordered the reading.
-        ordered: bool,
+        /// Who ordered the reading, if somebody did.
+        order: Order,
         /// What was read, as a number.
         stamp: u64,
+        /// Files that a person has confirmed as they are.
+        confirmed: BTreeSet<PathBuf>,
         /// The settings, or what is wrong with the files.
         outcome: Result<Box<Settings>, String>,
     },
@@ -42,18 +51,52 @@ pub enum ConfigMessage {
     Reconcile,
 }
 
+/// Why the files are read.
+pub enum Order {
+    /// They may have changed.
+    None,
+    /// Somebody says that what they say is to be taken, and may wait for that.
+    Reload(Option<oneshot::Sender<()>>),
+}
+
 /// The client side of the configuration's actor; reaches whichever incarnation lives.
 #[derive(Clone, Default)]
 pub struct ConfigHandle {
     actor: Slot<ActorRef<ConfigMessage>>,
+    /// What survives the actor.
+    kept: Kept,
+}
+
+/// What outlives an incarnation.
+#[derive(Clone, Default)]
+struct Kept {
     /// The hosts of the last reading that was taken; none before the first.
     taken: Slot<Hosts>,
+    /// What is wrong with the last reading, or to be looked at.
+    faults: Slot<Vec<String>>,
 }
+
+/// A reading takes no longer, unless the files lie on a share that hangs.
+const APPLY_LIMIT: Duration = Duration::from_secs(10);
 
 impl ConfigHandle {
     /// Reads the configuration again; a faulty one is told in the log and changes nothing.
     pub fn reload(&self) {
-        self.actor.cast(ConfigMessage::Reload);
+        self.actor.cast(ConfigMessage::Reload { done: None });
+    }
+
+    /// Reads the configuration again; returns once what it says is taken, or told to be faulty. Says
+    /// whether that was seen; it is still done otherwise, a little later.
+    pub async fn apply(&self) -> bool {
+        let (done, taken) = oneshot::channel();
+        self.actor.cast(ConfigMessage::Reload { done: Some(done) });
+        matches!(timeout(APPLY_LIMIT, taken).await, Ok(Ok(())))
+    }
+
+    /// What is wrong with the files as they were read last, or is to be looked at; the hosts that run may
+    /// be those of an earlier reading.
+    pub fn faults(&self) -> Vec<String> {
+        self.kept.faults.get().unwrap_or_default()
     }
 
     /// Compares desired and actual hosts.
@@ -82,7 +125,7 @@ pub fn config_spec(arguments: ConfigArguments, handle: ConfigHandle) -> ChildSpe
     let start: StartChild = Arc::new(move |supervisor, _| {
         let (arguments, handle) = (arguments.clone(), handle.clone());
         Box::pin(async move {
-            let arguments = (arguments, handle.taken.clone());
+            let arguments = (arguments, handle.kept.clone());
             let (actor, _) = Actor::spawn_linked(None, ConfigActor, arguments, supervisor).await?;
             handle.actor.put(actor.clone());
             Ok(actor.get_cell())
@@ -97,38 +140,42 @@ struct ConfigState {
     arguments: ConfigArguments,
     desired: Hosts,
     /// Where its successor finds them.
-    taken: Slot<Hosts>,
+    kept: Kept,
     /// A reading that takes hosts away and waits for a second one to agree.
     unconfirmed: Option<Hosts>,
-    /// What was read last, as a number: a look that finds the same reads no further.
+    /// What was read last, as a number: a look that finds the same reads no further. None while a reading
+    /// waits for a word of a person, which may come at any time.
     stamp: Option<u64>,
-    /// What the last reading was told to be at fault in: a look every minute does not fill the log.
-    told: Vec<String>,
 }
 
 fn desired(settings: &Settings) -> Hosts {
-    settings.hosts.iter().map(|(id, host)| (id.clone(), Arc::new(host.value.clone()))).collect()
+    let shared = |host: &Sourced<HostSpec>| Sourced {
+        value: Arc::new(host.value.clone()),
+        origin: host.origin.clone(),
+    };
+    settings.hosts.iter().map(|(id, host)| (id.clone(), shared(host))).collect()
 }
 
 impl Actor for ConfigActor {
     type Msg = ConfigMessage;
     type State = ConfigState;
-    type Arguments = (ConfigArguments, Slot<Hosts>);
+    type Arguments = (ConfigArguments, Kept);
 
     async fn pre_start(
         &self,
         myself: ActorRef<ConfigMessage>,
-        (arguments, taken): (ConfigArguments, Slot<Hosts>),
+        (arguments, kept): (ConfigArguments, Kept),
     ) -> Result<ConfigState, ActorProcessingErr> {
         myself.cast(ConfigMessage::Reconcile)?;
         let (me, sources) = (myself.clone(), Arc::clone(&arguments.sources));
+        let mode = arguments.settings.watch.value;
         let watching = async move {
             // The actor is gone: so is this task in a moment.
-            watch(&sources, || drop(me.cast(ConfigMessage::Look))).await;
+            watch(&sources, mode, || drop(me.cast(ConfigMessage::Look))).await;
         };
         task::spawn(myself.get_cell(), watching).await?;
-        let desired = taken.get().unwrap_or_else(|| desired(&arguments.settings));
-        Ok(ConfigState { arguments, desired, taken, unconfirmed: None, stamp: None, told: vec![] })
+        let desired = kept.taken.get().unwrap_or_else(|| desired(&arguments.settings));
+        Ok(ConfigState { arguments, desired, kept, unconfirmed: None, stamp: None })
     }
 
     async fn handle(
@@ -140,18 +187,28 @@ impl Actor for ConfigActor {
         #[cfg(test)]
         crate::actors::trip::over(&message);
         match message {
-            ConfigMessage::Reload => state.read(&myself, true).await?,
-            ConfigMessage::Look => state.read(&myself, false).await?,
-            ConfigMessage::Loaded { ordered, stamp, outcome } => {
+            ConfigMessage::Reload { done } => state.read(&myself, Order::Reload(done)).await?,
+            ConfigMessage::Look => state.read(&myself, Order::None).await?,
+            ConfigMessage::Loaded { order, stamp, confirmed, outcome } => {
                 state.stamp = Some(stamp);
+                let ordered = matches!(order, Order::Reload(_));
                 let faults = match outcome {
-                    Ok(settings) => state.consider(&myself, ordered, &settings),
+                    Ok(settings) => {
+                        let verdict = |current: &Hosts, before: Option<&Hosts>, read: &Hosts| {
+                            if ordered { Verdict::Take } else { judge(current, before, read, &confirmed) }
+                        };
+                        state.consider(&myself, &settings, verdict)
+                    }
                     Err(fault) => {
                         vec![format!("the configuration is faulty, the last good one stays: {fault}")]
                     }
                 };
                 state.tell(faults, ordered);
                 state.reconcile();
+                if let Order::Reload(Some(done)) = order {
+                    // Whoever waited may have gone.
+                    let _ = done.send(());
+                }
             }
             ConfigMessage::Reconcile => state.reconcile(),
         }
@@ -174,28 +231,31 @@ impl Actor for ConfigActor {
 
 /// Settings of the server itself, which are fixed while it runs.
 fn fixed(settings: &Settings) -> impl PartialEq {
-    let Settings { host, port, log_level, allowed_hosts, .. } = settings;
-    (host.value, port.value, log_level.value, allowed_hosts.value.clone())
+    let Settings { host, port, log_level, allowed_hosts, watch, hosts: _, warnings: _ } = settings;
+    (host.value, port.value, log_level.value, allowed_hosts.value.clone(), watch.value)
 }
 
 impl ConfigState {
-    async fn read(&self, myself: &ActorRef<ConfigMessage>, ordered: bool) -> Result<(), SpawnErr> {
+    async fn read(&self, myself: &ActorRef<ConfigMessage>, order: Order) -> Result<(), SpawnErr> {
         let (me, sources) = (myself.clone(), Arc::clone(&self.arguments.sources));
         // An order is obeyed, and a reading that waits for its confirmation gets it.
-        let known = self.stamp.filter(|_| !ordered && self.unconfirmed.is_none());
+        let known = self.stamp.filter(|_| matches!(order, Order::None) && self.unconfirmed.is_none());
         let read = async move {
             // Files may lie on a share that hangs; a thread may wait for it.
             let read = tokio::task::spawn_blocking(move || {
                 let stamp = stamp(&sources);
-                (known != Some(stamp)).then(|| (stamp, load(&sources)))
+                (known != Some(stamp)).then(|| (stamp, confirmed(&sources), load(&sources)))
             });
             let _ = me.cast(match read.await {
                 Ok(None) => ConfigMessage::Reconcile,
-                Ok(Some((stamp, loaded))) => {
+                Ok(Some((stamp, confirmed, loaded))) => {
                     let outcome = loaded.map(Box::new).map_err(|fault| fault.to_string());
-                    ConfigMessage::Loaded { ordered, stamp, outcome }
+                    ConfigMessage::Loaded { order, stamp, confirmed, outcome }
                 }
-                Err(panic) => ConfigMessage::Loaded { ordered, stamp: 0, outcome: Err(panic.to_string()) },
+                Err(panic) => {
+                    let outcome = Err(panic.to_string());
+                    ConfigMessage::Loaded { order, stamp: 0, confirmed: BTreeSet::new(), outcome }
+                }
             });
         };
         task::spawn(myself.get_cell(), read).await?;
@@ -206,8 +266,8 @@ impl ConfigState {
     fn consider(
         &mut self,
         myself: &ActorRef<ConfigMessage>,
-        ordered: bool,
         settings: &Settings,
+        verdict: impl Fn(&Hosts, Option<&Hosts>, &Hosts) -> Verdict,
     ) -> Vec<String> {
         let mut faults: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
         if fixed(settings) != fixed(&self.arguments.settings) {
@@ -215,27 +275,36 @@ impl ConfigState {
         }
         let read = desired(settings);
         let before = self.unconfirmed.take();
-        match if ordered { Verdict::Take } else { judge(&self.desired, before.as_ref(), &read) } {
+        match verdict(&self.desired, before.as_ref(), &read) {
             Verdict::Take => {
-                self.taken.put(read.clone());
+                self.kept.taken.put(read.clone());
                 self.desired = read;
             }
             Verdict::ReadAgain => {
                 self.unconfirmed = Some(read);
                 myself.send_after(CONFIRM_AFTER, || ConfigMessage::Look);
             }
-            Verdict::Refuse => faults.push(
-                "the configuration names none of the running hosts any more; they stay until SIGHUP confirms it".to_owned(),
-            ),
+            Verdict::Refuse(files) => {
+                self.stamp = None;
+                faults.extend(files.iter().map(|file| {
+                    format!(
+                        "{} names none of the running hosts any more; they stay until `dockmaster config confirm` or SIGHUP says that this is meant",
+                        file.display()
+                    )
+                }));
+            }
         }
         faults
     }
 
+    /// Logs what is new, and shows everything where it can be asked for: a look every minute does not fill
+    /// the log.
     fn tell(&mut self, faults: Vec<String>, ordered: bool) {
-        for fault in faults.iter().filter(|fault| ordered || !self.told.contains(fault)) {
+        let told = self.kept.faults.get().unwrap_or_default();
+        for fault in faults.iter().filter(|fault| ordered || !told.contains(fault)) {
             tracing::warn!("{fault}");
         }
-        self.told = faults;
+        self.kept.faults.put(faults);
     }
 
     /// Brings the running hosts in line with the desired ones; doing it twice changes nothing.
@@ -250,7 +319,7 @@ impl ConfigState {
             supervisor.remove(id.as_str());
             directory.leave(id);
         }
-        for (id, spec) in &self.desired {
+        for (id, Sourced { value: spec, .. }) in &self.desired {
             let before = entered.get(id);
             directory.enter(Arc::clone(spec));
             let child = || {

@@ -10,6 +10,7 @@ use super::slot::Slot;
 use super::supervision::SupervisorHandle;
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{HostStatus, Phase};
+use crate::domain::policy::{EngineIdentity, Policy, strictest};
 use crate::domain::selector::{HostSelector, SelectorError, unknown_host};
 use crate::runtime::clock::Clock;
 use futures_util::future::join_all;
@@ -41,6 +42,13 @@ struct Entry {
     operations: Operations,
 }
 
+impl Entry {
+    fn identity(&self) -> EngineIdentity {
+        let engine = self.published.borrow().status.engine_id.clone();
+        EngineIdentity { place: self.spec.endpoint.place(), engine }
+    }
+}
+
 impl HostDirectory {
     /// An empty directory whose times are `clock`'s.
     pub fn new(clock: Clock) -> Self {
@@ -69,7 +77,8 @@ impl HostDirectory {
         let id = spec.id.clone();
         entries.entry(id.clone()).and_modify(|entry| entry.spec = Arc::clone(&spec)).or_insert_with(|| {
             let phase = if spec.enabled { Phase::Disconnected } else { Phase::Disabled };
-            let status = HostStatus { id, phase, since: now, last_seen: None, incarnation: 0 };
+            let status =
+                HostStatus { id, phase, since: now, last_seen: None, engine_id: None, incarnation: 0 };
             Entry {
                 spec,
                 published: Arc::new(watch::Sender::new(Published { status, session: None })),
@@ -112,6 +121,23 @@ impl HostDirectory {
             .filter_map(|spec| entries.get(&spec.id))
             .map(|entry| self.handle(entry))
             .collect())
+    }
+
+    /// What may be done to a host over MCP: the strictest that any entry of its engine says. A host that
+    /// is not there may be nothing done to.
+    pub fn policy(&self, id: &HostId) -> Policy {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let identity = entries.get(id).map(Entry::identity);
+        drop(entries);
+        identity.and_then(|identity| self.policy_of(&identity)).unwrap_or(Policy::ReadOnly)
+    }
+
+    /// The strictest policy of the entries that lead to this engine; `None` when none does.
+    pub fn policy_of(&self, identity: &EngineIdentity) -> Option<Policy> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let known: Vec<(EngineIdentity, Policy)> =
+            entries.values().map(|entry| (entry.identity(), entry.spec.policy)).collect();
+        strictest(identity, known.iter().map(|(identity, policy)| (identity, *policy)))
     }
 
     /// The lines of several hosts, connected first where need be, all at once and each within `limit`

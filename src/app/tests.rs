@@ -1,5 +1,6 @@
 //! The actors together, on fake hosts: who is restarted, who does not notice, who is answered what.
 
+mod admin;
 mod crashes;
 mod flood;
 mod kills;

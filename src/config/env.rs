@@ -1,7 +1,21 @@
 //! The environment: the process's variables over those of a `.env` file.
 
+use crate::domain::suggest::did_you_mean;
 use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Every variable of ours, wherever it is read.
+const KNOWN: [&str; 9] = [
+    "DOCKMASTER_ALLOWED_HOSTS",
+    "DOCKMASTER_CONFIG",
+    "DOCKMASTER_DATA_DIR",
+    "DOCKMASTER_HOST",
+    "DOCKMASTER_LOG_LEVEL",
+    "DOCKMASTER_PORT",
+    "DOCKMASTER_RUNTIME_DIR",
+    "DOCKMASTER_SSH_CONFIG",
+    "DOCKMASTER_WATCH",
+];
 
 /// A snapshot of the environment, taken once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +58,19 @@ impl Environment {
             }
         }
         None
+    }
+
+    /// Whether a variable is set by the `.env` file alone.
+    pub(super) fn is_from_dot_env(&self, name: &str) -> bool {
+        !self.process.contains_key(name) && self.dot_env.contains_key(name)
+    }
+
+    /// A sentence for each variable that looks like one of ours and is read by nobody.
+    pub(super) fn unknown_variables(&self) -> Vec<String> {
+        let names = self.process.keys().chain(self.dot_env.keys());
+        let ours = names.filter(|name| name.starts_with("DOCKMASTER_") && !KNOWN.contains(&name.as_str()));
+        ours.map(|name| format!("the variable {name} is unknown and ignored.{}", did_you_mean(name, KNOWN)))
+            .collect()
     }
 
     /// The value of a variable, when it is set and not empty.

@@ -1,11 +1,42 @@
-//! Faults in a configuration file, shown as an editor would show them.
+//! Faults of a configuration, shown as an editor would show them, and all at once.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A configuration that cannot be used.
+/// Everything that is wrong with a configuration; at least one fault.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub struct ConfigError {
+    faults: Vec<ConfigFault>,
+}
+
+impl ConfigError {
+    /// `Err` with the faults, if there are any.
+    pub(super) fn unless_none(faults: Vec<ConfigFault>) -> Result<(), Self> {
+        if faults.is_empty() { Ok(()) } else { Err(Self { faults }) }
+    }
+
+    /// What is wrong, in the order of the files and their lines.
+    pub fn faults(&self) -> &[ConfigFault] {
+        &self.faults
+    }
+}
+
+impl From<ConfigFault> for ConfigError {
+    fn from(fault: ConfigFault) -> Self {
+        Self { faults: vec![fault] }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let each: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
+        f.write_str(&each.join("\n"))
+    }
+}
+
+/// One thing that is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigFault {
     /// A named file does not exist.
     #[error("{named_by} names {}, which does not exist. Create it (dockmaster init) or name another file.", path.display())]
     Missing {
@@ -37,13 +68,23 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigFault {
+    /// What is wrong, without where, for a fault of a file's content.
+    pub(super) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Invalid(spot) => Some(&spot.message),
+            _ => None,
+        }
+    }
+}
+
 /// A place in a file and what is wrong there.
 #[derive(Debug)]
 pub struct Spot {
     path: PathBuf,
-    line: usize,
-    column: usize,
-    text: String,
+    /// Line and column, from 1, where the fault has a place.
+    place: Option<(usize, usize)>,
+    line: String,
     message: String,
 }
 
@@ -51,34 +92,41 @@ pub struct Spot {
 const LONGEST_SHOWN: usize = 120;
 
 impl Spot {
-    /// The place that `error` names in `source`, the text of the file at `path`. `hints` are added
-    /// to the message.
-    pub(super) fn new(path: &Path, source: &str, error: &serde_yaml::Error, hints: &[String]) -> Self {
-        let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
-        let text = line.checked_sub(1).and_then(|at| source.lines().nth(at)).unwrap_or_default();
+    /// What is wrong at `place` (line and column from 1) of `source`, the text of the file at `path`.
+    pub(super) fn new(path: &Path, source: &str, place: Option<(usize, usize)>, message: String) -> Self {
+        let line = place.and_then(|(line, _)| source.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
+        let line = line.chars().take(LONGEST_SHOWN).collect();
+        Self { path: path.to_owned(), place, line, message }
+    }
+
+    /// What `serde_yaml` found wrong with the syntax of `source`.
+    pub(super) fn of_syntax(path: &Path, source: &str, error: &serde_yaml::Error) -> Self {
         let mut message = error.to_string();
         // The place is shown in front; serde_yaml repeats it at the end.
-        if let Some(at) = message.rfind(" at line ") {
+        if let Some(at) = message.find(" at line ") {
             message.truncate(at);
         }
-        for hint in hints {
-            message.push_str("; ");
-            message.push_str(hint);
+        let place = error.location().map(|at| (at.line(), at.column()));
+        let spot = Self::new(path, source, place, message);
+        let indentation = spot.line.chars().take_while(|c| c.is_whitespace());
+        if indentation.into_iter().any(|c| c == '\t') {
+            let message =
+                "this line is indented by a tab. YAML is indented by spaces: write two for each step.";
+            return Self { message: message.to_owned(), ..spot };
         }
-        let text = text.chars().take(LONGEST_SHOWN).collect();
-        Self { path: path.to_owned(), line, column, text, message }
+        spot
     }
 }
 
 impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line == 0 {
+        let Some((line, column)) = self.place else {
             return write!(f, "{}: {}", self.path.display(), self.message);
-        }
-        let (line, column) = (self.line, self.column);
+        };
         writeln!(f, "{}:{line}:{column}: {}", self.path.display(), self.message)?;
         // A secret may stand in the line; the caret still shows where to look.
-        writeln!(f, "{line:>5} | {}", crate::domain::redact::file(&self.text))?;
+        let shown = crate::domain::redact::file(&self.line).replace('\t', " ");
+        writeln!(f, "{line:>5} | {}", crate::domain::text::clean(&shown))?;
         write!(f, "      | {:>column$}", "^")
     }
 }

@@ -1,10 +1,11 @@
 //! `dockmaster init`: a first hosts file, the hosts of the ssh configuration to choose from, and how
 //! to add Dockmaster to an assistant.
 
-use super::{Environment, Sources, places};
-use crate::domain::host::{HostId, Hostname};
-use crate::transport::ssh::SshSettings;
-use crate::transport::ssh::aliases::{Alias, aliases, resolve};
+use super::edit::{HostEdit, Inexpressible, apply};
+use super::import::{self, Candidate, Offered};
+use super::{Sources, places};
+use crate::domain::suggest::did_you_mean;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -42,12 +43,7 @@ pub enum InitError {
 }
 
 /// Writes the file and returns what to tell its reader.
-pub async fn run(
-    sources: &Sources,
-    ssh: &SshSettings,
-    wanted: &[String],
-    all: bool,
-) -> Result<String, InitError> {
+pub async fn run(sources: &Sources, wanted: &[String], all: bool) -> Result<String, InitError> {
     let path = sources
         .config
         .clone()
@@ -56,42 +52,33 @@ pub async fn run(
     if path.exists() {
         return Err(InitError::Exists { path });
     }
-    let offered = offered(ssh, &sources.environment).await;
-    let chosen = choose(&offered, wanted, all)?;
-    write_new(&path, &hosts_file(&chosen))
-        .map_err(|source| InitError::Write { path: path.clone(), source })?;
-    Ok(report(&path, &offered, &chosen))
-}
-
-/// The hosts of the ssh configuration, each resolved by ssh itself.
-async fn offered(ssh: &SshSettings, environment: &Environment) -> Vec<Alias> {
-    let file = ssh
-        .config
-        .clone()
-        .or_else(|| environment.get("HOME").map(|home| Path::new(home).join(".ssh/config")));
-    let Some(file) = file else { return vec![] };
-    let mut offered = Vec::new();
-    for name in aliases(&file) {
-        offered.extend(resolve(ssh, &name).await);
-    }
-    offered
-}
-
-fn choose<'a>(offered: &'a [Alias], wanted: &[String], all: bool) -> Result<Vec<&'a Alias>, InitError> {
-    if all {
-        return Ok(offered.iter().collect());
-    }
-    let find = |alias: &String| {
-        offered.iter().find(|known| known.name.as_str() == alias).ok_or_else(|| {
-            let known = || offered.iter().map(|known| known.name.as_str());
-            InitError::UnknownAlias {
-                alias: alias.clone(),
-                suggestion: crate::domain::suggest::did_you_mean(alias, known()),
-                known: known().collect::<Vec<_>>().join(", "),
-            }
-        })
+    let offered = match import::own_file(sources) {
+        Some(file) => import::offered(&file).await,
+        None => Offered::default(),
     };
-    wanted.iter().map(find).collect()
+    let names: Vec<String> = offered.aliases.iter().map(|alias| alias.name.to_string()).collect();
+    let candidates = offered.candidates(&BTreeMap::new(), true).0;
+    let chosen = choose(candidates, wanted, all)?;
+    let text = hosts_file(&chosen).map_err(|why| InitError::Write {
+        path: path.clone(),
+        source: std::io::Error::other(why.to_string()),
+    })?;
+    write_new(&path, &text).map_err(|source| InitError::Write { path: path.clone(), source })?;
+    Ok(report(&path, &names, &chosen))
+}
+
+/// Those of `candidates` whose aliases are `wanted`, or all.
+pub fn choose(candidates: Vec<Candidate>, wanted: &[String], all: bool) -> Result<Vec<Candidate>, InitError> {
+    let name = |candidate: &Candidate| candidate.alias.name.to_string();
+    let names: Vec<String> = candidates.iter().map(name).collect();
+    if let Some(unknown) = wanted.iter().find(|wanted| !names.contains(wanted)) {
+        return Err(InitError::UnknownAlias {
+            alias: unknown.clone(),
+            suggestion: did_you_mean(unknown, names.iter().map(String::as_str)),
+            known: names.join(", "),
+        });
+    }
+    Ok(candidates.into_iter().filter(|candidate| all || wanted.contains(&name(candidate))).collect())
 }
 
 const HEADER: &str = "\
@@ -117,38 +104,13 @@ const HEADER: &str = "\
 
 ";
 
-fn hosts_file(chosen: &[&Alias]) -> String {
-    let mut text = HEADER.to_owned();
+fn hosts_file(chosen: &[Candidate]) -> Result<String, Inexpressible> {
     if chosen.is_empty() {
-        text.push_str("hosts: {}\n");
-        return text;
+        return Ok(format!("{HEADER}hosts: {{}}\n"));
     }
-    text.push_str("hosts:\n");
-    for alias in chosen {
-        // Every value is of a validated type, or a number: nothing needs quoting that is not quoted.
-        let Alias { name, hostname, user, port } = alias;
-        let _ = write!(
-            text,
-            "  {}:\n    ssh_alias: \"{name}\"\n    hostname: \"{hostname}\"\n    user: \"{}\"\n",
-            host_id(name),
-            user.as_str().replace('\\', "\\\\")
-        );
-        if *port != 22 {
-            let _ = writeln!(text, "    port: {port}");
-        }
-        text.push_str("    tags: [imported, ssh-config]\n");
-    }
-    text
-}
-
-/// An alias as a host id: almost always itself.
-fn host_id(alias: &Hostname) -> String {
-    if alias.as_str().parse::<HostId>().is_ok() {
-        return alias.to_string();
-    }
-    let plain: String =
-        alias.as_str().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    format!("host-{}", plain.trim_matches('-').chars().take(50).collect::<String>())
+    chosen.iter().try_fold(HEADER.to_owned(), |text, Candidate { id, fields, .. }| {
+        apply(&text, &HostEdit::Add { id: id.clone(), fields: fields.clone() })
+    })
 }
 
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
@@ -160,7 +122,7 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn report(path: &Path, offered: &[Alias], chosen: &[&Alias]) -> String {
+fn report(path: &Path, offered: &[String], chosen: &[Candidate]) -> String {
     let mut out = format!("Wrote {}", path.display());
     match chosen.len() {
         0 => out.push_str(" without hosts: this machine's own engine is used until you name some.\n"),
@@ -173,9 +135,8 @@ fn report(path: &Path, offered: &[Alias], chosen: &[&Alias]) -> String {
         }
     }
     if chosen.is_empty() && !offered.is_empty() {
-        let names: Vec<&str> = offered.iter().map(|alias| alias.name.as_str()).collect();
-        let _ = writeln!(out, "Your ssh configuration knows: {}.", names.join(", "));
-        out.push_str("Take some with: dockmaster init ALIAS… (remove the file first), or all with --all.\n");
+        let _ = writeln!(out, "Your ssh configuration knows: {}.", offered.join(", "));
+        out.push_str("Take some with: dockmaster hosts import ALIAS…, or all with --all.\n");
     }
     out.push_str(CLIENTS);
     out
@@ -193,6 +154,8 @@ Cursor (~/.cursor/mcp.json):
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Environment;
+    use crate::transport::ssh::SshSettings;
 
     #[tokio::test]
     async fn the_file_loads_with_the_hosts_of_the_ssh_configuration() {
@@ -206,9 +169,9 @@ mod tests {
         let ssh = SshSettings { config: Some(ssh_config) };
         let path = dir.path().join("new/hosts.yml");
         let environment = Environment::of([("HOME", dir.path().to_str().unwrap())]);
-        let sources = Sources { config: Some(path.clone()), environment, ..Sources::default() };
+        let sources = Sources { config: Some(path.clone()), environment, ssh, ..Sources::default() };
 
-        let report = run(&sources, &ssh, &[], true).await.unwrap();
+        let report = run(&sources, &[], true).await.unwrap();
         assert!(report.contains("3 hosts") && report.contains("claude mcp add"), "{report}");
         let settings = super::super::load(&sources).unwrap();
         assert_eq!(settings.warnings, []);
@@ -216,7 +179,7 @@ mod tests {
             settings.hosts.iter().map(|(id, host)| format!("{id} {}", host.value.endpoint.url())).collect();
         assert_eq!(hosts, ["backup ssh://backup", "host-odd ssh://_odd", "nas ssh://nas"]);
 
-        assert!(matches!(run(&sources, &ssh, &[], true).await, Err(InitError::Exists { .. })));
+        assert!(matches!(run(&sources, &[], true).await, Err(InitError::Exists { .. })));
     }
 
     #[tokio::test]
@@ -225,10 +188,9 @@ mod tests {
         let ssh_config = dir.path().join("ssh_config");
         std::fs::write(&ssh_config, "Host proxmox\n  HostName p.lan\n").unwrap();
         let path = dir.path().join("hosts.yml");
-        let sources = Sources { config: Some(path.clone()), ..Sources::default() };
-        let error = run(&sources, &SshSettings { config: Some(ssh_config) }, &["promox".into()], false)
-            .await
-            .unwrap_err();
+        let ssh = SshSettings { config: Some(ssh_config) };
+        let sources = Sources { config: Some(path.clone()), ssh, ..Sources::default() };
+        let error = run(&sources, &["promox".into()], false).await.unwrap_err();
         assert!(error.to_string().contains("Did you mean \"proxmox\"?") && !path.exists(), "{error}");
     }
 }

@@ -1,19 +1,18 @@
-//! Reading and merging: flags over the project's file over the user's files over the environment
-//! over defaults. Hosts merge by id; a higher file replaces the whole host.
+//! Merging: flags over the project's file over the user's files over the environment over defaults.
+//! Hosts merge by id; a higher file replaces the whole host.
 
-use super::error::Spot;
-use super::schema::{File, KNOWN_KEYS, ListenHost, PREDECESSOR_KEYS, Port};
-use super::{ConfigError, Environment, places};
+use super::error::{ConfigError, ConfigFault};
+use super::fields::{ListenHost, Port, WatchMode};
+use super::read::read_file;
+use super::schema::File;
+use super::{Environment, places};
 use crate::domain::host::{Endpoint, HostId, HostSpec};
-use crate::domain::suggest::did_you_mean;
 use crate::runtime::telemetry::LogLevel;
+use crate::transport::ssh::SshSettings;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-
-/// A configuration file larger than this is something else.
-const LARGEST_FILE: u64 = 8 << 20;
+use std::path::PathBuf;
 
 /// Where to look, and what flags said.
 #[derive(Debug, Clone, Default)]
@@ -29,12 +28,17 @@ pub struct Sources {
     pub port: Option<String>,
     /// `--log-level`.
     pub log_level: Option<String>,
+    /// `--ssh-config`: what ssh is told, and whose aliases are hosts to import.
+    pub ssh: SshSettings,
     /// The process's environment.
     pub environment: Environment,
+    /// Where Dockmaster keeps what a person said about these files: which contents are meant as they are,
+    /// which projects are trusted, what removed hosts were held to. `None` keeps nothing.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// Nobody set it.
     Default,
@@ -96,33 +100,43 @@ pub struct Settings {
     pub log_level: Sourced<LogLevel>,
     /// Names that HTTP requests may call this server by, beside addresses and localhost.
     pub allowed_hosts: Sourced<Vec<String>>,
+    /// How changes of the files are noticed.
+    pub watch: Sourced<WatchMode>,
     /// The hosts by id.
     pub hosts: BTreeMap<HostId, Sourced<HostSpec>>,
     /// What an operator should look at.
     pub warnings: Vec<Warning>,
 }
 
-/// Reads everything that `sources` names. A missing user or project file is none; a file that was
-/// named and is missing is an error.
+/// A file in its place: later ones count more.
+struct Layer {
+    path: PathBuf,
+    file: File,
+    /// Whether it came with a project, and not from the person who runs Dockmaster.
+    of_project: bool,
+}
+
+/// Reads everything that `sources` names; all faults are told at once. A missing user or project file is
+/// none; a file that was named and is missing is a fault.
 pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
     let mut environment = sources.environment.clone();
-    let mut warnings = Vec::new();
+    let (mut warnings, mut faults) = (Vec::new(), Vec::new());
     if let Some(project) = &sources.project {
         warnings.extend(environment.read_dot_env(&project.join(".env")).map(Warning));
     }
+    warnings.extend(environment.unknown_variables().into_iter().map(Warning));
 
-    let mut layers: Vec<(PathBuf, File)> = Vec::new();
-    for path in places::user_files(&environment) {
-        layers.extend(read_file(&path, &mut warnings)?.map(|file| (path, file)));
-    }
-    if let Some((path, named_by)) = places::named_file(sources, &environment) {
-        let Some(file) = read_file(&path, &mut warnings)? else {
-            return Err(ConfigError::Missing { path, named_by });
-        };
-        layers.push((path, file));
-    } else if let Some(project) = &sources.project {
-        let path = places::project_file(project);
-        layers.extend(read_file(&path, &mut warnings)?.map(|file| (path, file)));
+    let mut layers = Vec::new();
+    for place in places::layers(sources, &environment) {
+        match read_file(&place.path, &environment) {
+            Ok(Some(reading)) => {
+                warnings.extend(reading.warnings);
+                layers.push(Layer { path: place.path, file: reading.file, of_project: place.of_project });
+            }
+            Ok(None) => faults
+                .extend(place.named_by.map(|named_by| ConfigFault::Missing { path: place.path, named_by })),
+            Err(found) => faults.extend(found),
+        }
     }
 
     let mut settings = Settings {
@@ -130,14 +144,16 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         port: Sourced::default_of(8000),
         log_level: Sourced::default_of(LogLevel::Info),
         allowed_hosts: Sourced::default_of(vec![]),
+        watch: Sourced::default_of(WatchMode::default()),
         hosts: BTreeMap::new(),
         warnings,
     };
-    apply_environment(&mut settings, &environment)?;
-    for (path, file) in layers {
-        apply_file(&mut settings, &path, file);
+    apply_environment(&mut settings, &environment, &mut faults);
+    for layer in layers {
+        apply_layer(&mut settings, layer);
     }
-    apply_flags(&mut settings, sources)?;
+    apply_flags(&mut settings, sources, &mut faults);
+    ConfigError::unless_none(faults)?;
     if settings.hosts.is_empty() {
         settings.hosts.extend(local_engine());
     }
@@ -157,89 +173,56 @@ fn local_engine() -> Option<(HostId, Sourced<HostSpec>)> {
     Some((id, Sourced { value: spec, origin: Origin::Discovered }))
 }
 
-fn read_file(path: &Path, warnings: &mut Vec<Warning>) -> Result<Option<File>, ConfigError> {
-    let unreadable = |why: String| ConfigError::Unreadable { path: path.to_owned(), why };
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(error.to_string())),
+fn apply_environment(settings: &mut Settings, environment: &Environment, faults: &mut Vec<ConfigFault>) {
+    let mut text = |names: &[&'static str]| {
+        let set: Vec<_> = names.iter().filter_map(|name| Some((*name, environment.get(name)?))).collect();
+        if let [(first, value), (second, other)] = set.as_slice()
+            && value != other
+        {
+            settings.warnings.push(Warning(format!("{second} is set, but {first} has the last word")));
+        }
+        set.first().copied()
     };
-    if !found.is_file() {
-        return Err(unreadable("it is no file. Name the hosts.yml itself.".to_owned()));
-    }
-    if found.len() > LARGEST_FILE {
-        return Err(unreadable(format!(
-            "it has {} bytes; a hosts file has at most {LARGEST_FILE}",
-            found.len()
-        )));
-    }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
-        unreadable(format!("line {line} is not UTF-8 text. Save the file as UTF-8."))
-    })?;
-    parse(path, &text, warnings).map(Some)
-}
-
-fn parse(path: &Path, text: &str, warnings: &mut Vec<Warning>) -> Result<File, ConfigError> {
-    // An empty document is valid YAML and means nothing.
-    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-        return Ok(File::default());
-    }
-    let mut unknown = Vec::new();
-    let yaml = serde_yaml::Deserializer::from_str(text);
-    let file = serde_ignored::deserialize(yaml, |key| {
-        // serde_ignored writes a `?` for each optional section on the way.
-        let path = key.to_string().replace(".?", "");
-        if !PREDECESSOR_KEYS.contains(&path.as_str()) {
-            unknown.push(unknown_key(&path));
-        }
-    });
-    match file {
-        Ok(file) => {
-            warnings.extend(unknown.into_iter().map(|hint| Warning(format!("{}: {hint}", path.display()))));
-            Ok(file)
-        }
-        Err(error) => Err(ConfigError::Invalid(Box::new(Spot::new(path, text, &error, &unknown)))),
-    }
-}
-
-/// The sentence about a key that nobody reads, with the nearest known one.
-fn unknown_key(path: &str) -> String {
-    let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
-    let place = if parent.starts_with("hosts.") { "hosts.*" } else { parent };
-    let known = KNOWN_KEYS.iter().find(|(at, _)| *at == place).map_or(&[][..], |(_, keys)| *keys);
-    format!("the key {path} is unknown and ignored.{}", did_you_mean(key, known.iter().copied()))
-}
-
-fn apply_environment(settings: &mut Settings, environment: &Environment) -> Result<(), ConfigError> {
-    set_parsed(&mut settings.host, "FASTMCP_HOST", environment, |text| {
-        text.parse::<ListenHost>().map(|host| host.0)
-    })?;
-    set_parsed(&mut settings.port, "FASTMCP_PORT", environment, |text| {
-        text.parse::<Port>().map(|port| port.0)
-    })?;
-    set_parsed(&mut settings.log_level, "LOG_LEVEL", environment, |text| {
+    let [host, port, level, allowed, watch] = [
+        text(&["DOCKMASTER_HOST", "FASTMCP_HOST"]),
+        text(&["DOCKMASTER_PORT", "FASTMCP_PORT"]),
+        text(&["DOCKMASTER_LOG_LEVEL", "LOG_LEVEL"]),
+        text(&["DOCKMASTER_ALLOWED_HOSTS"]),
+        text(&["DOCKMASTER_WATCH"]),
+    ];
+    set_parsed(&mut settings.host, host, faults, |text| text.parse::<ListenHost>().map(|host| host.0));
+    set_parsed(&mut settings.port, port, faults, |text| text.parse::<Port>().map(|port| port.0));
+    set_parsed(&mut settings.log_level, level, faults, |text| {
         text.parse::<LogLevel>().map_err(|error| error.to_string())
-    })
+    });
+    set_parsed(&mut settings.allowed_hosts, allowed, faults, |text| {
+        Ok(text.split(',').map(|name| name.trim().to_owned()).collect())
+    });
+    set_parsed(&mut settings.watch, watch, faults, |text| {
+        text.parse().map_err(|_| "write auto or poll".to_owned())
+    });
 }
 
 fn set_parsed<T>(
     setting: &mut Sourced<T>,
-    name: &'static str,
-    environment: &Environment,
+    variable: Option<(&'static str, &str)>,
+    faults: &mut Vec<ConfigFault>,
     parse: impl Fn(&str) -> Result<T, String>,
-) -> Result<(), ConfigError> {
-    if let Some(text) = environment.get(name) {
-        let value = parse(text).map_err(|why| ConfigError::Value { name, value: text.to_owned(), why })?;
-        *setting = Sourced { value, origin: Origin::Environment(name) };
+) {
+    let Some((name, text)) = variable else { return };
+    match parse(text) {
+        Ok(value) => *setting = Sourced { value, origin: Origin::Environment(name) },
+        Err(why) => faults.push(ConfigFault::Value { name, value: text.to_owned(), why }),
     }
-    Ok(())
 }
 
-fn apply_file(settings: &mut Settings, path: &Path, file: File) {
-    let origin = Origin::File(path.to_owned());
-    for (id, spec) in file.hosts {
+fn apply_layer(settings: &mut Settings, Layer { path, file, of_project }: Layer) {
+    let origin = Origin::File(path);
+    for (id, mut spec) in file.hosts.unwrap_or_default().0 {
+        // What came with a project may hold a host back, and never let it go further.
+        if of_project && let Some(below) = settings.hosts.get(&id) {
+            spec.policy = spec.policy.max(below.value.policy);
+        }
         settings.hosts.insert(id, Sourced { value: spec, origin: origin.clone() });
     }
     let Some(server) = file.server else { return };
@@ -248,6 +231,7 @@ fn apply_file(settings: &mut Settings, path: &Path, file: File) {
     replace(&mut settings.port, server.port.map(|port| port.0), &origin, warnings);
     replace(&mut settings.log_level, server.log_level, &origin, warnings);
     replace(&mut settings.allowed_hosts, server.allowed_hosts, &origin, warnings);
+    replace(&mut settings.watch, server.watch, &origin, warnings);
 }
 
 /// Sets a value from a file, and says so when that hides a variable somebody set.
@@ -266,25 +250,30 @@ fn replace<T: PartialEq>(
     *setting = Sourced { value, origin: origin.clone() };
 }
 
-fn apply_flags(settings: &mut Settings, sources: &Sources) -> Result<(), ConfigError> {
-    let bad = |name, value: &str, why| ConfigError::Value { name, value: value.to_owned(), why };
-    if let Some(text) = &sources.host {
-        let value = text.parse::<ListenHost>().map_err(|why| bad("--host", text, why))?.0;
+fn apply_flags(settings: &mut Settings, sources: &Sources, faults: &mut Vec<ConfigFault>) {
+    let mut parsed =
+        |name, text: Option<&String>, parse: &dyn Fn(&str, &mut Settings) -> Result<(), String>| {
+            let Some(text) = text else { return };
+            if let Err(why) = parse(text, settings) {
+                faults.push(ConfigFault::Value { name, value: text.clone(), why });
+            }
+        };
+    parsed("--host", sources.host.as_ref(), &|text, settings| {
+        let value = text.parse::<ListenHost>()?.0;
         settings.host = Sourced { value, origin: Origin::Flag("--host") };
-    }
-    if let Some(text) = &sources.port {
+        Ok(())
+    });
+    parsed("--port", sources.port.as_ref(), &|text, settings| {
         // Port 0 lets the system choose; only a flag can say so.
-        let value =
-            if text == "0" { 0 } else { text.parse::<Port>().map_err(|why| bad("--port", text, why))?.0 };
+        let value = if text == "0" { 0 } else { text.parse::<Port>()?.0 };
         settings.port = Sourced { value, origin: Origin::Flag("--port") };
-    }
-    if let Some(text) = &sources.log_level {
-        let value = text.parse().map_err(|error: crate::runtime::telemetry::InvalidLogLevel| {
-            bad("--log-level", text, error.to_string())
-        })?;
+        Ok(())
+    });
+    parsed("--log-level", sources.log_level.as_ref(), &|text, settings| {
+        let value = text.parse::<LogLevel>().map_err(|error| error.to_string())?;
         settings.log_level = Sourced { value, origin: Origin::Flag("--log-level") };
-    }
-    Ok(())
+        Ok(())
+    });
 }
 
 #[cfg(test)]
@@ -427,7 +416,7 @@ mod tests {
         fault("hosts:\n  nas:\n    hostnme: a\n", &["needs a hostname", "Did you mean \"hostname\"?"]);
         fault("hosts:\n  nas:\n    hostname: -oProxyCommand=x\n", &["hosts.yml:3:", "is not valid"]);
         fault("hosts:\n\tnas: 1\n", &["hosts.yml:2:"]);
-        fault("hosts: [a, b]\n", &["a map from host ids"]);
+        fault("hosts: [a, b]\n", &["a mapping from names to hosts"]);
         fault("just text\n", &["hosts.yml"]);
         fault("hosts:\n  nas:\n    hostname: n\n    compose_path: ../x\n", &["absolute path"]);
     }

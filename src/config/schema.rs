@@ -1,175 +1,129 @@
-//! The shape of a configuration file. Every rule is checked while reading, so that each fault
-//! carries its line and column.
+//! The shape of a configuration file: its sections and keys, from which the reader, the list of known
+//! keys and the JSON Schema for editors are made.
 
+use super::document::Node;
+use super::fields::{Flag, FromNode, HostDirectory, HostKind, Ignored, ListenHost, Port, WatchMode};
+use super::findings::Findings;
 use crate::domain::host::{Endpoint, HostId, HostSpec, Hostname, LoginName, SshTarget};
+use crate::domain::policy::Policy;
 use crate::runtime::telemetry::LogLevel;
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
-/// A whole file.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(expecting = "the sections hosts: and server:")]
-pub(super) struct File {
-    #[serde(default, deserialize_with = "hosts")]
-    pub(super) hosts: BTreeMap<HostId, HostSpec>,
-    #[serde(default)]
-    pub(super) server: Option<Server>,
-}
-
-/// The `server:` section.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(expecting = "settings such as `{port: 8000, log_level: INFO}`")]
-pub(super) struct Server {
-    pub(super) host: Option<ListenHost>,
-    pub(super) port: Option<Port>,
-    #[serde(default, deserialize_with = "parsed")]
-    pub(super) log_level: Option<LogLevel>,
-    pub(super) allowed_hosts: Option<Vec<String>>,
-}
-
-/// Keys of the predecessor that mean nothing here; files that have them load without a word.
-pub(super) const PREDECESSOR_KEYS: [&str; 2] = ["transfer", "server.max_connections"];
-
-/// Known keys, for finding the nearest to an unknown one.
-pub(super) const KNOWN_KEYS: [(&str, &[&str]); 3] = [
-    ("", &["hosts", "server", "transfer"]),
-    ("server", &["host", "port", "log_level", "allowed_hosts"]),
+/// Declares a section: every key optional, a null as good as none, an unknown key a warning.
+macro_rules! section {
     (
-        "hosts.*",
-        &[
-            "kind",
-            "hostname",
-            "user",
-            "port",
-            "identity_file",
-            "ssh_alias",
-            "socket",
-            "description",
-            "tags",
-            "docker_context",
-            "compose_path",
-            "appdata_path",
-            "enabled",
-        ],
-    ),
-];
-
-/// The address to listen on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ListenHost(pub(super) IpAddr);
-
-impl FromStr for ListenHost {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "localhost" {
-            return Ok(Self(IpAddr::from([127, 0, 0, 1])));
+        $(#[$meta:meta])*
+        struct $name:ident as $wanted:literal {
+            $($(#[$doc:meta])* $field:ident: $type:ty,)*
         }
-        text.parse().map(Self).map_err(|_| {
-            format!("{text:?} is no IP address: write 127.0.0.1 (this machine only), ::1 or an address of this machine")
-        })
-    }
-}
+    ) => {
+        $(#[$meta])*
+        #[derive(Debug, Default, JsonSchema)]
+        #[schemars(deny_unknown_fields)]
+        pub(super) struct $name {
+            $($(#[$doc])* pub(super) $field: Option<$type>,)*
+        }
 
-impl<'de> Deserialize<'de> for ListenHost {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
+        impl $name {
+            /// Its keys.
+            pub(super) const KEYS: &[&str] = &[$(stringify!($field)),*];
+        }
 
-/// A TCP port from 1 to 65535.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Port(pub(super) u16);
-
-const PORT_RULE: &str = "a port is a whole number from 1 to 65535";
-
-impl FromStr for Port {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let port = text.parse().ok().filter(|port| *port != 0);
-        port.map(Self).ok_or_else(|| format!("{text:?} is no port: {PORT_RULE}"))
-    }
-}
-
-impl<'de> Deserialize<'de> for Port {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct PortVisitor;
-        impl Visitor<'_> for PortVisitor {
-            type Value = Port;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(PORT_RULE)
-            }
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Port, E> {
-                number.to_string().parse().map_err(E::custom)
-            }
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Port, E> {
-                number.to_string().parse().map_err(E::custom)
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Port, E> {
-                text.parse().map_err(E::custom)
+        impl FromNode for $name {
+            fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
+                let mut section = Self::default();
+                for (name, entry) in findings.entries(node, $wanted)? {
+                    let value = &entry.value;
+                    match name {
+                        _ if value.is_null() && Self::KEYS.contains(&name) => {}
+                        $(stringify!($field) => {
+                            section.$field =
+                                findings.within(name, |findings| FromNode::from_node(value, findings));
+                        })*
+                        // Compose files have them too: a place for anchors, and for notes of other programs.
+                        extension if extension.starts_with("x-") => {}
+                        unknown => findings.unknown_key(&entry.key, unknown, Self::KEYS),
+                    }
+                }
+                Some(section)
             }
         }
-        deserializer.deserialize_any(PortVisitor)
+    };
+}
+
+section!(
+    /// Hosts that Dockmaster keeps a line to, and settings of its service.
+    struct File as "a mapping with the sections hosts: and server:" {
+        /// The hosts by their names.
+        hosts: Hosts,
+        /// Settings of the service itself; they take effect at its next start.
+        server: Server,
+        /// A section of the predecessor's; it means nothing here.
+        transfer: Ignored,
     }
-}
+);
 
-/// An optional value of a type that parses from text.
-fn parsed<'de, D: Deserializer<'de>, T: FromStr<Err: fmt::Display>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-}
+section!(
+    /// Settings of the service itself.
+    struct Server as "a mapping of settings such as `{port: 8000, log_level: INFO}`" {
+        /// The address to listen on; any other than loopback asks every client for the token.
+        host: ListenHost,
+        /// The port to listen on.
+        port: Port,
+        /// How much is logged.
+        log_level: LogLevel,
+        /// Names that clients may call this server by, beside addresses and localhost.
+        allowed_hosts: Vec<String>,
+        /// How changes of the hosts files are noticed: `poll` for NFS and FUSE, which tell nothing.
+        watch: WatchMode,
+        /// A setting of the predecessor's; it means nothing here.
+        max_connections: Ignored,
+    }
+);
 
-/// How a host is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Ssh,
-    Unix,
-}
+section!(
+    /// A host.
+    struct Host as "a host such as `{hostname: nas.lan, user: me}`" {
+        /// How it is reached: over ssh (the usual), or by a socket of this machine.
+        kind: HostKind,
+        /// DNS name, address, or an alias of the ssh configuration.
+        hostname: Hostname,
+        /// Who logs in; left out: whom ssh would take.
+        user: LoginName,
+        /// The port of sshd; left out: what ssh would take.
+        port: Port,
+        /// A private key; left out: what ssh would take.
+        identity_file: PathBuf,
+        /// An alias of the ssh configuration that ssh is given alone, so that its jump host and the rest apply.
+        ssh_alias: Hostname,
+        /// The engine's socket, for `kind: unix`; left out: the usual places.
+        socket: PathBuf,
+        /// Words about it.
+        description: String,
+        /// Words it can be selected by, as @tag.
+        tags: Vec<String>,
+        /// The name of its Docker context, where it is not docker-mcp-NAME.
+        docker_context: String,
+        /// The directory on the host that holds one folder per compose stack.
+        compose_path: HostDirectory,
+        /// The directory on the host that holds the applications' data.
+        appdata_path: HostDirectory,
+        /// Whether a line is kept to it.
+        enabled: Flag,
+        /// What may be done to it over MCP: `rw` (everything), `no_destructive` or `ro`. The strictest entry of
+        /// one engine counts for all its names.
+        policy: Policy,
+    }
+);
 
-/// A host as written.
-#[derive(Debug, serde::Deserialize)]
-#[serde(expecting = "a host such as `{hostname: nas.lan, user: me}`")]
-struct RawHost {
-    #[serde(default)]
-    kind: Option<Kind>,
-    #[serde(default, deserialize_with = "parsed")]
-    hostname: Option<Hostname>,
-    #[serde(default, deserialize_with = "parsed")]
-    user: Option<LoginName>,
-    #[serde(default)]
-    port: Option<Port>,
-    #[serde(default)]
-    identity_file: Option<PathBuf>,
-    #[serde(default, deserialize_with = "parsed")]
-    ssh_alias: Option<Hostname>,
-    #[serde(default)]
-    socket: Option<PathBuf>,
-    #[serde(default)]
-    description: Option<String>,
-    #[serde(default)]
-    tags: Option<Vec<String>>,
-    #[serde(default)]
-    docker_context: Option<String>,
-    #[serde(default)]
-    compose_path: Option<String>,
-    #[serde(default)]
-    appdata_path: Option<String>,
-    #[serde(default)]
-    enabled: Option<bool>,
-}
-
-impl RawHost {
-    fn into_spec(self, id: HostId) -> Result<HostSpec, String> {
-        let endpoint = match self.kind.unwrap_or(Kind::Ssh) {
-            Kind::Ssh => Endpoint::Ssh(SshTarget {
+impl Host {
+    /// The host that this says, or what it lacks.
+    fn into_spec(self, id: HostId) -> Result<HostSpec, &'static str> {
+        let endpoint = match self.kind.unwrap_or(HostKind::Ssh) {
+            HostKind::Ssh => Endpoint::Ssh(SshTarget {
                 hostname: self.hostname.or_else(|| self.ssh_alias.clone()).ok_or(
                     "a host needs a hostname (a DNS name, an address or an ssh alias); for the engine of this machine write kind: unix",
                 )?,
@@ -178,98 +132,79 @@ impl RawHost {
                 identity_file: self.identity_file,
                 alias: self.ssh_alias,
             }),
-            Kind::Unix => match self.socket.or_else(crate::transport::local::find_socket) {
+            HostKind::Unix => match self.socket.or_else(crate::transport::local::find_socket) {
                 Some(socket) => Endpoint::Unix(socket),
                 None => Endpoint::Unix("/var/run/docker.sock".into()),
             },
         };
-        for (key, path) in [("compose_path", &self.compose_path), ("appdata_path", &self.appdata_path)] {
-            if path.as_ref().is_some_and(|path| !is_directory_path(path)) {
-                return Err(format!("{key} must be an absolute path on the host, or start with ~/"));
-            }
-        }
+        let not_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(HostSpec {
             id,
             endpoint,
             description: self.description.unwrap_or_default(),
             tags: self.tags.unwrap_or_default(),
-            compose_path: self.compose_path.filter(|path| !path.is_empty()),
-            appdata_path: self.appdata_path.filter(|path| !path.is_empty()),
-            docker_context: self.docker_context.filter(|name| !name.is_empty()),
-            enabled: self.enabled.unwrap_or(true),
+            compose_path: not_empty(self.compose_path.map(|path| path.0)),
+            appdata_path: not_empty(self.appdata_path.map(|path| path.0)),
+            docker_context: not_empty(self.docker_context),
+            enabled: self.enabled.is_none_or(|flag| flag.0),
+            policy: self.policy.unwrap_or_default(),
         })
     }
 }
 
-/// The predecessor wrote empty strings for what was not set.
-fn is_directory_path(path: &str) -> bool {
-    let rooted = path.is_empty() || path.starts_with('/') || path.starts_with("~/");
-    rooted && !path.split('/').any(|part| part == "..") && !path.chars().any(char::is_control)
+/// The keys of a host.
+pub(super) fn host_keys() -> &'static [&'static str] {
+    Host::KEYS
 }
 
-/// The map of hosts. `serde_yaml` keeps the last of two equal keys without a word; here the second
-/// one is a fault.
-fn hosts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<HostId, HostSpec>, D::Error> {
-    struct HostsVisitor;
-    impl<'de> Visitor<'de> for HostsVisitor {
-        type Value = BTreeMap<HostId, HostSpec>;
+/// The hosts by id.
+#[derive(Debug, Default)]
+pub(super) struct Hosts(pub(super) BTreeMap<HostId, HostSpec>);
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a map from host ids to hosts, such as `nas: {hostname: nas.lan, user: me}`")
-        }
-
-        // `hosts:` with nothing below it.
-        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut hosts = BTreeMap::new();
-            while let Some(id) = map.next_key_seed(KeySeed(&hosts))? {
-                let spec = map.next_value_seed(HostSeed(id.clone()))?;
-                hosts.insert(id, spec);
+impl FromNode for Hosts {
+    fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
+        let wanted = "a mapping from names to hosts, such as `nas: {hostname: nas.lan, user: me}`";
+        let mut hosts = BTreeMap::new();
+        for (name, entry) in findings.entries(node, wanted)? {
+            let id: Option<HostId> =
+                name.parse().map_err(|error| findings.fault(entry.key.id, format!("{error}"))).ok();
+            let before = findings.faults();
+            let host = findings.within(name, |findings| Host::from_node(&entry.value, findings));
+            let (Some(id), Some(host)) = (id, host) else { continue };
+            match host.into_spec(id.clone()) {
+                Ok(spec) => drop(hosts.insert(id, spec)),
+                // What is there but faulty is not missing as well.
+                Err(_) if findings.faults() > before => {}
+                Err(lacks) => findings.fault(entry.key.id, lacks),
             }
-            Ok(hosts)
         }
-    }
-    deserializer.deserialize_any(HostsVisitor)
-}
-
-/// Reads the key of one more host. The checks are made in here because a fault found later would be
-/// shown at the first host.
-struct KeySeed<'a>(&'a BTreeMap<HostId, HostSpec>);
-
-impl<'de> serde::de::DeserializeSeed<'de> for KeySeed<'_> {
-    type Value = HostId;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<HostId, D::Error> {
-        deserializer.deserialize_str(self)
+        Some(Self(hosts))
     }
 }
 
-impl Visitor<'_> for KeySeed<'_> {
-    type Value = HostId;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a host id")
+impl JsonSchema for Hosts {
+    fn inline_schema() -> bool {
+        true
     }
 
-    fn visit_str<E: Error>(self, key: &str) -> Result<HostId, E> {
-        let id: HostId = key.parse().map_err(E::custom)?;
-        if self.0.contains_key(&id) {
-            return Err(E::custom(format!("the host {key:?} stands here twice")));
-        }
-        Ok(id)
+    fn schema_name() -> Cow<'static, str> {
+        "hosts".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": {"pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"},
+            "additionalProperties": generator.subschema_for::<Host>(),
+        })
     }
 }
 
-/// Reads a host whose id is known from its key.
-struct HostSeed(HostId);
-
-impl<'de> serde::de::DeserializeSeed<'de> for HostSeed {
-    type Value = HostSpec;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<HostSpec, D::Error> {
-        RawHost::deserialize(deserializer)?.into_spec(self.0).map_err(D::Error::custom)
-    }
+/// The JSON Schema of a hosts file, for editors.
+pub fn json_schema() -> serde_json::Value {
+    let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
+    schema.insert("title".to_owned(), "Dockmaster hosts file".into());
+    // As `File` reads them: a place for anchors.
+    schema.insert("patternProperties".to_owned(), serde_json::json!({"^x-": true}));
+    schema.to_value()
 }

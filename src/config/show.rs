@@ -3,16 +3,18 @@
 
 use super::{Settings, Sourced, Sources, places};
 use crate::domain::host::HostSpec;
+use crate::domain::policy::Policy;
 use std::fmt::{self, Display};
 
 /// Every value with its origin, one a line, hosts last.
 pub fn values(settings: &Settings) -> String {
-    let Settings { host, port, log_level, allowed_hosts, hosts, warnings: _ } = settings;
+    let Settings { host, port, log_level, allowed_hosts, watch, hosts, warnings: _ } = settings;
     let mut lines = vec![
         line("server.host", host.value, host),
         line("server.port", port.value, port),
         line("server.log_level", log_level.value, log_level),
         line("server.allowed_hosts", list(&allowed_hosts.value), allowed_hosts),
+        line("server.watch", watch.value, watch),
     ];
     for (id, host) in hosts {
         lines.push(line(&format!("hosts.{id}"), Words(&host.value), host));
@@ -51,10 +53,14 @@ impl Display for Words<'_> {
             appdata_path,
             docker_context,
             enabled,
+            policy,
         } = self.0;
         f.write_str(&endpoint.url())?;
         if !enabled {
             f.write_str(", enabled: false")?;
+        }
+        if *policy != Policy::default() {
+            write!(f, ", policy: {policy}")?;
         }
         if !tags.is_empty() {
             write!(f, ", tags: {}", list(tags))?;
@@ -91,6 +97,7 @@ mod tests {
              server.port = 9000  ({file})\n\
              server.log_level = DEBUG  (environment variable LOG_LEVEL)\n\
              server.allowed_hosts = []  (default)\n\
+             server.watch = auto  (default)\n\
              hosts.nas = ssh://ops@nas.lan:2201, tags: [home, big], compose_path: /data  ({file})\n\
              hosts.old = ssh://old, enabled: false  ({file})\n"
         );

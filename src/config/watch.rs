@@ -4,6 +4,7 @@
 //! configuration swaps a link beside it. An event is a hint to read again and nothing more; it names
 //! whatever it likes.
 
+use super::fields::WatchMode;
 use super::load::Sources;
 use super::places;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -21,11 +22,21 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// Read again this often without an event: shares and mounts do not always send them.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// The same where nothing is told at all. A look reads the files and compares.
+const POLL_EVERY: Duration = Duration::from_secs(2);
+
 /// Which directories these are, not what is in them.
 type Identity = Vec<Option<(u64, u64)>>;
 
-/// Calls `look` after each change of a file that `sources` may read, and every minute. Ends never.
-pub async fn watch(sources: &Sources, look: impl Fn()) {
+/// Calls `look` after each change of a file that `sources` may read, and every minute; every two seconds
+/// where `mode` says so. Ends never.
+pub async fn watch(sources: &Sources, mode: WatchMode, look: impl Fn()) {
+    if mode == WatchMode::Poll {
+        loop {
+            sleep(POLL_EVERY).await;
+            look();
+        }
+    }
     let (hint, mut hints) = mpsc::channel(1);
     let mut armed: Option<(Identity, Option<RecommendedWatcher>)> = None;
     loop {

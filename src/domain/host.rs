@@ -3,6 +3,7 @@
 //! Every name is parsed once, at the edge; a value of these types can go into an argument vector,
 //! a URL or a path without another look.
 
+use super::policy::Policy;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -110,7 +111,12 @@ fn valid_host_id(text: &str) -> bool {
     text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(plain)
-        && !YAML_WORDS.contains(&text.to_ascii_lowercase().as_str())
+        && !is_yaml_word(text)
+}
+
+/// Whether a reader of YAML 1.1 takes `text` for a truth value or for nothing.
+pub fn is_yaml_word(text: &str) -> bool {
+    YAML_WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
 fn valid_hostname(text: &str) -> bool {
@@ -159,6 +165,11 @@ impl SshTarget {
         format!("ssh://{user}{host}{}", port.unwrap_or_default())
     }
 
+    /// Where it leads, whatever it is called: `user@hostname`, with the port when it is not 22.
+    pub fn place(&self) -> String {
+        Self { alias: None, ..self.clone() }.url().trim_start_matches("ssh://").to_owned()
+    }
+
     /// What a person types to make the same connection, for error messages.
     pub fn command(&self) -> String {
         if let Some(alias) = &self.alias {
@@ -189,6 +200,16 @@ impl Endpoint {
             Self::Unix(path) => format!("unix://{}", path.display()),
         }
     }
+
+    /// The place as it tells engines apart: `hostname:port`, or the socket's path.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Ssh(target) => {
+                format!("{}:{}", target.hostname.as_str().to_lowercase(), target.port.unwrap_or(22))
+            }
+            Self::Unix(path) => path.display().to_string(),
+        }
+    }
 }
 
 /// One configured host.
@@ -210,6 +231,8 @@ pub struct HostSpec {
     pub docker_context: Option<String>,
     /// A disabled host is listed, but never connected to.
     pub enabled: bool,
+    /// What this entry lets be done to the host over MCP; other entries of the same engine may say less.
+    pub policy: Policy,
 }
 
 impl HostSpec {
@@ -224,6 +247,7 @@ impl HostSpec {
             appdata_path: None,
             docker_context: None,
             enabled: true,
+            policy: Policy::default(),
         }
     }
 

@@ -80,6 +80,8 @@ impl Phase {
 /// What an engine said about itself when the link came up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineInfo {
+    /// The name the engine gives itself, which tells it from others; clones of a machine share it.
+    pub id: Option<String>,
     /// `Docker` or `Podman`.
     pub product: &'static str,
     /// The engine's version, such as `20.10.24`.
@@ -102,6 +104,8 @@ pub struct HostStatus {
     pub since: Timestamp,
     /// When the engine answered last.
     pub last_seen: Option<Timestamp>,
+    /// The name its engine gave itself when it was connected to last.
+    pub engine_id: Option<String>,
     /// Which life of the host's actor this is, from 1.
     pub incarnation: u64,
 }

@@ -1,15 +1,18 @@
 //! Failures as their reader sees them: what failed, where, why, what happens next, what to do.
 
 use super::shape::{rfc3339, words};
+use crate::actors::admin::AdminError;
 use crate::actors::host::{HostError, HostHandle, Unavailable};
 use crate::actors::operation::Overloaded;
 use crate::compose::locate::LocateError;
 use crate::compose::read::ReadError;
+use crate::config::EditError;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostSpec, InvalidName};
 use crate::domain::phase::Phase;
 use crate::domain::redact;
 use crate::domain::selector::SelectorError;
+use crate::domain::target::InvalidTarget;
 use crate::engine::EngineError;
 use crate::runtime::clock::{Clock, age};
 use jiff::Timestamp;
@@ -30,6 +33,7 @@ pub(super) enum ErrorKind {
     HostUnreachable,
     AuthFailed,
     HostKey,
+    PolicyDenied,
     NotFound,
     Ambiguous,
     Conflict,
@@ -82,6 +86,33 @@ impl ToolError {
         let hint = self.hint.as_ref().map(|hint| format!("\nNext: {hint}")).unwrap_or_default();
         let text = redact::text(&format!("{}: {}{hint}", self.kind.word(), self.message));
         crate::domain::text::cut(&text, LONGEST_MESSAGE).0.to_owned()
+    }
+}
+
+impl From<InvalidTarget> for ToolError {
+    fn from(error: InvalidTarget) -> Self {
+        Self::new(ErrorKind::InvalidArguments, error.to_string())
+    }
+}
+
+impl From<AdminError> for ToolError {
+    fn from(error: AdminError) -> Self {
+        let message = error.to_string();
+        match error {
+            AdminError::Unreachable { spec, fault } => {
+                Self::new(ErrorKind::of_fault(fault.kind), message).with_hint(fault.fix(&spec))
+            }
+            AdminError::Loosens { id, .. } => Self::new(ErrorKind::PolicyDenied, message).with_hint(format!(
+                "A person can loosen it: dockmaster hosts edit {id} --policy rw, or policy: in the hosts file."
+            )),
+            AdminError::Uncovers { .. } => Self::new(ErrorKind::PolicyDenied, message)
+                .with_hint("A person can remove it from both files."),
+            AdminError::Invalid(_) | AdminError::Edit(EditError::WouldBeFaulty(_)) => {
+                Self::new(ErrorKind::InvalidArguments, message)
+            }
+            AdminError::Edit(EditError::Unknown { .. }) => Self::new(ErrorKind::HostUnknown, message),
+            AdminError::Edit(_) | AdminError::Bury { .. } => Self::new(ErrorKind::Conflict, message),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The tools by name: what each declares, and how it is called.
 
 use super::error::{ErrorKind, ToolError};
+use crate::actors::admin::HostAdmin;
 use crate::actors::directory::HostDirectory;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
@@ -40,6 +41,8 @@ pub struct ToolContext {
     pub tool: &'static str,
     /// The hosts.
     pub directory: HostDirectory,
+    /// Changes of the configuration.
+    pub admin: HostAdmin,
 }
 
 /// What a tool answers.
@@ -200,15 +203,15 @@ fn simplify(value: &mut Value) {
 #[derive(Clone)]
 pub struct Registry {
     tools: Arc<Vec<Tool>>,
-    directory: HostDirectory,
+    admin: HostAdmin,
 }
 
 impl Registry {
-    /// Every tool, over the hosts of `directory`.
-    pub fn new(directory: HostDirectory) -> Self {
+    /// Every tool, over the hosts of the directory that `admin` changes.
+    pub fn new(admin: HostAdmin) -> Self {
         let mut tools = super::tools::all();
         tools.sort_by_key(|tool| tool.name);
-        Self { tools: Arc::new(tools), directory }
+        Self { tools: Arc::new(tools), admin }
     }
 
     /// The tools in the order of their names.
@@ -226,7 +229,8 @@ impl Registry {
         tool: &Tool,
         arguments: Object,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
-        (tool.call)(ToolContext { tool: tool.name, directory: self.directory.clone() }, arguments)
+        let directory = self.admin.directory.clone();
+        (tool.call)(ToolContext { tool: tool.name, directory, admin: self.admin.clone() }, arguments)
     }
 }
 
@@ -243,10 +247,17 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::config::ConfigHandle;
     use crate::runtime::clock::Clock;
+    use crate::transport::fake::FakeConnector;
 
     fn registry() -> Registry {
-        Registry::new(HostDirectory::new(Clock::start()))
+        Registry::new(HostAdmin {
+            sources: Arc::default(),
+            connector: Arc::new(FakeConnector::default()),
+            directory: HostDirectory::new(Clock::start()),
+            config: ConfigHandle::default(),
+        })
     }
 
     #[tokio::test]

@@ -3,8 +3,12 @@
 mod container_inspect;
 mod container_list;
 mod container_logs;
+mod host_add;
+mod host_import;
 mod host_list;
+mod host_remove;
 mod host_test;
+mod host_update;
 mod stack_file_read;
 mod stack_list;
 
@@ -15,6 +19,10 @@ pub(super) fn all() -> Vec<Tool> {
     vec![
         host_list::tool(),
         host_test::tool(),
+        host_add::tool(),
+        host_import::tool(),
+        host_update::tool(),
+        host_remove::tool(),
         container_list::tool(),
         container_inspect::tool(),
         container_logs::tool(),

@@ -156,6 +156,19 @@ pub fn data_dir() -> Result<PathBuf, DirError> {
     Ok(path)
 }
 
+/// The home directory that programs take which do not ask the environment, such as ssh: the one of the
+/// user's entry in `/etc/passwd`, else `$HOME`.
+pub fn login_home() -> Option<PathBuf> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let entry = users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|entry| entry.get(2) == Some(&&*uid));
+    let home = entry.and_then(|entry| entry.get(5).map(PathBuf::from)).filter(|home| home.is_absolute());
+    home.or_else(|| etcetera::home_dir().ok())
+}
+
 /// Whether the file at `path` belongs to this user and nobody else may read it.
 pub fn is_private_file(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| {

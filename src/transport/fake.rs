@@ -42,6 +42,8 @@ struct Stage {
     evidence: BTreeMap<String, (u64, Vec<Instant>)>,
     /// Hosts on which nothing is answered.
     frozen: watch::Sender<BTreeSet<String>>,
+    /// The engines that give themselves another name than their host's.
+    engines: BTreeMap<String, &'static str>,
     /// The program that is a fault of our own the next time it is run.
     trap: Option<&'static str>,
 }
@@ -107,6 +109,16 @@ impl FakeConnector {
     /// Changes what could cure a host.
     pub(crate) fn change_evidence(&self, host: &str) {
         self.stage().evidence.entry(host.to_owned()).or_default().0 += 1;
+    }
+
+    /// Gives the engine of a host a name.
+    pub(crate) fn name_engine(&self, host: &str, name: &'static str) {
+        self.stage().engines.insert(host.to_owned(), name);
+    }
+
+    /// The name the engine of a host gives itself.
+    fn engine_of(&self, host: &str) -> String {
+        self.stage().engines.get(host).map_or_else(|| host.to_owned(), ToString::to_string)
     }
 
     /// From now on the engine and the shell of a host answer nothing; the link stays.
@@ -257,6 +269,7 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
         let body = match path.rsplit('/').next().unwrap_or_default() {
             "version" => r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#,
             "_ping" => "OK",
+            "info" => &format!(r#"{{"ID":"{}"}}"#, fake.engine_of(&id)),
             _ => "[]",
         };
         fake.note(&id, deed);

@@ -9,7 +9,7 @@ use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
 use crate::actors::task;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostId, HostSpec};
-use crate::domain::phase::{HostStatus, Phase};
+use crate::domain::phase::{EngineInfo, HostStatus, Phase};
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::engine::Engine;
 use crate::runtime::backoff::fresh_seed;
@@ -379,6 +379,10 @@ impl HostState {
                 } else {
                     published.status.last_seen
                 },
+                engine_id: match &phase {
+                    Phase::Ready(EngineInfo { id: Some(id), .. }) => Some(id.clone()),
+                    _ => published.status.engine_id.clone(),
+                },
                 phase,
                 since: self.machine.since(),
                 incarnation: self.incarnation,
@@ -397,16 +401,6 @@ async fn connect(
 ) -> Result<(Arc<Session>, BoxFuture<'static, Fault>), Fault> {
     let started = Instant::now();
     let endpoint = host.endpoint.clone();
-    let connection = connector.connect(host).await?;
-    let mut lifeline = connection.lifeline;
-    // The lifeline is watched while the engine answers: it also carries the end of the link.
-    let engine = tokio::select! {
-        engine = timeout(PROBE_LIMIT, Engine::connect(connection.link)) => engine,
-        fault = &mut lifeline => return Err(fault),
-    };
-    let engine = engine.unwrap_or_else(|_| {
-        let seconds = PROBE_LIMIT.as_secs();
-        Err(Fault::new(FaultKind::EngineDown, format!("the engine did not say who it is within {seconds} s")))
-    })?;
+    let (engine, lifeline) = Engine::reach(connector.as_ref(), host).await?;
     Ok((Arc::new(Session { engine, endpoint, epoch, connect_took: started.elapsed() }), lifeline))
 }

@@ -151,6 +151,7 @@ impl StateMachineTest for MachineTest {
                 if let Some(epoch) = host.attempt.take() {
                     host.link = outcome.is_ok().then_some(epoch);
                     let engine = EngineInfo {
+                        id: None,
                         product: "Docker",
                         version: "1".into(),
                         api: "1.41".into(),

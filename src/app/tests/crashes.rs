@@ -217,7 +217,9 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
             }
         }
         // The latter makes sure of every host there is.
-        (_, "ConfigMessage::Reconcile") | (Hosts, "SupervisorMessage::Add") => lab.app.config.reconcile(),
+        (_, "ConfigMessage::Reconcile") | (Hosts, "SupervisorMessage::Add") => {
+            lab.app.admin().config.reconcile();
+        }
         (Hosts, "SupervisorMessage::Remove") => {
             edit(lab, |text| text.replace("  third: {hostname: third}\n", ""));
         }
@@ -437,7 +439,7 @@ async fn d3_a_crash_of_the_configuration_does_not_take_back_what_was_reloaded() 
     edit(&lab, |text| text.replace("  gone: {hostname: gone}\n", "  new: {hostname: new}\n"));
     let new = lab.until_ready("new").await;
     trip::set("ConfigMessage::Reconcile");
-    lab.app.config.reconcile();
+    lab.app.admin().config.reconcile();
     back(&lab, Config).await;
     // Long enough for its start to be handled, and no reading of the files.
     sleep(Duration::from_secs(1)).await;

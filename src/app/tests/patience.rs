@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// Lists the containers of `hosts`; how long it took, and whose failure is told.
 async fn list(lab: &Lab, hosts: &str) -> (Duration, Vec<String>) {
-    let registry = Registry::new(lab.directory().clone());
+    let registry = Registry::new(lab.app.admin().clone());
     let start = Instant::now();
     let answer = registry.call_by_name("container_list", json!({"hosts": hosts})).await;
     let failed = match answer {

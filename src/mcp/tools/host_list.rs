@@ -24,6 +24,9 @@ struct Parameters {
 struct Answer {
     hosts: Vec<Host>,
     errors: Vec<HostFailure>,
+    /// What is wrong with the hosts files; the hosts are those of the last good reading.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    configuration: Vec<String>,
 }
 
 /// A host and the state of its line.
@@ -37,6 +40,8 @@ struct Host {
     since: String,
     /// Where its engine is reached.
     endpoint: String,
+    /// What may be done to it: rw, `no_destructive` or ro.
+    policy: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     engine: Option<Engine>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -99,12 +104,12 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     }
     let hosts = hosts.iter().map(|host| {
         let containers = counts.remove(&host.spec().id).unwrap_or_default();
-        Host { containers, ..row(host) }
+        Host { containers, ..row(&context, host) }
     });
-    Ok(Answer { hosts: hosts.collect(), errors })
+    Ok(Answer { hosts: hosts.collect(), errors, configuration: context.admin.config.faults() })
 }
 
-fn row(host: &HostHandle) -> Host {
+fn row(context: &ToolContext, host: &HostHandle) -> Host {
     let (spec, status) = (host.spec(), host.status());
     let engine = match &status.phase {
         Phase::Ready(engine) => Some(Engine {
@@ -121,6 +126,7 @@ fn row(host: &HostHandle) -> Host {
         phase: status.phase.word(),
         since: rfc3339(status.since),
         endpoint: spec.endpoint.url(),
+        policy: context.directory.policy(&spec.id).word(),
         engine,
         description: spec.description.clone(),
         tags: spec.tags.clone(),

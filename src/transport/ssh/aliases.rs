@@ -6,12 +6,16 @@
 use super::options::SshSettings;
 use crate::domain::host::{Hostname, LoginName};
 use crate::transport::{Command, process};
-use globset::Glob;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// OpenSSH's own limit for nested `Include`s.
 const DEEPEST_INCLUDE: usize = 16;
+
+/// More files than this are a configuration that includes itself.
+const MOST_FILES: usize = 256;
+
+/// A larger file is no ssh configuration.
+const LARGEST_FILE: u64 = 4 << 20;
 
 /// A host of an ssh configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,103 +28,250 @@ pub struct Alias {
     pub user: LoginName,
     /// The port.
     pub port: u16,
+    /// The private key, when the configuration names just one.
+    pub identity_file: Option<PathBuf>,
+    /// Whether the way leads over another host or through a program.
+    pub proxied: bool,
+}
+
+/// A name on a `Host` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The name.
+    pub name: Hostname,
+    /// Whether a block that names it has a `HostName` of its own.
+    pub has_hostname: bool,
 }
 
 /// The names on the `Host` lines of `file` and what it includes, in order, each once. Patterns and
-/// negations name no host.
-pub fn aliases(file: &Path) -> Vec<Hostname> {
-    let mut names = Vec::new();
-    collect(file, 0, &mut names);
-    let mut seen = BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
+/// negations name no host. `ssh_dir` is where relative `Include`s lead (`~/.ssh`).
+pub fn aliases(file: &Path, ssh_dir: &Path) -> Vec<Listed> {
+    let mut reader = Reader { ssh_dir, files: 0, listed: vec![] };
+    reader.read(file, 0);
+    reader.listed
 }
 
-fn collect(file: &Path, depth: usize, names: &mut Vec<Hostname>) {
-    // A file that cannot be read names nobody; ssh itself says more when it is used.
-    let Ok(text) = std::fs::read_to_string(file) else { return };
-    for line in text.lines() {
-        let Some((keyword, words)) = keyword_and_words(line) else { continue };
-        match keyword.as_str() {
-            "host" => names.extend(words.iter().filter_map(|word| plain_name(word))),
-            "include" if depth < DEEPEST_INCLUDE => {
-                for included in words.iter().flat_map(|word| included_files(file, word)) {
-                    collect(&included, depth + 1, names);
-                }
-            }
-            _ => {}
+/// The names on the `Host` lines of one file's text, whatever it includes.
+pub fn aliases_in(text: &str) -> Vec<Listed> {
+    let mut reader = Reader { ssh_dir: Path::new("/nonexistent"), files: MOST_FILES, listed: vec![] };
+    reader.read_lines(text, DEEPEST_INCLUDE);
+    reader.listed
+}
+
+struct Reader<'a> {
+    ssh_dir: &'a Path,
+    /// How many files were read.
+    files: usize,
+    listed: Vec<Listed>,
+}
+
+impl Reader<'_> {
+    fn read(&mut self, file: &Path, depth: usize) {
+        self.files += 1;
+        let plain = std::fs::metadata(file).is_ok_and(|file| file.is_file() && file.len() <= LARGEST_FILE);
+        // A file that cannot be read names nobody; ssh itself says more when it is used.
+        if plain && let Ok(bytes) = std::fs::read(file) {
+            self.read_lines(&String::from_utf8_lossy(&bytes), depth);
         }
+    }
+
+    fn read_lines(&mut self, text: &str, depth: usize) {
+        // Where in the list the names of the block stand that is being read.
+        let mut block: Vec<usize> = Vec::new();
+        for line in text.lines() {
+            let Some((keyword, words)) = keyword_and_words(line) else { continue };
+            match keyword.as_str() {
+                "host" => {
+                    block = words
+                        .iter()
+                        .filter_map(|word| plain_name(word))
+                        .map(|name| self.list(name))
+                        .collect();
+                }
+                "match" => block.clear(),
+                "hostname" => block.iter().for_each(|at| self.listed[*at].has_hostname = true),
+                "include" if depth < DEEPEST_INCLUDE => {
+                    for included in words.iter().flat_map(|word| included_files(self.ssh_dir, word)) {
+                        if self.files < MOST_FILES {
+                            self.read(&included, depth + 1);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The place of a name in the list, which it is put into once.
+    fn list(&mut self, name: Hostname) -> usize {
+        if let Some(at) = self.listed.iter().position(|listed| listed.name == name) {
+            return at;
+        }
+        self.listed.push(Listed { name, has_hostname: false });
+        self.listed.len() - 1
     }
 }
 
-/// A line as ssh reads it: a keyword, an optional `=`, words with double quotes.
+/// A line as ssh reads it: a keyword, an optional `=`, words. `None` for a line that says nothing or
+/// that ssh would refuse.
 fn keyword_and_words(line: &str) -> Option<(String, Vec<String>)> {
     let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return None;
-    }
     let end = line.find(|c: char| c.is_whitespace() || c == '=')?;
     let (keyword, rest) = line.split_at(end);
+    if keyword.is_empty() || keyword.starts_with('#') {
+        return None;
+    }
     let rest = rest.trim_start();
     let rest = rest.strip_prefix('=').unwrap_or(rest);
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    for c in rest.trim().chars() {
-        match c {
-            '"' => quoted = !quoted,
-            c if c.is_whitespace() && !quoted => words.push(String::new()),
-            c => words.last_mut()?.push(c),
+    Some((keyword.trim_matches('"').to_ascii_lowercase(), words(rest)?))
+}
+
+/// Words with single or double quotes, backslashes before quotes, backslashes and spaces, up to a
+/// comment; `None` when a quote is not closed.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut chars = text.chars().peekable();
+    loop {
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        match chars.peek() {
+            None | Some('#') => return Some(words),
+            Some(_) => {}
         }
+        let (mut word, mut quote) = (String::new(), None);
+        while let Some(c) = chars.next_if(|c| quote.is_some() || !c.is_whitespace()) {
+            match (c, quote) {
+                ('\\', _) => {
+                    let escaped = |c: &char| matches!(c, '"' | '\'' | '\\') || (*c == ' ' && quote.is_none());
+                    word.push(chars.next_if(escaped).unwrap_or('\\'));
+                }
+                (c, Some(open)) if c == open => quote = None,
+                ('"' | '\'', None) => quote = Some(c),
+                (c, _) => word.push(c),
+            }
+        }
+        if quote.is_some() {
+            return None;
+        }
+        words.push(word);
     }
-    words.retain(|word| !word.is_empty());
-    Some((keyword.to_ascii_lowercase(), words))
 }
 
 fn plain_name(word: &str) -> Option<Hostname> {
     if word.starts_with('!') || word.contains(['*', '?']) { None } else { word.parse().ok() }
 }
 
-/// The files an `Include` means: below `~/.ssh` when relative, `~` and wildcards in the last part expanded.
-fn included_files(file: &Path, word: &str) -> Vec<PathBuf> {
-    let home = etcetera::home_dir().unwrap_or_default();
-    let base = file.parent().unwrap_or(Path::new("/")).to_owned();
+/// The files an `Include` means: below `~/.ssh` when relative, `~` and wildcards expanded.
+fn included_files(ssh_dir: &Path, word: &str) -> Vec<PathBuf> {
     let path = match word.strip_prefix("~/") {
-        Some(rest) => home.join(rest),
-        None => base.join(word),
+        Some(rest) => ssh_dir.parent().unwrap_or(ssh_dir).join(rest),
+        None => ssh_dir.join(word),
     };
-    if !word.contains(['*', '?', '[']) {
-        return vec![path];
-    }
-    let (Some(directory), Some(Ok(glob))) =
-        (path.parent(), path.file_name().and_then(|name| name.to_str()).map(Glob::new))
-    else {
-        return vec![];
-    };
-    let matcher = glob.compile_matcher();
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> =
-        entries.filter(|entry| matcher.is_match(entry.file_name())).map(|entry| entry.path()).collect();
-    files.sort();
-    files
+    let Some(pattern) = path.to_str() else { return vec![] };
+    glob::glob(pattern).into_iter().flatten().flatten().take(MOST_FILES).collect()
 }
 
-/// What ssh makes of an alias; `None` when it sets no `HostName` of its own, or ssh refuses it.
-pub async fn resolve(settings: &SshSettings, name: &Hostname) -> Option<Alias> {
+/// What ssh makes of an alias, or why it is no host to import.
+pub async fn resolve(settings: &SshSettings, listed: &Listed) -> Result<Alias, String> {
+    let name = &listed.name;
     let mut argv = vec!["ssh".to_owned(), "-G".to_owned()];
     if let Some(config) = &settings.config {
         argv.extend(["-F".to_owned(), config.display().to_string()]);
     }
     argv.extend(["--".to_owned(), name.to_string()]);
-    let output = process::run(&Command::new(argv)).await.ok().filter(|output| output.status == Some(0))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let value = |key: &str| {
-        let mut pairs = text.lines().filter_map(|line| line.split_once(' '));
-        pairs.find(|(found, _)| *found == key).map(|(_, value)| value)
-    };
-    let hostname: Hostname = value("hostname")?.parse().ok()?;
-    if hostname == *name {
-        return None;
+    let output = process::run(&Command::new(argv)).await.map_err(|fault| fault.to_string())?;
+    if output.status != Some(0) {
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(crate::domain::text::clean(words.trim()));
     }
-    let user = value("user").and_then(|user| user.parse().ok()).or_else(|| "root".parse().ok())?;
-    Some(Alias { name: name.clone(), hostname, user, port: value("port")?.parse().ok()? })
+    read_resolved(listed, &String::from_utf8_lossy(&output.stdout))
+}
+
+/// Reads the answer of `ssh -G`.
+fn read_resolved(listed: &Listed, text: &str) -> Result<Alias, String> {
+    let values = |key: &str| {
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        let key = key.to_owned();
+        pairs.filter(move |(found, _)| *found == key).map(|(_, value)| value)
+    };
+    let value = |key: &str| values(key).next();
+    let set = |key: &str| value(key).is_some_and(|value| value != "none");
+    let hostname = value("hostname").unwrap_or_default();
+    if hostname.eq_ignore_ascii_case(listed.name.as_str()) && !listed.has_hostname {
+        return Err("it has no HostName".to_owned());
+    }
+    let user = value("user").and_then(|user| user.parse().ok()).or_else(|| "root".parse().ok());
+    let keys: Vec<&str> = values("identityfile").collect();
+    Ok(Alias {
+        name: listed.name.clone(),
+        hostname: hostname.parse().map_err(|error| format!("{error}"))?,
+        user: user.ok_or("it has no user")?,
+        port: value("port").and_then(|port| port.parse().ok()).unwrap_or(22),
+        identity_file: match keys.as_slice() {
+            [only] if *only != "none" => Some(PathBuf::from(only)),
+            _ => None,
+        },
+        proxied: set("proxyjump") || set("proxycommand"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<String> {
+        aliases_in(text).into_iter().map(|listed| listed.name.to_string()).collect()
+    }
+
+    #[test]
+    fn s11_host_lines_are_read_as_ssh_reads_them() {
+        let text = "Host nas backup # the big ones\nhost=pi\n\"Host\" quoted 'single' \"double\"\nHOST \t tabbed\nHost *.lan !neg web? nas\nHost \"open\nMatch host x\n  HostName never\nHost 10.0.0.5\n#Host commented\nHost a\\ b\n";
+        assert_eq!(names(text), ["nas", "backup", "pi", "quoted", "single", "double", "tabbed", "10.0.0.5"]);
+    }
+
+    #[test]
+    fn s11_a_hostname_counts_for_the_names_of_its_own_block() {
+        let text = "Host a b\n  HostName x\nHost c\nMatch all\n  HostName y\nHost a\n";
+        let with: Vec<bool> = aliases_in(text).iter().map(|listed| listed.has_hostname).collect();
+        assert_eq!(with, [true, true, false]);
+    }
+
+    #[test]
+    fn s11_includes_lead_below_the_ssh_directory_and_end() {
+        let home = tempfile::tempdir().unwrap();
+        let ssh = home.path().join(".ssh");
+        std::fs::create_dir_all(ssh.join("conf.d/x")).unwrap();
+        let write = |name: &str, text: &str| std::fs::write(ssh.join(name), text).unwrap();
+        write("config", "Include conf.d/*/hosts ~/.ssh/more\nInclude config config\nHost last\n");
+        write("conf.d/x/hosts", "Host deep\n");
+        write("more", "Host more\n");
+        let elsewhere = home.path().join("elsewhere");
+        std::fs::write(&elsewhere, "Include more\nHost here\n").unwrap();
+        let names = |file: &Path| -> Vec<String> {
+            aliases(file, &ssh).into_iter().map(|listed| listed.name.to_string()).collect()
+        };
+        assert_eq!(names(&ssh.join("config")), ["deep", "more", "last"]);
+        assert_eq!(names(&elsewhere), ["more", "here"]);
+    }
+
+    #[tokio::test]
+    async fn s11_what_an_alias_means_is_said_by_ssh() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("config");
+        let text = "Host nas\n  HostName %h.lan\n  User ops\n  IdentityFile /k\nHost jumped\n  HostName=10.0.0.7\n  ProxyJump nas\nHost bare\nHost same.lan\n  HostName same.lan\nHost *\n  Port 2201\n";
+        std::fs::write(&config, text).unwrap();
+        let settings = SshSettings { config: Some(config.clone()) };
+        let mut resolved = Vec::new();
+        for listed in aliases(&config, dir.path()) {
+            resolved.push(resolve(&settings, &listed).await);
+        }
+        let [nas, jumped, bare, same] = resolved.try_into().unwrap();
+        let nas = nas.unwrap();
+        assert_eq!(
+            (nas.hostname.as_str(), nas.user.as_str(), nas.port, nas.identity_file, nas.proxied),
+            ("nas.lan", "ops", 2201, Some("/k".into()), false)
+        );
+        assert!(jumped.unwrap().proxied);
+        assert_eq!(bare, Err("it has no HostName".to_owned()));
+        assert_eq!(same.unwrap().hostname.as_str(), "same.lan");
+    }
 }

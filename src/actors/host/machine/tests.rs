@@ -45,8 +45,13 @@ impl Lab {
     }
 
     fn succeed(&mut self) {
-        let engine =
-            EngineInfo { product: "Docker", version: "1".into(), api: "1.41".into(), platform: "p".into() };
+        let engine = EngineInfo {
+            id: None,
+            product: "Docker",
+            version: "1".into(),
+            api: "1.41".into(),
+            platform: "p".into(),
+        };
         self.input(Input::Connected { epoch: self.epoch, outcome: Ok(("line", engine)) });
     }
 

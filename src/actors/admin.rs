@@ -1,0 +1,285 @@
+//! Changes of the configuration on behalf of an assistant.
+//!
+//! What an assistant may not do is decided here, below every tool: a host's policy is never loosened,
+//! not by an update, and not by removing a host and adding it again under this or another name. A new
+//! host starts as `no_destructive`. People loosen, in the file or by the command line.
+
+use crate::actors::config::ConfigHandle;
+use crate::actors::directory::HostDirectory;
+use crate::config::import::{Candidate, Skipped, offered, own_file, place_of};
+use crate::config::{
+    EditError, Edited, FieldValue, Fields, HostEdit, HostKey, InvalidHost, Sources, WriteError, edit_host,
+    load, other_definition, spec_of, tombstones,
+};
+use crate::domain::fault::Fault;
+use crate::domain::host::{HostId, HostSpec};
+use crate::domain::phase::EngineInfo;
+use crate::domain::policy::{EngineIdentity, Policy};
+use crate::domain::target::HostTarget;
+use crate::engine::Engine;
+use crate::transport::Connector;
+use futures_util::StreamExt as _;
+use globset::GlobMatcher;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A new host starts with this over MCP.
+const FIRST_POLICY: Policy = Policy::NoDestructive;
+
+/// Candidates of an import that are connected to at once; the logins below are bounded by themselves.
+const TESTED_AT_ONCE: usize = 16;
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The files.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// What was asked for makes no host.
+    #[error(transparent)]
+    Invalid(#[from] InvalidHost),
+    /// The host does not answer as a Docker host, so it was not saved.
+    #[error("{} was not saved, because it cannot be used: {fault}", spec.id)]
+    Unreachable {
+        /// As it would have been.
+        spec: Box<HostSpec>,
+        /// Why.
+        fault: Fault,
+    },
+    /// A policy would have become looser.
+    #[error("{id} is held to {held}, and over MCP a policy is only ever tightened")]
+    Loosens {
+        /// The host.
+        id: HostId,
+        /// What counts for it.
+        held: Policy,
+    },
+    /// Another file defines the host too, and would count.
+    #[error("{id} is also defined in {other}, which would count after this")]
+    Uncovers {
+        /// The host.
+        id: HostId,
+        /// Where.
+        other: String,
+    },
+    /// It could not be remembered what the host was held to.
+    #[error("it cannot be remembered what {id} was held to: {source}")]
+    Bury {
+        /// The host.
+        id: HostId,
+        /// Why.
+        source: WriteError,
+    },
+}
+
+/// A host that was saved.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    /// As it is now.
+    pub spec: HostSpec,
+    /// What its engine said, when it was asked.
+    pub engine: Option<EngineInfo>,
+    /// The file, and whether it changed.
+    pub edited: Edited,
+}
+
+/// What an import did, or would do.
+#[derive(Debug, Clone, Default)]
+pub struct Imported {
+    /// The hosts that were added, or would be tried.
+    pub added: Vec<HostSpec>,
+    /// The aliases that were not, with the reason.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Changes hosts in the files, and in the running service.
+#[derive(Clone)]
+pub struct HostAdmin {
+    /// The files.
+    pub sources: Arc<Sources>,
+    /// Tries a host before it is saved.
+    pub connector: Arc<dyn Connector>,
+    /// The running hosts.
+    pub directory: HostDirectory,
+    /// Told of every change.
+    pub config: ConfigHandle,
+}
+
+impl HostAdmin {
+    /// Adds the host `id` at `target` once it was connected to. One that is there already, with the same
+    /// place, is left as it is.
+    pub async fn add(&self, id: HostId, target: &HostTarget, more: Fields) -> Result<Saved, AdminError> {
+        let mut fields = place_of(target, &self.sources).await;
+        fields.extend(more);
+        let spec = spec_of(&id, &fields)?;
+        if let Ok(host) = self.directory.host(id.as_str())
+            && host.spec().endpoint == spec.endpoint
+        {
+            let edited = Edited { path: PathBuf::new(), changed: false, uncovered: None };
+            return Ok(Saved { spec: host.spec().as_ref().clone(), engine: None, edited });
+        }
+        let candidate = (id, fields, spec);
+        let (spec, engine, edited) = self.try_and_add(candidate).await?;
+        self.config.apply().await;
+        Ok(Saved { spec, engine: Some(engine), edited })
+    }
+
+    /// Adds the hosts of the user's ssh configuration whose aliases match and that answer as Docker hosts.
+    pub async fn import(&self, pattern: &GlobMatcher, dry_run: bool) -> Result<Imported, AdminError> {
+        let settings = load(&self.sources).map_err(EditError::Faulty)?;
+        let Some(file) = own_file(&self.sources) else {
+            return Ok(Imported::default());
+        };
+        let offered = offered(&file).await;
+        let (mut candidates, mut skipped) = offered.candidates(&settings.hosts, true);
+        candidates.retain(|candidate| pattern.is_match(candidate.alias.name.as_str()));
+        skipped.retain(|skipped| pattern.is_match(&skipped.alias));
+        let mut added = Vec::new();
+        if dry_run {
+            for candidate in candidates {
+                added.push(spec_of(&candidate.id, &candidate.fields)?);
+            }
+            return Ok(Imported { added, skipped });
+        }
+        let tried = candidates.into_iter().map(async |Candidate { id, fields, alias }| {
+            let spec = spec_of(&id, &fields)?;
+            let outcome = self.try_and_add((id, fields, spec)).await;
+            Ok::<_, AdminError>((alias.name.to_string(), outcome))
+        });
+        let tried: Vec<_> = futures_util::stream::iter(tried).buffered(TESTED_AT_ONCE).collect().await;
+        for outcome in tried {
+            match outcome? {
+                (_, Ok((spec, ..))) => added.push(spec),
+                (alias, Err(AdminError::Unreachable { fault, .. })) => {
+                    skipped.push(Skipped { alias, reason: fault.to_string() });
+                }
+                (alias, Err(error)) => skipped.push(Skipped { alias, reason: error.to_string() }),
+            }
+        }
+        self.config.apply().await;
+        Ok(Imported { added, skipped })
+    }
+
+    /// Changes fields of a host, and where it is when `target` is given. A new place is connected to
+    /// first, and starts as a new host does.
+    pub async fn update(
+        &self,
+        id: HostId,
+        target: Option<&HostTarget>,
+        mut fields: Fields,
+    ) -> Result<Saved, AdminError> {
+        let host = self.directory.host(id.as_str()).map_err(|_| self.unknown(&id))?;
+        let before = host.spec().as_ref().clone();
+        let held = self.directory.policy(&id);
+        let asked = policy_in(&fields);
+        if asked.is_some_and(|asked| asked < held) {
+            return Err(AdminError::Loosens { id, held });
+        }
+        let mut engine = None;
+        if let Some(target) = target {
+            fields.extend(place_of(target, &self.sources).await);
+            let moved = spec_of(&id, &fields)?;
+            if moved.endpoint != before.endpoint {
+                let info = self.reach(&moved).await?;
+                let there = EngineIdentity { place: moved.endpoint.place(), engine: info.id.clone() };
+                let least = held.max(self.least_for(&there));
+                fields.insert(HostKey::POLICY, Some(text(asked.map_or(least, |asked| asked.max(least)))));
+                self.bury(&id, &before, host.status().engine_id, held)?;
+                engine = Some(info);
+            }
+        }
+        let edited = self.edit(HostEdit::Update { id: id.clone(), fields }).await?;
+        self.config.apply().await;
+        let after = self.directory.host(id.as_str()).map(|host| host.spec().as_ref().clone());
+        Ok(Saved { spec: after.unwrap_or(before), engine, edited })
+    }
+
+    /// Forgets a host. What it was held to is remembered, for the case that it is added again.
+    pub async fn remove(&self, id: HostId) -> Result<Edited, AdminError> {
+        let host = self.directory.host(id.as_str()).map_err(|_| self.unknown(&id))?;
+        let sources = Arc::clone(&self.sources);
+        let removed = id.clone();
+        let other = tokio::task::spawn_blocking(move || other_definition(&sources, &removed));
+        if let Ok(Some(other)) = other.await {
+            return Err(AdminError::Uncovers { id, other: other.to_string() });
+        }
+        self.bury(&id, host.spec(), host.status().engine_id, self.directory.policy(&id))?;
+        let edited = self.edit(HostEdit::Remove { id }).await?;
+        self.config.apply().await;
+        Ok(edited)
+    }
+
+    /// Connects to a candidate, settles its policy and saves it.
+    async fn try_and_add(
+        &self,
+        (id, mut fields, spec): (HostId, Fields, HostSpec),
+    ) -> Result<(HostSpec, EngineInfo, Edited), AdminError> {
+        let info = self.reach(&spec).await?;
+        let identity = EngineIdentity { place: spec.endpoint.place(), engine: info.id.clone() };
+        let least = self.least_for(&identity);
+        let policy = match policy_in(&fields) {
+            Some(asked) if asked < least => return Err(AdminError::Loosens { id, held: least }),
+            Some(asked) => asked,
+            None => least,
+        };
+        fields.insert(HostKey::POLICY, Some(text(policy)));
+        let edited = self.edit(HostEdit::Add { id, fields }).await?;
+        Ok((HostSpec { policy, ..spec }, info, edited))
+    }
+
+    /// The loosest policy an engine may be given over MCP.
+    fn least_for(&self, identity: &EngineIdentity) -> Policy {
+        let buried = self.sources.data_dir.as_deref().and_then(|dir| tombstones::buried(dir, identity));
+        let configured = self.directory.policy_of(identity);
+        FIRST_POLICY.max(buried.unwrap_or_default()).max(configured.unwrap_or_default())
+    }
+
+    fn bury(
+        &self,
+        id: &HostId,
+        spec: &HostSpec,
+        engine: Option<String>,
+        held: Policy,
+    ) -> Result<(), AdminError> {
+        let Some(dir) = self.sources.data_dir.as_deref() else { return Ok(()) };
+        let identity = EngineIdentity { place: spec.endpoint.place(), engine };
+        let failed = |source| AdminError::Bury { id: id.clone(), source };
+        tombstones::bury(dir, &identity, held).map_err(failed)
+    }
+
+    async fn reach(&self, spec: &HostSpec) -> Result<EngineInfo, AdminError> {
+        let reached = Engine::reach(self.connector.as_ref(), Arc::new(spec.clone())).await;
+        match reached {
+            Ok((engine, _line)) => Ok(engine.info().clone()),
+            Err(fault) => Err(AdminError::Unreachable { spec: Box::new(spec.clone()), fault }),
+        }
+    }
+
+    /// Files may lie on a share that hangs; a thread may wait for it.
+    async fn edit(&self, edit: HostEdit) -> Result<Edited, AdminError> {
+        let sources = Arc::clone(&self.sources);
+        match tokio::task::spawn_blocking(move || edit_host(&sources, &edit)).await {
+            Ok(edited) => Ok(edited?),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    fn unknown(&self, id: &HostId) -> AdminError {
+        let specs = self.directory.specs();
+        let known = specs.iter().map(|spec| spec.id.as_str());
+        let suggestion = crate::domain::suggest::did_you_mean(id.as_str(), known);
+        AdminError::Edit(EditError::Unknown { id: id.clone(), suggestion })
+    }
+}
+
+fn text(policy: Policy) -> FieldValue {
+    FieldValue::Text(policy.word().to_owned())
+}
+
+/// The policy that is asked for; a word that is none is told when the host is read.
+fn policy_in(fields: &Fields) -> Option<Policy> {
+    match fields.get(&HostKey::POLICY) {
+        Some(Some(FieldValue::Text(word))) => word.parse().ok(),
+        _ => None,
+    }
+}

@@ -1,0 +1,123 @@
+//! What may be done to a host over MCP.
+//!
+//! A policy binds to the engine, not to the name it is configured under: of several entries that lead to
+//! one engine the strictest counts for all of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What may be done to a host over MCP, from everything to nothing that changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Policy {
+    /// Everything.
+    #[default]
+    ReadWrite,
+    /// Nothing that loses data, configuration or availability.
+    NoDestructive,
+    /// Nothing that changes anything.
+    ReadOnly,
+}
+
+/// A word that is no policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no policy: write rw, no_destructive or ro")]
+pub struct InvalidPolicy(String);
+
+impl Policy {
+    /// All of them, the loosest first.
+    pub const ALL: [Self; 3] = [Self::ReadWrite, Self::NoDestructive, Self::ReadOnly];
+
+    /// The word it is written by.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::ReadWrite => "rw",
+            Self::NoDestructive => "no_destructive",
+            Self::ReadOnly => "ro",
+        }
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+impl FromStr for Policy {
+    type Err = InvalidPolicy;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPolicy> {
+        let found = Self::ALL.into_iter().find(|policy| policy.word() == text);
+        found.ok_or_else(|| InvalidPolicy(text.chars().take(40).collect()))
+    }
+}
+
+/// Which engine an entry leads to, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineIdentity {
+    /// Where it is reached: `hostname:port` or a socket's path.
+    pub place: String,
+    /// The name the engine gives itself; known once it was connected to. Clones of a machine share it.
+    pub engine: Option<String>,
+}
+
+impl EngineIdentity {
+    /// Whether both lead to one engine, as far as that is known.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.place == other.place || (self.engine.is_some() && self.engine == other.engine)
+    }
+}
+
+/// The policy that counts for the engine `identity`: the strictest of those of `entries` that lead to it,
+/// be it by way of others: one shares the place, and that one the engine's name with a third.
+pub fn strictest<'a>(
+    identity: &EngineIdentity,
+    entries: impl IntoIterator<Item = (&'a EngineIdentity, Policy)>,
+) -> Option<Policy> {
+    let mut others: Vec<_> = entries.into_iter().collect();
+    let (mut same, mut found) = (vec![identity], None);
+    loop {
+        let (more, rest): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|(entry, _)| same.iter().any(|known| known.is_same(entry)));
+        if more.is_empty() {
+            return found;
+        }
+        found = more.iter().map(|(_, policy)| *policy).chain(found).max();
+        same.extend(more.into_iter().map(|(entry, _)| entry));
+        others = rest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(place: &str, engine: Option<&str>) -> EngineIdentity {
+        EngineIdentity { place: place.into(), engine: engine.map(Into::into) }
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for policy in Policy::ALL {
+            assert_eq!(policy.word().parse(), Ok(policy));
+        }
+        assert!("RW".parse::<Policy>().is_err());
+    }
+
+    #[test]
+    fn the_strictest_entry_of_an_engine_counts_for_all_its_names() {
+        let (nas, by_address, other) = (
+            identity("nas.lan:22", Some("E1")),
+            identity("10.0.0.2:22", Some("E1")),
+            identity("pi:22", None),
+        );
+        let entries =
+            [(&nas, Policy::ReadWrite), (&by_address, Policy::ReadOnly), (&other, Policy::NoDestructive)];
+        assert_eq!(strictest(&nas, entries), Some(Policy::ReadOnly));
+        assert_eq!(strictest(&other, entries), Some(Policy::NoDestructive));
+        assert_eq!(strictest(&identity("new:22", None), entries), None);
+        assert_eq!(strictest(&identity("new:22", Some("E1")), entries), Some(Policy::ReadOnly));
+        let unseen = identity("nas.lan:22", None);
+        assert_eq!(strictest(&unseen, entries), Some(Policy::ReadOnly), "by way of nas.lan");
+    }
+}
