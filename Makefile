@@ -1,7 +1,7 @@
 # Few targets, each a thing people do. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fleet fleet-down demo
+.PHONY: help build test lint fuzz fleet fleet-down demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,18 @@ test: ## all tests; as root also those on three real hosts, which it makes and r
 lint: ## formatting and lints, as CI checks them
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+
+# Coverage for libFuzzer by flags that every compiler has; the target keeps them away from build scripts.
+FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table)
+FUZZ_TARGET := $(shell rustc -vV | sed -n 's/host: //p')
+FUZZ_SECONDS ?= 60
+fuzz: ## let libFuzzer try the readers of hosts files and ssh configurations (FUZZ_SECONDS each)
+	for name in hosts ssh_config; do \
+	    mkdir -p target/fuzz/corpus/$$name; \
+	    RUSTFLAGS="$(FUZZ_FLAGS)" cargo run --release --target $(FUZZ_TARGET) --target-dir target/fuzz \
+	        --manifest-path tests/fuzz/Cargo.toml --bin $$name -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
+	        $(CURDIR)/target/fuzz/corpus/$$name $(CURDIR)/tests/corpus/$$name || exit 1; \
+	done
 
 fleet: ## make three real test hosts and leave them running (root)
 	tests/fleet/fleet.sh up 3

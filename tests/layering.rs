@@ -25,10 +25,11 @@ const FLOORS: [(&str, u8); 11] = [
 const SIBLINGS: [(&str, &str); 3] = [("compose", "engine"), ("http", "mcp"), ("cli", "app")];
 
 /// Dependencies and the rooms they may be named in (a path below `src/`, without its ending).
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("ractor", &["actors", "app"]),
     ("backoff", &["runtime/backoff"]),
     ("serde_yaml", &["config"]),
+    ("yaml_edit", &["config"]),
     ("notify", &["config"]),
     ("rmcp", &["mcp"]),
     ("bollard", &["engine"]),

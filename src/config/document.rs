@@ -14,6 +14,10 @@ use std::fmt;
 /// A file with more values than this is none of hosts; aliases can make a small file expand to any size.
 const MOST_NODES: usize = 1_000_000;
 
+/// More brackets than this open at once are no hosts file. `serde_yaml` refuses fewer, but its parser
+/// takes a time that grows with the square of them before it does.
+const MOST_OPEN: usize = 1000;
+
 /// What a reader that fails on purpose says; only its place is looked at.
 const HERE: &str = "here";
 
@@ -152,8 +156,25 @@ fn read(text: &str, stop: Option<Id>) -> Result<Node, serde_yaml::Error> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Node { id: 0, kind: Kind::Leaf(Value::Null) });
     }
+    if most_open(text) > MOST_OPEN {
+        return Err(serde_yaml::Error::custom("its brackets are nested too deeply: it is no hosts file"));
+    }
     let next = Cell::new(0);
     Reader { next: &next, stop }.deserialize(serde_yaml::Deserializer::from_str(text))
+}
+
+/// How many brackets are open at once at most; those in texts and comments count too.
+fn most_open(text: &str) -> usize {
+    let (mut open, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => open += 1,
+            b']' | b'}' => open = open.saturating_sub(1),
+            _ => continue,
+        }
+        most = most.max(open);
+    }
+    most
 }
 
 /// Reads a value, numbering what it visits.

@@ -161,6 +161,12 @@ pub(super) enum Inexpressible {
 
 /// The text after `edit`.
 pub(super) fn apply(text: &str, edit: &HostEdit) -> Result<String, Inexpressible> {
+    let before = value_of(text)?;
+    let expected = expected(before.clone(), edit)?;
+    // What says so already stays as it is written.
+    if expected == before {
+        return Ok(text.to_owned());
+    }
     // Lines end as they did: all in CRLF, or as they are.
     let crlf = text.contains("\r\n") && text.matches('\n').count() == text.matches("\r\n").count();
     let changed = if crlf {
@@ -168,8 +174,7 @@ pub(super) fn apply(text: &str, edit: &HostEdit) -> Result<String, Inexpressible
     } else {
         changed(text, edit)?
     };
-    let before = value_of(text)?;
-    if value_of(&changed)? == expected(before, edit)? { Ok(changed) } else { Err(Inexpressible::Shared) }
+    if value_of(&changed)? == expected { Ok(changed) } else { Err(Inexpressible::Shared) }
 }
 
 fn value_of(text: &str) -> Result<Mapping, Inexpressible> {
@@ -325,3 +330,6 @@ fn scalar(text: &str) -> String {
     }
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod properties;

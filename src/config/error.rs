@@ -106,6 +106,10 @@ impl Spot {
         if let Some(at) = message.find(" at line ") {
             message.truncate(at);
         }
+        if message.contains("more than one document") {
+            let words = "it holds more than one document (a line --- starts another); a hosts file is one";
+            return Self::new(path, source, None, words.to_owned());
+        }
         let place = error.location().map(|at| (at.line(), at.column()));
         let spot = Self::new(path, source, place, message);
         let indentation = spot.line.chars().take_while(|c| c.is_whitespace());

@@ -73,7 +73,8 @@ impl<T: FromNode> FromNode for Vec<T> {
             findings.wrong_type(node, "a list, such as [a, b]");
             return None;
         };
-        Some(items.iter().filter_map(|item| T::from_node(item, findings)).collect())
+        let item = |(at, item)| findings.within_item(at, |findings| T::from_node(item, findings));
+        Some(items.iter().enumerate().filter_map(item).collect())
     }
 }
 
@@ -183,7 +184,7 @@ impl JsonSchema for Flag {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "boolean"})
+        json_schema!({"enum": [true, false, "true", "false", "yes", "no", "on", "off"]})
     }
 }
 

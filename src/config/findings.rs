@@ -57,6 +57,14 @@ impl Findings {
         value
     }
 
+    /// Reads the item of a list at the key it stands under.
+    pub(super) fn within_item<T>(&mut self, at: usize, read: impl FnOnce(&mut Self) -> T) -> T {
+        let list = self.path.pop().unwrap_or_default();
+        let value = self.within(&format!("{list}[{at}]"), read);
+        self.path.push(list);
+        value
+    }
+
     /// The entries of a mapping by name, each name once; `None` when it is none, which is a fault unless
     /// nothing stands there.
     pub(super) fn entries<'a>(&mut self, node: &'a Node, wanted: &str) -> Option<Vec<(&'a str, &'a Entry)>> {

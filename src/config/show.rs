@@ -2,7 +2,7 @@
 //! that are looked at.
 
 use super::{Settings, Sourced, Sources, places};
-use crate::domain::host::HostSpec;
+use crate::domain::host::{Endpoint, HostSpec};
 use crate::domain::policy::Policy;
 use std::fmt::{self, Display};
 
@@ -56,6 +56,14 @@ impl Display for Words<'_> {
             policy,
         } = self.0;
         f.write_str(&endpoint.url())?;
+        if let Endpoint::Ssh(target) = endpoint {
+            if target.alias.is_some() {
+                write!(f, " ({})", target.place())?;
+            }
+            if let Some(key) = &target.identity_file {
+                write!(f, ", identity_file: {}", key.display())?;
+            }
+        }
         if !enabled {
             f.write_str(", enabled: false")?;
         }
