@@ -22,9 +22,8 @@ fn said(file: &Path) -> String {
     let text = match load(&sources) {
         Err(error) => error.to_string(),
         Ok(settings) => {
-            let warnings: String =
-                settings.warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
-            warnings + &show::values(&settings)
+            let warnings = settings.warnings.iter().map(|warning| format!("warning: {warning}\n"));
+            warnings.collect::<Vec<_>>().concat() + &show::values(&settings)
         }
     };
     let directory = format!("{}/", file.parent().unwrap().display());

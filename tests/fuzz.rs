@@ -66,7 +66,9 @@ fn attack(corpus: &str, target: fn(&Path, &[u8])) {
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| target(directory.path(), bytes)));
         assert!(outcome.is_ok(), "for the input {:?}", String::from_utf8_lossy(bytes));
     };
-    seeds.iter().for_each(|seed| attempt(seed));
+    for seed in &seeds {
+        attempt(seed);
+    }
     for number in 0..MUTATIONS {
         let mut random = SmallRng::seed_from_u64(number);
         let mut bytes = seeds.choose(&mut random).unwrap().clone();

@@ -1,9 +1,12 @@
 //! What must hold for any input, however it came about: shared by `tests/fuzz.rs`, which tries seeds and
 //! their mutations, and by the libFuzzer programs beside this file.
 
-use dockmaster::config::{FieldValue, Fields, HostEdit, HostKey, Settings, Sources, edit_host, load};
+use dockmaster::config::{FieldValue, Fields, HostEdit, HostKey, Sources, edit_host, load};
 use dockmaster::transport::ssh::aliases::aliases;
 use std::path::Path;
+
+/// A text that has to be quoted.
+const CHANGED: &str = "changed: by # the test";
 
 /// A hosts file of any content: it loads, or its faults are told in words that fit a terminal; and an edit
 /// of one of its hosts changes that field of that host, or nothing.
@@ -24,19 +27,18 @@ pub(crate) fn hosts_file(directory: &Path, bytes: &[u8]) {
     else {
         return;
     };
-    let value = FieldValue::Text("changed: by # the test".to_owned());
+    let value = FieldValue::Text(CHANGED.to_owned());
     let fields = Fields::from([(HostKey::DESCRIPTION, Some(value))]);
     let edit = HostEdit::Update { id: id.clone(), fields };
-    match edit_host(&sources, &edit) {
-        Err(_) => assert_eq!(std::fs::read(&file).unwrap(), bytes, "a refused edit changes nothing"),
-        Ok(_) => {
-            let after = load(&sources).unwrap();
-            let mut wanted = before.hosts.clone();
-            wanted.get_mut(id).unwrap().value.description = "changed: by # the test".to_owned();
-            let same = |settings: &Settings| settings.hosts == wanted && settings.port == before.port;
-            assert!(same(&after), "more changed than the description of {id}");
-        }
+    if edit_host(&sources, &edit).is_err() {
+        assert_eq!(std::fs::read(&file).unwrap(), bytes, "a refused edit changes nothing");
+        return;
     }
+    let after = load(&sources).unwrap();
+    let mut wanted = before.hosts.clone();
+    CHANGED.clone_into(&mut wanted.get_mut(id).unwrap().value.description);
+    let same = after.hosts == wanted && after.port == before.port;
+    assert!(same, "more changed than the description of {id}");
 }
 
 /// An ssh configuration of any content: names are told that can go into an argument vector, each once.
