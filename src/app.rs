@@ -10,6 +10,7 @@ use crate::actors::supervision::{
 };
 use crate::actors::tree::Tree;
 use crate::config::{Settings, Sources};
+use crate::contexts::Contexts;
 use crate::domain::retry::ConnectPolicy;
 use crate::http::{HttpServer, Token, TokenError};
 use crate::mcp::{Registry, serve_stdio};
@@ -84,17 +85,21 @@ impl App {
     /// Starts the service on real hosts; its sockets lie in a runtime directory that goes with it.
     pub async fn start(sources: Sources, settings: Settings, front: Front) -> Result<Self, AppError> {
         let connector = Arc::new(SystemConnector::of_this_machine(sources.ssh.clone())?);
-        Self::with_connector(sources, settings, connector, front).await
+        let contexts = sources.data_dir.as_deref().map_or_else(Contexts::none, Contexts::of_this_user);
+        let outside = Outside { connector, contexts };
+        Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
+            .await
     }
 
-    /// Starts the service on hosts that `connector` reaches.
+    /// Starts the service on hosts that `connector` reaches; they get no Docker contexts.
     pub async fn with_connector(
         sources: Sources,
         settings: Settings,
         connector: Arc<dyn Connector>,
         front: Front,
     ) -> Result<Self, AppError> {
-        Self::with_listeners(sources, settings, connector, |ground, settings| ground.open(front, settings))
+        let outside = Outside { connector, contexts: Contexts::none() };
+        Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
     }
 
@@ -102,7 +107,7 @@ impl App {
     async fn with_listeners(
         sources: Sources,
         settings: Settings,
-        connector: Arc<dyn Connector>,
+        Outside { connector, contexts }: Outside,
         open: impl FnOnce(&Ground, &Settings) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError>,
     ) -> Result<Self, AppError> {
         let directory = HostDirectory::new(Clock::start());
@@ -126,6 +131,7 @@ impl App {
             settings: Arc::new(settings),
             directory: directory.clone(),
             connector,
+            contexts,
             policy: ConnectPolicy::default(),
         };
         let children = vec![
@@ -181,6 +187,12 @@ impl App {
         self.root.stop();
         self.melted().await;
     }
+}
+
+/// How the service reaches what is outside of it.
+struct Outside {
+    connector: Arc<dyn Connector>,
+    contexts: Contexts,
 }
 
 /// What is there before the tree is: fronts are made of it.

@@ -1,6 +1,7 @@
 //! Floor 0: types and rules. No async, no I/O, no protocol of the outside world.
 
 pub mod container;
+pub mod context;
 pub mod fault;
 pub mod host;
 pub mod operation;

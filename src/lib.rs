@@ -9,7 +9,7 @@
 //! 6  cli  app                            wiring only
 //! 5  mcp  http                           front: protocol in, protocol out
 //! 4  actors                              the only floor that names `ractor`
-//! 3  engine  compose  config             siblings (compose uses engine)
+//! 3  engine  compose  config  contexts   siblings (compose uses engine)
 //! 2  transport                           ssh and local sockets: byte streams, commands, files
 //! 1  runtime                             waits, clock, directories, logs; knows tokio, not Docker
 //! 0  domain                              types and rules; no async, no I/O
@@ -22,6 +22,7 @@ pub mod app;
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod contexts;
 pub mod domain;
 pub mod engine;
 pub mod http;

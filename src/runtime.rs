@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod dirs;
+pub mod lock;
 pub mod permits;
 pub mod restart_window;
 pub mod telemetry;

@@ -7,13 +7,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every module of the crate with its floor. Siblings do not see each other, with the listed exceptions.
-const FLOORS: [(&str, u8); 11] = [
+const FLOORS: [(&str, u8); 12] = [
     ("domain", 0),
     ("runtime", 1),
     ("transport", 2),
     ("engine", 3),
     ("compose", 3),
     ("config", 3),
+    ("contexts", 3),
     ("actors", 4),
     ("mcp", 5),
     ("http", 5),

@@ -11,6 +11,7 @@ use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task;
 use crate::config::confirm::confirmed;
 use crate::config::{Hosts, Settings, Sourced, Sources, Verdict, judge, load, stamp, watch};
+use crate::contexts::{ContextError, Contexts};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::retry::ConnectPolicy;
 use crate::transport::Connector;
@@ -116,6 +117,8 @@ pub struct ConfigArguments {
     pub directory: HostDirectory,
     /// Makes their connections.
     pub connector: Arc<dyn Connector>,
+    /// The Docker contexts of this user.
+    pub contexts: Contexts,
     /// The numbers of reconnecting.
     pub policy: ConnectPolicy,
 }
@@ -204,13 +207,13 @@ impl Actor for ConfigActor {
                     }
                 };
                 state.tell(faults, ordered);
-                state.reconcile();
+                state.reconcile(&myself).await?;
                 if let Order::Reload(Some(done)) = order {
                     // Whoever waited may have gone.
                     let _ = done.send(());
                 }
             }
-            ConfigMessage::Reconcile => state.reconcile(),
+            ConfigMessage::Reconcile => state.reconcile(&myself).await?,
         }
         Ok(())
     }
@@ -308,9 +311,9 @@ impl ConfigState {
     }
 
     /// Brings the running hosts in line with the desired ones; doing it twice changes nothing.
-    fn reconcile(&self) {
-        let ConfigArguments { directory, connector, policy, .. } = &self.arguments;
-        let Some(supervisor) = directory.supervisor().get() else { return };
+    async fn reconcile(&self, myself: &ActorRef<ConfigMessage>) -> Result<(), SpawnErr> {
+        let ConfigArguments { directory, connector, contexts, policy, .. } = &self.arguments;
+        let Some(supervisor) = directory.supervisor().get() else { return Ok(()) };
         let entered: BTreeMap<HostId, Arc<HostSpec>> =
             directory.specs().into_iter().map(|spec| (spec.id.clone(), spec)).collect();
 
@@ -319,12 +322,19 @@ impl ConfigState {
             supervisor.remove(id.as_str());
             directory.leave(id);
         }
+        let wanted: BTreeSet<String> = self.desired.values().map(|host| host.value.context_name()).collect();
+        let unwanted = entered.values().map(|spec| spec.context_name()).filter(|name| !wanted.contains(name));
+        let unwanted: Vec<String> = unwanted.collect();
+        if !unwanted.is_empty() {
+            task::spawn(myself.get_cell(), remove_contexts(contexts.clone(), unwanted)).await?;
+        }
         for (id, Sourced { value: spec, .. }) in &self.desired {
             let before = entered.get(id);
             directory.enter(Arc::clone(spec));
             let child = || {
                 let (connector, directory) = (Arc::clone(connector), directory.clone());
-                child_spec(HostArguments { id: id.clone(), connector, policy: *policy, directory })
+                let (id, contexts) = (id.clone(), contexts.clone());
+                child_spec(HostArguments { id, connector, contexts, policy: *policy, directory })
             };
             match before {
                 // Its operations end over the old line before the new one is made.
@@ -341,6 +351,18 @@ impl ConfigState {
                     }
                 }
             }
+        }
+        Ok(())
+    }
+}
+
+/// Takes away the contexts that no host has any more, where they are ours.
+async fn remove_contexts(contexts: Contexts, names: Vec<String>) {
+    for name in names {
+        match contexts.remove(&name).await {
+            Ok(true) => tracing::info!(context = name, "Docker context removed with its host"),
+            Ok(false) | Err(ContextError::NoClient) => {}
+            Err(error) => tracing::warn!("{error}"),
         }
     }
 }

@@ -140,15 +140,27 @@ impl HostDirectory {
         strictest(identity, known.iter().map(|(identity, policy)| (identity, *policy)))
     }
 
-    /// The lines of several hosts, connected first where need be, all at once and each within `limit`
-    /// (the mission's `ensure_contexts`): for every host its line, or why there is none. The logins in
-    /// flight are bounded below; one host's failure is no other's.
+    /// The lines of several hosts, connected first where need be, all at once and each within `limit`: for
+    /// every host its line, or why there is none. The logins in flight are bounded below; one host's failure
+    /// is no other's.
     pub async fn sessions(
         &self,
         hosts: &[HostHandle],
         limit: Duration,
     ) -> BTreeMap<HostId, Result<Arc<Session>, HostError>> {
         let each = hosts.iter().map(async |host| (host.spec().id.clone(), host.session(limit).await));
+        join_all(each).await.into_iter().collect()
+    }
+
+    /// The Docker contexts of several hosts, all at once and each within `limit` (the mission's
+    /// `batch_ensure_contexts`): for every host the name of its context, or why there is none. One host's
+    /// failure is no other's.
+    pub async fn ensure_contexts(
+        &self,
+        hosts: &[HostHandle],
+        limit: Duration,
+    ) -> BTreeMap<HostId, Result<String, HostError>> {
+        let each = hosts.iter().map(async |host| (host.spec().id.clone(), host.ensure_context(limit).await));
         join_all(each).await.into_iter().collect()
     }
 

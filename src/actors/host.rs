@@ -6,6 +6,7 @@
 //!   the next incarnation, which connects anew; its entry in the directory stays
 
 mod actor;
+mod context;
 mod handle;
 pub(crate) mod machine;
 mod messages;

@@ -1,6 +1,7 @@
 //! The actors together, on fake hosts: who is restarted, who does not notice, who is answered what.
 
 mod admin;
+mod contexts;
 mod crashes;
 mod flood;
 mod kills;
@@ -9,12 +10,13 @@ mod patience;
 mod timers;
 mod virtual_day;
 
-use super::App;
+use super::{App, Outside};
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostError;
 use crate::actors::mcp::{CutOff, Listener, McpHandle, mcp_spec};
 use crate::actors::supervision::{Strategy, SupervisorArguments, start_root};
 use crate::config::{Environment, Settings, Sources, load};
+use crate::contexts::Contexts;
 use crate::domain::fault::FaultKind;
 use crate::domain::phase::{HostStatus, Phase};
 use crate::transport::fake::{FakeConnector, Scene};
@@ -42,6 +44,11 @@ impl Lab {
 
     /// The same, with a front.
     async fn with_listeners(hosts: &[(&str, &[Scene])], listeners: Vec<Listener>) -> Self {
+        Self::with_contexts(hosts, listeners, Contexts::none()).await
+    }
+
+    /// The same, with Docker contexts.
+    async fn with_contexts(hosts: &[(&str, &[Scene])], listeners: Vec<Listener>, contexts: Contexts) -> Self {
         let fake = FakeConnector::default();
         for (host, scenes) in hosts {
             fake.script(host, scenes.iter().cloned());
@@ -50,9 +57,9 @@ impl Lab {
         let file = tempfile::NamedTempFile::new_in(&dir).unwrap();
         write(file.path(), hosts.iter().map(|(host, _)| format!("  {host}: {{hostname: {host}}}\n")));
         let (sources, settings) = settings(file.path());
-        let connector = Arc::new(fake.clone());
+        let outside = Outside { connector: Arc::new(fake.clone()), contexts };
         let app =
-            App::with_listeners(sources, settings, connector, |_, _| Ok((listeners, None))).await.unwrap();
+            App::with_listeners(sources, settings, outside, |_, _| Ok((listeners, None))).await.unwrap();
         Self { app, fake, file, _dir: dir }
     }
 

@@ -6,7 +6,7 @@
 
 use super::Sources;
 use super::places;
-use super::write::{Lock, WriteError, replace};
+use super::write::{WriteError, lock_ours, replace};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ fn hash(content: &[u8]) -> String {
 /// Notes that a file with this content is meant as it is.
 pub(super) fn note(sources: &Sources, content: &[u8]) -> Result<(), WriteError> {
     let Some(path) = sources.data_dir.as_deref().map(list) else { return Ok(()) };
-    let _lock = Lock::of_ours(&path)?;
+    let _lock = lock_ours(&path)?;
     let before = std::fs::read_to_string(&path).ok();
     let new = hash(content);
     let mut hashes: Vec<&str> =

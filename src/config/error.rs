@@ -91,11 +91,29 @@ pub struct Spot {
 /// A line shown in a message is cut here.
 const LONGEST_SHOWN: usize = 120;
 
+/// Lines as YAML 1.1 counts them: a lone return and Unicode's separators end one too.
+fn yaml_lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(at) = text.find(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']) else {
+            return rest.take();
+        };
+        let (line, after) = text.split_at(at);
+        let end = if after.starts_with("\r\n") { 2 } else { after.chars().next().map_or(0, char::len_utf8) };
+        rest = Some(&after[end..]);
+        Some(line)
+    })
+}
+
 impl Spot {
     /// What is wrong at `place` (line and column from 1) of `source`, the text of the file at `path`.
     pub(super) fn new(path: &Path, source: &str, place: Option<(usize, usize)>, message: String) -> Self {
-        let line = place.and_then(|(line, _)| source.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
+        let line =
+            place.and_then(|(line, _)| yaml_lines(source).nth(line.checked_sub(1)?)).unwrap_or_default();
         let line = line.chars().take(LONGEST_SHOWN).collect();
+        // Keys of the file stand in the message, and may hold anything.
+        let message = crate::domain::text::clean(&message).replace(['\n', '\t'], " ");
         Self { path: path.to_owned(), place, line, message }
     }
 

@@ -4,6 +4,7 @@ use super::document::{Entry, Id, Kind, Node};
 use super::error::{ConfigFault, Spot};
 use super::load::Warning;
 use crate::domain::suggest::did_you_mean;
+use crate::domain::text::clean;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -126,7 +127,9 @@ impl Findings {
             .warnings
             .into_iter()
             .take(MOST_SHOWN)
-            .map(|(id, message)| Warning(format!("{}: {message}", place(id))))
+            .map(|(id, message)| {
+                Warning(format!("{}: {}", place(id), clean(&message).replace(['\n', '\t'], " ")))
+            })
             .collect();
         warnings
             .extend(more_warnings.map(|more| Warning(format!("{}: {more} more warnings", path.display()))));

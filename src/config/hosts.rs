@@ -3,7 +3,7 @@
 use super::edit::{Fields, HostEdit, Inexpressible, apply};
 use super::error::{ConfigError, ConfigFault};
 use super::load::{Origin, Settings, Sources, load};
-use super::write::{Lock, WriteError, replace, target};
+use super::write::{WriteError, lock, replace, target};
 use super::{Environment, confirm, places, read};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::suggest::did_you_mean;
@@ -78,7 +78,7 @@ pub fn edit(sources: &Sources, edit: &HostEdit) -> Result<Edited, EditError> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|source| WriteError::Io { path: path.clone(), source })?;
     }
-    let _lock = Lock::of(&path)?;
+    let _lock = lock(&path)?;
     let faulty = |fault| EditError::Faulty(ConfigError::from(fault));
     let base = read::read_text(&path).map_err(faulty)?;
     let new = apply(base.as_deref().unwrap_or_default(), edit).map_err(|why: Inexpressible| {

@@ -1,7 +1,7 @@
 //! Policies of engines whose hosts were removed, or pointed elsewhere, over MCP: an assistant that adds
 //! such an engine again gets no more than it had. A person lifts them by the command line.
 
-use super::write::{Lock, WriteError, replace};
+use super::write::{WriteError, lock_ours, replace};
 use crate::domain::policy::{EngineIdentity, Policy, strictest};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ fn read(data_dir: &Path) -> (Option<Vec<u8>>, Vec<Tombstone>) {
 
 fn change(data_dir: &Path, change: impl FnOnce(&mut Vec<Tombstone>)) -> Result<(), WriteError> {
     let path = list(data_dir);
-    let _lock = Lock::of_ours(&path)?;
+    let _lock = lock_ours(&path)?;
     let (before, mut stones) = read(data_dir);
     change(&mut stones);
     let text = serde_json::to_vec_pretty(&stones).unwrap_or_default();

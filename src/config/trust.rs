@@ -1,7 +1,7 @@
 //! Projects whose `config/hosts.yml` and `.env` are read where a client starts Dockmaster in whatever
 //! directory is open: those that their owner named once.
 
-use super::write::{Lock, WriteError, replace};
+use super::write::{WriteError, lock_ours, replace};
 use std::path::{Path, PathBuf};
 
 fn list(data_dir: &Path) -> PathBuf {
@@ -28,7 +28,7 @@ pub fn set_trusted(data_dir: &Path, project: &Path, trust: bool) -> Result<PathB
         return Err(WriteError::Io { path: project, source });
     }
     let path = list(data_dir);
-    let _lock = Lock::of_ours(&path)?;
+    let _lock = lock_ours(&path)?;
     let before = std::fs::read_to_string(&path).ok();
     let mut directories = trusted(data_dir);
     directories.retain(|known| *known != project);

@@ -1,7 +1,8 @@
 //! Replacing a file: whole or not at all, durable, its mode and owner kept, and never over what
 //! somebody else wrote in the meantime.
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, RenameFlags, accessat, fchmod, fchown, flock, renameat_with};
+use crate::runtime::lock::FileLock;
+use rustix::fs::{AtFlags, CWD, RenameFlags, accessat, fchmod, fchown, renameat_with};
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 use std::fs::{self, File, OpenOptions};
@@ -34,32 +35,18 @@ pub enum WriteError {
     },
 }
 
-/// While this lives no other Dockmaster changes a file. Editors do not ask for it.
-#[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held, not used")] File);
+/// Keeps other Dockmasters from a file of a person's, by its directory: nothing of ours is to lie beside
+/// it. Editors do not ask for it.
+pub(super) fn lock(path: &Path) -> Result<FileLock, WriteError> {
+    let locked = FileLock::on_directory(path.parent().unwrap_or(Path::new("/")));
+    locked.map_err(|source| WriteError::Io { path: path.to_owned(), source })
+}
 
-impl Lock {
-    /// Waits for a file of a person's, by its directory: nothing of ours is to lie beside it.
-    pub(super) fn of(path: &Path) -> Result<Self, WriteError> {
-        Self::on(path, File::open(path.parent().unwrap_or(Path::new("/"))))
-    }
-
-    /// Waits for a file of ours. May be asked for while a person's file is locked, not the other way
-    /// round.
-    pub(super) fn of_ours(path: &Path) -> Result<Self, WriteError> {
-        let lock = path.with_extension("lock");
-        Self::on(path, OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(lock))
-    }
-
-    fn on(path: &Path, file: io::Result<File>) -> Result<Self, WriteError> {
-        let failed = |source| WriteError::Io { path: path.to_owned(), source };
-        let file = file.map_err(failed)?;
-        match flock(&file, FlockOperation::LockExclusive) {
-            // A file system without locks: what else guards against a clash still does.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOLCK | Errno::NOSYS) => Ok(Self(file)),
-            Err(errno) => Err(failed(errno.into())),
-        }
-    }
+/// Keeps other Dockmasters from a file of ours. May be asked for while a person's file is locked, not the
+/// other way round.
+pub(super) fn lock_ours(path: &Path) -> Result<FileLock, WriteError> {
+    let locked = FileLock::on_file(&path.with_extension("lock"));
+    locked.map_err(|source| WriteError::Io { path: path.to_owned(), source })
 }
 
 /// The file that a path leads to, links followed; it need not be there.

@@ -194,6 +194,7 @@ impl HostFailure {
                 plain(ErrorKind::Conflict, format!("{id}: {message}"))
             }
             HostError::Engine(error) => plain(ErrorKind::DockerError, format!("{id}: {error}")),
+            HostError::Context(error) => plain(ErrorKind::Conflict, format!("{id}: {error}")),
             HostError::Removed => plain(ErrorKind::HostUnknown, format!("{id}: {error}")),
             HostError::Restarting => plain(ErrorKind::HostUnreachable, format!("{id}: {error}")),
         };

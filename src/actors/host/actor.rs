@@ -1,5 +1,6 @@
 //! The host's actor: carries out the machine's effects and owns the tasks they start.
 
+use super::context::{self, ContextDesk};
 use super::handle::{Published, Session};
 use super::machine::{Effect, Input, Machine, Unavailable};
 use super::messages::HostMessage;
@@ -7,6 +8,7 @@ use crate::actors::directory::HostDirectory;
 use crate::actors::operation::Launch;
 use crate::actors::supervision::{ChildSpec, Excess, Restart, StartChild};
 use crate::actors::task;
+use crate::contexts::Contexts;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{EngineInfo, HostStatus, Phase};
@@ -53,6 +55,8 @@ pub struct HostArguments {
     pub id: HostId,
     /// Makes its connections.
     pub connector: Arc<dyn Connector>,
+    /// The Docker contexts of this user.
+    pub contexts: Contexts,
     /// The numbers of reconnecting.
     pub policy: ConnectPolicy,
     /// Where it publishes.
@@ -88,6 +92,8 @@ struct HostActor;
 struct HostState {
     spec: Arc<HostSpec>,
     connector: Arc<dyn Connector>,
+    contexts: Contexts,
+    context: ContextDesk,
     directory: HostDirectory,
     published: Arc<watch::Sender<Published>>,
     incarnation: u64,
@@ -116,7 +122,7 @@ impl Actor for HostActor {
         myself: ActorRef<HostMessage>,
         (arguments, incarnation): (HostArguments, u64),
     ) -> Result<HostState, ActorProcessingErr> {
-        let HostArguments { id, connector, policy, directory } = arguments;
+        let HostArguments { id, connector, contexts, policy, directory } = arguments;
         // As it is configured now, which may have changed since this actor's first incarnation.
         let (spec, published) =
             directory.publisher(&id).ok_or("the host was removed while its actor started")?;
@@ -127,6 +133,8 @@ impl Actor for HostActor {
         Ok(HostState {
             spec,
             connector,
+            contexts,
+            context: ContextDesk::default(),
             directory,
             published,
             incarnation,
@@ -148,6 +156,14 @@ impl Actor for HostActor {
         crate::actors::trip::over(&message);
         let input = match message {
             HostMessage::Ensure(reply) => Input::Ensure(reply),
+            HostMessage::Context(reply) => {
+                state.context.wait(reply);
+                return state.look_at_context(&myself).await;
+            }
+            HostMessage::ContextSettled { outcome } => {
+                state.context.settle(&state.spec, &outcome, &state.contexts);
+                return Ok(());
+            }
             HostMessage::Wake => Input::Wake,
             HostMessage::Suspect { epoch } => return state.suspect(&myself, epoch).await,
             HostMessage::Operate(Launch { cancel, work }) => {
@@ -186,6 +202,9 @@ impl Actor for HostActor {
             return Ok(());
         };
         state.operations.remove(&cell.get_id());
+        if state.context.task == Some(cell.get_id()) && matches!(event, SupervisionEvent::ActorFailed(..)) {
+            state.context.crashed();
+        }
         // A task that ends normally has sent its result; one that panicked will never.
         let SupervisionEvent::ActorFailed(cell, error) = event else { return Ok(()) };
         let Some((epoch, line)) = &state.line else { return Ok(()) };
@@ -268,8 +287,24 @@ impl HostState {
         self.lifeline = None;
         let phase = self.machine.phase();
         if phase != before {
+            if matches!(phase, Phase::Ready(_)) {
+                self.look_at_context(myself).await?;
+            }
             let cause = phase.cause().map(ToString::to_string);
             tracing::info!(host = %self.spec.id, from = before.word(), to = phase.word(), cause, "phase");
+        }
+        Ok(())
+    }
+
+    /// Verifies the Docker context, unless that is being done already.
+    async fn look_at_context(&mut self, myself: &ActorRef<HostMessage>) -> Result<(), ActorProcessingErr> {
+        if self.context.task.is_none() {
+            let (me, contexts, spec) = (myself.clone(), self.contexts.clone(), Arc::clone(&self.spec));
+            let look = async move {
+                // The actor is gone: so is this task in a moment.
+                let _ = me.cast(context::look(&contexts, &spec).await);
+            };
+            self.context.task = Some(task::spawn(myself.get_cell(), look).await?.get_id());
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::actors::operation::{Cancelled, Operation, Operations, Outcome, Overlo
 use crate::actors::reaper::ReaperHandle;
 use crate::actors::slot::Slot;
 use crate::actors::supervision::SupervisorHandle;
+use crate::contexts::ContextError;
 use crate::domain::fault::Fault;
 use crate::domain::host::{Endpoint, HostSpec};
 use crate::domain::operation::{OperationContext, OperationId, OperationKind};
@@ -61,6 +62,9 @@ pub enum HostError {
     /// The engine or the line failed the call.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// There is no Docker context for the host.
+    #[error(transparent)]
+    Context(#[from] ContextError),
     /// The host's actor crashed and is being started again.
     #[error("the host's actor is being restarted; try again in a moment")]
     Restarting,
@@ -162,12 +166,28 @@ impl HostHandle {
         &self.operations
     }
 
-    /// The line, connected first when need be, within `limit` (the mission's `ensure_context`). While
+    /// The line, connected first when need be, within `limit`. While
     /// the host's actor starts, or is started again, its next incarnation is waited for; a quarantined
     /// host is told at once.
     pub async fn session(&self, limit: Duration) -> Result<Arc<Session>, HostError> {
         let _place = self.operations.admit()?;
         self.line(Instant::now() + limit, limit).await
+    }
+
+    /// The name of the host's Docker context (the mission's `ensure_context`): the line is connected first
+    /// when need be; then the context is verified by its endpoint, and made or led back where it is not
+    /// as configured. Any number of callers make it once. All within `limit`.
+    pub async fn ensure_context(&self, limit: Duration) -> Result<String, HostError> {
+        let _place = self.operations.admit()?;
+        let until = Instant::now() + limit;
+        self.line(until, limit).await?;
+        let actor = self.actor().ok_or(HostError::Restarting)?;
+        let left = until.saturating_duration_since(Instant::now());
+        match ask(&actor, HostMessage::Context, left).await {
+            Ok(settled) => Ok(settled?),
+            Err(NoAnswer::Late) => Err(HostError::Deadline { limit }),
+            Err(NoAnswer::Gone) => Err(HostError::Restarting),
+        }
     }
 
     async fn line(&self, until: Instant, limit: Duration) -> Result<Arc<Session>, HostError> {

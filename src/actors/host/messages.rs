@@ -3,6 +3,7 @@
 use super::handle::Session;
 use super::machine::{TimerId, Unavailable};
 use crate::actors::operation::Launch;
+use crate::contexts::ContextError;
 use crate::domain::fault::Fault;
 use crate::domain::host::HostSpec;
 use futures_util::future::BoxFuture;
@@ -14,6 +15,13 @@ use std::sync::Arc;
 pub enum HostMessage {
     /// `HostHandle::session`: a caller wants the line; answered once, now or when it is up.
     Ensure(RpcReplyPort<Result<Arc<Session>, Unavailable>>),
+    /// `HostHandle::ensure_context`: a caller wants the host's Docker context, verified now.
+    Context(RpcReplyPort<Result<String, ContextError>>),
+    /// From the context task: the name of the context, or why there is none.
+    ContextSettled {
+        /// What came of it.
+        outcome: Result<String, ContextError>,
+    },
     /// `HostHandle::wake`: try now instead of later, where trying can do no harm.
     Wake,
     /// `HostHandle::suspect`: a call over this link missed its deadline or broke.

@@ -38,6 +38,8 @@ const TABLE: &[(Victim, &str)] = &[
     (Host, "HostMessage::Operate"),
     (Host, "HostMessage::Retune"),
     (Host, "HostMessage::Connected"),
+    (Host, "HostMessage::Context"),
+    (Host, "HostMessage::ContextSettled"),
     (Host, "HostMessage::LinkDown"),
     (Host, "HostMessage::TimerDue"),
     (Host, "HostMessage::Evidence"),
@@ -184,6 +186,9 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
     match (victim, kind) {
         (_, "HostMessage::Ensure") => assert!(nas.session(LONG).await.is_ok()),
         (_, "HostMessage::Wake") => nas.wake(),
+        (_, "HostMessage::Context" | "HostMessage::ContextSettled") => {
+            assert_eq!(nas.ensure_context(LONG).await, Err(HostError::Restarting));
+        }
         (_, "HostMessage::Suspect") => {
             let late = nas.read("late", Duration::from_secs(1), |_| std::future::pending::<Result<(), _>>());
             assert!(matches!(late.await, Err(HostError::Deadline { .. })));

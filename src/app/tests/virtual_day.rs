@@ -87,6 +87,7 @@ fn word(outcome: &Result<(), HostError>) -> &'static str {
         Err(HostError::Crashed { .. }) => "crashed",
         Err(HostError::OutcomeUnknown { .. }) => "outcome unknown",
         Err(HostError::Removed) => "removed",
+        Err(HostError::Context(_)) => "context",
     }
 }
 
