@@ -161,11 +161,11 @@ impl Contexts {
     /// Takes a context over, whoever made it, and leads it to the right place.
     pub async fn adopt(&self, wanted: &Wanted) -> Result<Done, ContextError> {
         let inner = self.inner()?;
-        let _lock = inner.lock(&wanted.name).await?;
+        let lock = inner.lock(&wanted.name).await?;
         if inner.inspect(&wanted.name).await?.is_some() {
             inner.record(wanted)?;
         }
-        drop(_lock);
+        drop(lock);
         self.ensure(wanted).await
     }
 

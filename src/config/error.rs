@@ -108,12 +108,12 @@ fn yaml_lines(text: &str) -> impl Iterator<Item = &str> {
 
 impl Spot {
     /// What is wrong at `place` (line and column from 1) of `source`, the text of the file at `path`.
-    pub(super) fn new(path: &Path, source: &str, place: Option<(usize, usize)>, message: String) -> Self {
+    pub(super) fn new(path: &Path, source: &str, place: Option<(usize, usize)>, message: &str) -> Self {
         let line =
             place.and_then(|(line, _)| yaml_lines(source).nth(line.checked_sub(1)?)).unwrap_or_default();
         let line = line.chars().take(LONGEST_SHOWN).collect();
         // Keys of the file stand in the message, and may hold anything.
-        let message = crate::domain::text::clean(&message).replace(['\n', '\t'], " ");
+        let message = crate::domain::text::clean(message).replace(['\n', '\t'], " ");
         Self { path: path.to_owned(), place, line, message }
     }
 
@@ -126,10 +126,10 @@ impl Spot {
         }
         if message.contains("more than one document") {
             let words = "it holds more than one document (a line --- starts another); a hosts file is one";
-            return Self::new(path, source, None, words.to_owned());
+            return Self::new(path, source, None, words);
         }
         let place = error.location().map(|at| (at.line(), at.column()));
-        let spot = Self::new(path, source, place, message);
+        let spot = Self::new(path, source, place, &message);
         let indentation = spot.line.chars().take_while(|c| c.is_whitespace());
         if indentation.into_iter().any(|c| c == '\t') {
             let message =

@@ -112,11 +112,11 @@ impl Findings {
             .faults
             .into_iter()
             .take(MOST_SHOWN)
-            .map(|(id, message)| Spot::new(path, text, Node::place(text, id), message))
+            .map(|(id, message)| Spot::new(path, text, Node::place(text, id), &message))
             .map(|spot| ConfigFault::Invalid(Box::new(spot)))
             .collect();
         if let Some(more) = more_faults {
-            let spot = Spot::new(path, text, None, format!("{more} more faults"));
+            let spot = Spot::new(path, text, None, &format!("{more} more faults"));
             faults.push(ConfigFault::Invalid(Box::new(spot)));
         }
         let place = |id| match Node::place(text, id) {

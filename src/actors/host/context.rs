@@ -79,7 +79,7 @@ pub(super) async fn look(contexts: &Contexts, spec: &HostSpec) -> HostMessage {
     match outcome {
         Ok(Done::Created) => tracing::info!(host = %spec.id, context = wanted.name, "Docker context made"),
         Ok(Done::Repointed) => {
-            tracing::info!(host = %spec.id, context = wanted.name, "Docker context led back to the host")
+            tracing::info!(host = %spec.id, context = wanted.name, "Docker context led back to the host");
         }
         Ok(Done::Nothing) | Err(_) => {}
     }
