@@ -9,6 +9,7 @@
 //! │       ├─ LinkActor           temporary, one per link
 //! │       ├─ ProbeActor          temporary, at most one
 //! │       └─ OperationActor      temporary, one per operation, at most 16
+//! │   └─ SocketActor NAME        permanent; the host's local socket, which outlives its HostActor
 //! ├─ ConfigActor                 permanent; desired hosts against actual ones
 //! └─ McpActor                    permanent; requests in flight and listeners
 //! ```
@@ -25,6 +26,7 @@ pub mod mcp;
 pub mod operation;
 pub mod reaper;
 pub mod slot;
+pub mod socket;
 pub mod supervision;
 pub mod task;
 pub mod tree;

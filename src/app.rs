@@ -15,9 +15,10 @@ use crate::domain::retry::ConnectPolicy;
 use crate::http::{HttpServer, Token, TokenError};
 use crate::mcp::{Registry, serve_stdio};
 use crate::runtime::clock::Clock;
-use crate::runtime::dirs::{DirError, data_dir};
+use crate::runtime::dirs::{DirError, data_dir, sockets_dir};
 use crate::transport::{Connector, SystemConnector};
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -86,7 +87,7 @@ impl App {
     pub async fn start(sources: Sources, settings: Settings, front: Front) -> Result<Self, AppError> {
         let connector = Arc::new(SystemConnector::of_this_machine(sources.ssh.clone())?);
         let contexts = sources.data_dir.as_deref().map_or_else(Contexts::none, Contexts::of_this_user);
-        let outside = Outside { connector, contexts };
+        let outside = Outside { connector, contexts, sockets: Some(sockets_dir()?) };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
     }
@@ -98,7 +99,7 @@ impl App {
         connector: Arc<dyn Connector>,
         front: Front,
     ) -> Result<Self, AppError> {
-        let outside = Outside { connector, contexts: Contexts::none() };
+        let outside = Outside { connector, contexts: Contexts::none(), sockets: None };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
     }
@@ -107,7 +108,7 @@ impl App {
     async fn with_listeners(
         sources: Sources,
         settings: Settings,
-        Outside { connector, contexts }: Outside,
+        Outside { connector, contexts, sockets }: Outside,
         open: impl FnOnce(&Ground, &Settings) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError>,
     ) -> Result<Self, AppError> {
         let directory = HostDirectory::new(Clock::start());
@@ -132,6 +133,7 @@ impl App {
             directory: directory.clone(),
             connector,
             contexts,
+            sockets,
             policy: ConnectPolicy::default(),
         };
         let children = vec![
@@ -193,6 +195,8 @@ impl App {
 struct Outside {
     connector: Arc<dyn Connector>,
     contexts: Contexts,
+    /// Where local sockets lie.
+    sockets: Option<PathBuf>,
 }
 
 /// What is there before the tree is: fronts are made of it.

@@ -1,11 +1,13 @@
 //! Floor 6: the command line.
 
 mod config;
+mod context;
 mod hosts;
 mod serve;
 
 use crate::app::Front;
 use crate::config::{Environment, Sources, init};
+use crate::domain::host::HostId;
 use crate::runtime::dirs::data_dir;
 use crate::transport::ssh::SshSettings;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +56,14 @@ enum Command {
     /// Add, change and remove hosts in the files that define them
     #[command(subcommand)]
     Hosts(Box<hosts::HostsCommand>),
+    /// Print what makes docker use a host through the running service: eval "$(dockmaster env HOST)"
+    Env {
+        /// The host
+        host: HostId,
+    },
+    /// Docker contexts, for docker and every tool built on it
+    #[command(subcommand)]
+    Context(context::ContextCommand),
     /// Look at the configuration without running the service
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -92,6 +102,8 @@ impl Cli {
                 serve::serve(sources, Front::Stdio).await
             }
             Command::Hosts(command) => command.run(&sources).await,
+            Command::Env { host } => context::env(&sources, &host),
+            Command::Context(command) => command.run(&sources).await,
             Command::Config(command) => command.run(&sources),
             Command::Init { aliases, all } => run_init(&sources, &aliases, all).await,
         }

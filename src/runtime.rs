@@ -6,4 +6,5 @@ pub mod dirs;
 pub mod lock;
 pub mod permits;
 pub mod restart_window;
+pub mod sockets;
 pub mod telemetry;

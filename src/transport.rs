@@ -49,6 +49,12 @@ pub trait Link: Send + Sync {
     /// Opens a byte stream to the engine.
     fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>>;
 
+    /// Opens a byte stream to the engine for another program, which may keep it for long; where streams
+    /// cost sessions only a few are given, and one more is refused.
+    fn open_stream(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        self.open_engine()
+    }
+
     /// Runs a program on the host, never through a local shell, and collects what it prints.
     fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>>;
 

@@ -45,6 +45,7 @@ fn the_protocol_tables_name_every_message_and_no_other() {
         ("src/actors/host/messages.rs", "HostMessage"),
         ("src/actors/config.rs", "ConfigMessage"),
         ("src/actors/mcp.rs", "McpMessage"),
+        ("src/actors/socket.rs", "SocketMessage"),
         ("src/actors/reaper/handle.rs", "ReaperMessage"),
     ] {
         assert_eq!(table(name), variants(path, name), "{name}: actors.md against {path}");

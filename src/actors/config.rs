@@ -7,6 +7,7 @@
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostArguments, child_spec};
 use crate::actors::slot::Slot;
+use crate::actors::socket;
 use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task;
 use crate::config::confirm::confirmed;
@@ -119,6 +120,8 @@ pub struct ConfigArguments {
     pub connector: Arc<dyn Connector>,
     /// The Docker contexts of this user.
     pub contexts: Contexts,
+    /// Where the hosts' local sockets lie; `None` where there are none.
+    pub sockets: Option<PathBuf>,
     /// The numbers of reconnecting.
     pub policy: ConnectPolicy,
 }
@@ -312,13 +315,14 @@ impl ConfigState {
 
     /// Brings the running hosts in line with the desired ones; doing it twice changes nothing.
     async fn reconcile(&self, myself: &ActorRef<ConfigMessage>) -> Result<(), SpawnErr> {
-        let ConfigArguments { directory, connector, contexts, policy, .. } = &self.arguments;
+        let ConfigArguments { directory, connector, contexts, sockets, policy, .. } = &self.arguments;
         let Some(supervisor) = directory.supervisor().get() else { return Ok(()) };
         let entered: BTreeMap<HostId, Arc<HostSpec>> =
             directory.specs().into_iter().map(|spec| (spec.id.clone(), spec)).collect();
 
         for id in entered.keys().filter(|id| !self.desired.contains_key(*id)) {
             tracing::info!(host = %id, "host removed");
+            supervisor.remove(&socket::child_name(id));
             supervisor.remove(id.as_str());
             directory.leave(id);
         }
@@ -336,6 +340,13 @@ impl ConfigState {
                 let (id, contexts) = (id.clone(), contexts.clone());
                 child_spec(HostArguments { id, connector, contexts, policy: *policy, directory })
             };
+            match sockets {
+                // One that is there stays as it is.
+                Some(sockets) if socket::is_wanted(spec) => {
+                    supervisor.add(socket::socket_spec(id.clone(), sockets.clone(), directory.clone()));
+                }
+                _ => supervisor.remove(&socket::child_name(id)),
+            }
             match before {
                 // Its operations end over the old line before the new one is made.
                 Some(before) if before.endpoint != spec.endpoint || before.enabled != spec.enabled => {

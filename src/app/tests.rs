@@ -7,6 +7,7 @@ mod flood;
 mod kills;
 mod operations;
 mod patience;
+mod sockets;
 mod timers;
 mod virtual_day;
 
@@ -19,6 +20,7 @@ use crate::config::{Environment, Settings, Sources, load};
 use crate::contexts::Contexts;
 use crate::domain::fault::FaultKind;
 use crate::domain::phase::{HostStatus, Phase};
+use crate::transport::Connector;
 use crate::transport::fake::{FakeConnector, Scene};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,11 +46,16 @@ impl Lab {
 
     /// The same, with a front.
     async fn with_listeners(hosts: &[(&str, &[Scene])], listeners: Vec<Listener>) -> Self {
-        Self::with_contexts(hosts, listeners, Contexts::none()).await
+        let outside = |connector| Outside { connector, contexts: Contexts::none(), sockets: None };
+        Self::with_outside(hosts, listeners, outside).await
     }
 
-    /// The same, with Docker contexts.
-    async fn with_contexts(hosts: &[(&str, &[Scene])], listeners: Vec<Listener>, contexts: Contexts) -> Self {
+    /// The same, with what else is outside of the service.
+    async fn with_outside(
+        hosts: &[(&str, &[Scene])],
+        listeners: Vec<Listener>,
+        outside: impl FnOnce(Arc<dyn Connector>) -> Outside,
+    ) -> Self {
         let fake = FakeConnector::default();
         for (host, scenes) in hosts {
             fake.script(host, scenes.iter().cloned());
@@ -57,7 +64,7 @@ impl Lab {
         let file = tempfile::NamedTempFile::new_in(&dir).unwrap();
         write(file.path(), hosts.iter().map(|(host, _)| format!("  {host}: {{hostname: {host}}}\n")));
         let (sources, settings) = settings(file.path());
-        let outside = Outside { connector: Arc::new(fake.clone()), contexts };
+        let outside = outside(Arc::new(fake.clone()));
         let app =
             App::with_listeners(sources, settings, outside, |_, _| Ok((listeners, None))).await.unwrap();
         Self { app, fake, file, _dir: dir }

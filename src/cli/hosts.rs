@@ -7,6 +7,7 @@ use crate::config::{
     EditError, FieldValue, Fields, HostEdit, HostKey, Sources, UnknownKey, edit_host, init, load, spec_of,
     tombstones,
 };
+use crate::contexts::Contexts;
 use crate::domain::fault::Fault;
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::EngineInfo;
@@ -167,10 +168,17 @@ impl HostsCommand {
                 update(sources, name, fields)
             }
             Self::Remove { name } => {
+                let context =
+                    load(sources).ok().and_then(|it| Some(it.hosts.get(&name)?.value.context_name()));
                 let edited = edit_host(sources, &HostEdit::Remove { id: name.clone() })?;
                 say(&format!("removed {name} from {}", edited.path.display()));
                 if let Some(origin) = edited.uncovered {
                     say(&format!("{name} is also defined in {origin}, which counts now"));
+                } else if let (Some(context), Some(data_dir)) = (context, &sources.data_dir)
+                    // A running service does the same; whoever comes second finds nothing to do.
+                    && Contexts::of_this_user(data_dir).remove(&context).await == Ok(true)
+                {
+                    say(&format!("removed its Docker context {context}"));
                 }
                 Ok(())
             }

@@ -116,6 +116,9 @@ section!(
         /// What may be done to it over MCP: `rw` (everything), `no_destructive` or `ro`. The strictest entry of
         /// one engine counts for all its names.
         policy: Policy,
+        /// Whether the host has a local socket for docker and other tools; left out: where its policy is
+        /// `rw`. With another policy the socket passes only what reads.
+        local_socket: Flag,
     }
 );
 
@@ -148,6 +151,7 @@ impl Host {
             docker_context: not_empty(self.docker_context),
             enabled: self.enabled.is_none_or(|flag| flag.0),
             policy: self.policy.unwrap_or_default(),
+            local_socket: self.local_socket.map(|flag| flag.0),
         })
     }
 }

@@ -54,6 +54,7 @@ impl Display for Words<'_> {
             docker_context,
             enabled,
             policy,
+            local_socket,
         } = self.0;
         f.write_str(&endpoint.url())?;
         if let Endpoint::Ssh(target) = endpoint {
@@ -69,6 +70,9 @@ impl Display for Words<'_> {
         }
         if *policy != Policy::default() {
             write!(f, ", policy: {policy}")?;
+        }
+        if let Some(flag) = local_socket {
+            write!(f, ", local_socket: {flag}")?;
         }
         if !tags.is_empty() {
             write!(f, ", tags: {}", list(tags))?;

@@ -233,6 +233,8 @@ pub struct HostSpec {
     pub enabled: bool,
     /// What this entry lets be done to the host over MCP; other entries of the same engine may say less.
     pub policy: Policy,
+    /// Whether the host has a local socket for other tools; `None` where that follows from its policy.
+    pub local_socket: Option<bool>,
 }
 
 impl HostSpec {
@@ -248,6 +250,7 @@ impl HostSpec {
             docker_context: None,
             enabled: true,
             policy: Policy::default(),
+            local_socket: None,
         }
     }
 

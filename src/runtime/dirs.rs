@@ -67,13 +67,7 @@ impl RunDir {
     /// `$XDG_RUNTIME_DIR/dockmaster`, else `/run/dockmaster` for root, else
     /// `/tmp/dockmaster-UID`, and removes those of processes that no longer run.
     pub fn create() -> Result<Self, DirError> {
-        let uid = rustix::process::getuid();
-        let env = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let parent = env("DOCKMASTER_RUNTIME_DIR")
-            .or_else(|| env("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()).map(|dir| dir.join("dockmaster")))
-            .or_else(|| uid.is_root().then(|| PathBuf::from("/run/dockmaster")))
-            .unwrap_or_else(|| PathBuf::from(format!("/tmp/dockmaster-{}", uid.as_raw())));
-        Self::create_in(&parent)
+        Self::create_in(&runtime_dir())
     }
 
     /// Makes this process's own directory below `parent`.
@@ -101,6 +95,26 @@ impl RunDir {
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(path)
     }
+}
+
+/// Where this user's Dockmasters keep what dies with them.
+fn runtime_dir() -> PathBuf {
+    let uid = rustix::process::getuid();
+    let env = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    env("DOCKMASTER_RUNTIME_DIR")
+        .or_else(|| env("XDG_RUNTIME_DIR").filter(|dir| dir.is_dir()).map(|dir| dir.join("dockmaster")))
+        .or_else(|| uid.is_root().then(|| PathBuf::from("/run/dockmaster")))
+        .unwrap_or_else(|| PathBuf::from(format!("/tmp/dockmaster-{}", uid.as_raw())))
+}
+
+/// The directory of the hosts' local sockets, made with mode 0700: one place, whichever process serves
+/// them, so that other tools find them again.
+pub fn sockets_dir() -> Result<PathBuf, DirError> {
+    let parent = runtime_dir();
+    own_private_dir(&parent, "DOCKMASTER_RUNTIME_DIR")?;
+    let sockets = parent.join("s");
+    own_private_dir(&sockets, "DOCKMASTER_RUNTIME_DIR")?;
+    Ok(sockets)
 }
 
 /// Several instances in one process (tests) get a directory each: `PID`, `PID.1`, `PID.2` …

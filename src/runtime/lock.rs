@@ -22,6 +22,16 @@ impl FileLock {
         Self::on(OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?)
     }
 
+    /// A lock on a file of our own, unless another process holds it.
+    pub fn try_on_file(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     fn on(file: File) -> io::Result<Self> {
         match flock(&file, FlockOperation::LockExclusive) {
             // A file system without locks: what else guards against a clash still does.

@@ -33,7 +33,8 @@ impl Ground {
             ..Sources::default()
         };
         let settings = load(&sources).unwrap();
-        let outside = Outside { connector: Arc::new(fake.clone()), contexts: Contexts::none() };
+        let outside =
+            Outside { connector: Arc::new(fake.clone()), contexts: Contexts::none(), sockets: None };
         let app = App::with_listeners(sources, settings, outside, |_, _| Ok((vec![], None)));
         Self { app: app.await.unwrap(), fake, dir }
     }

@@ -16,7 +16,8 @@ impl Ground {
         let client =
             ["docker", "--config", dir.path().join("docker").to_str().unwrap()].map(ToOwned::to_owned);
         let contexts = Contexts::with_client(&dir.path().join("data"), client.to_vec());
-        let lab = Lab::with_contexts(hosts, vec![], contexts.clone()).await;
+        let outside = |connector| Outside { connector, contexts: contexts.clone(), sockets: None };
+        let lab = Lab::with_outside(hosts, vec![], outside).await;
         Self { lab, contexts, _dir: dir }
     }
 

@@ -23,9 +23,13 @@ const COMMANDS: usize = 7;
 /// Sessions for commands where the engine's streams take theirs from the same ten.
 const COMMANDS_BESIDE_STREAMS: usize = 2;
 
-/// Sessions that carry the engine's streams: as many as the pool keeps idle, so that none is closed
+/// Sessions that carry the engine's streams: no more than the pool keeps idle, so that none is closed
 /// and opened again under load. A session is given back a moment before sshd has closed it.
-const STREAMS: usize = 4;
+const STREAMS: usize = 3;
+
+/// Sessions that carry streams of other programs, which may last for hours: with the anchor, the commands
+/// and the engine's own streams eight, of the ten that sshd allows by default.
+const FOREIGN_STREAMS: usize = 2;
 
 /// Where Docker's socket is when nobody says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -40,6 +44,7 @@ struct SshLink {
     session: Arc<Session>,
     commands: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    foreign_streams: Arc<Semaphore>,
     route: Route,
     suspicions: watch::Sender<u64>,
     dir: Arc<LinkDir>,
@@ -73,6 +78,7 @@ pub(super) async fn establish(anchor: Anchor) -> Result<Connection, Fault> {
         session,
         commands: Arc::new(Semaphore::new(commands)),
         streams: Arc::new(Semaphore::new(STREAMS)),
+        foreign_streams: Arc::new(Semaphore::new(FOREIGN_STREAMS)),
         route: Route { socket, carrier, steps },
         suspicions,
         dir,
@@ -220,8 +226,7 @@ impl SshLink {
             .map_err(|error| Fault::new(FaultKind::LinkLost, format!("forwarded socket: {error}")))
     }
 
-    async fn open_dial_stdio(&self) -> Result<DialStdio, Fault> {
-        let permit = permit(&self.streams).await?;
+    async fn open_dial_stdio(&self, permit: OwnedSemaphorePermit) -> Result<DialStdio, Fault> {
         let line = shell_line(
             &["docker", "-H", &format!("unix://{}", self.route.socket), "system", "dial-stdio"]
                 .map(ToOwned::to_owned),
@@ -248,9 +253,25 @@ impl Link for SshLink {
     fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
         Box::pin(async {
             Ok(match self.route.carrier {
-                Carrier::DialStdio => Box::new(self.open_dial_stdio().await?) as Box<dyn ByteStream>,
+                Carrier::DialStdio => {
+                    let permit = permit(&self.streams).await?;
+                    Box::new(self.open_dial_stdio(permit).await?) as Box<dyn ByteStream>
+                }
                 Carrier::Forward | Carrier::Local => Box::new(self.open_forwarded().await?),
             })
+        })
+    }
+
+    fn open_stream(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        if self.route.carrier != Carrier::DialStdio {
+            return self.open_engine();
+        }
+        Box::pin(async {
+            let permit = Arc::clone(&self.foreign_streams).try_acquire_owned().map_err(|_| {
+                let words = format!("sshd forwards no sockets there, so at most {FOREIGN_STREAMS} connections of other tools fit");
+                Fault::new(FaultKind::SessionsExhausted, words)
+            })?;
+            Ok(Box::new(self.open_dial_stdio(permit).await?) as Box<dyn ByteStream>)
         })
     }
 

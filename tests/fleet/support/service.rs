@@ -119,7 +119,9 @@ impl Home {
     /// The names in the runtime directory: one for each service that has not cleaned up.
     pub fn runtime_entries(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.runtime_dir()).expect("the runtime directory");
-        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+        let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+        // The directory of local sockets is no service's own.
+        names.filter(|name| name != "s").collect()
     }
 
     /// The binary, to be run here with the fleet's ssh configuration and a hosts file.
