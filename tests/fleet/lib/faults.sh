@@ -129,7 +129,7 @@ verb_right_key() {
 link_is_down() { [[ $(<"/sys/class/net/$(link "$1")/flags") == *[02468aceACE] ]]; }
 
 # Process ids of the host that are stopped.
-stopped() {
+stopped_ones() {
     local pid stat
     for pid in $(processes "$1" '@(sshd*|dockerd)'); do
         read -r stat 2>/dev/null <"/proc/$pid/stat" || continue
@@ -140,7 +140,7 @@ stopped() {
 
 wake() {
     # shellcheck disable=SC2046
-    signal CONT $(stopped "$1")
+    signal CONT $(stopped_ones "$1")
 }
 
 # In the order in which they must be undone.
@@ -151,7 +151,7 @@ faults_of() {
         return
     }
     link_is_down "$1" && printf ' partitioned'
-    [[ -z $(stopped "$1") ]] || printf ' hung'
+    [[ -z $(stopped_ones "$1") ]] || printf ' hung'
     [[ ! -e $conf/authorized_keys.true ]] || printf ' wrong-key'
     [[ ! -e $conf/ssh_host_key.true ]] || printf ' changed-host-key'
     [[ ! -s $conf/sshd_options ]] || printf ' sshd-options'
