@@ -16,6 +16,7 @@
     unreachable_pub
 )]
 
+mod fleet_engines;
 mod fleet_itself;
 mod operations;
 mod service_bad_input;
@@ -37,6 +38,7 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(fleet_itself::trials());
+    trials.extend(fleet_engines::trials());
     trials.extend(support_itself::trials());
     trials.extend(operations::trials());
     trials.extend(service_lines::trials());

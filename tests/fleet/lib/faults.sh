@@ -60,10 +60,9 @@ verb_kill() {
 verb_start() {
     need_alive "$1"
     [[ ${2:-} == dockerd ]] || die 2 "start takes dockerd"
-    [[ -n $(processes "$1" dockerd) ]] || {
-        # what a killed engine leaves would pass for a running one
-        rm -f "$(engine_socket "$1")" "/proc/$(init_pid "$1")/root/run/docker.pid"
-        start_dockerd "$1"
+    [[ -n $(targets "$1" dockerd) ]] || {
+        sweep_socket "$1"
+        start_engine "$1"
     }
     wait_engine "$1"
 }
@@ -131,7 +130,7 @@ link_is_down() { [[ $(<"/sys/class/net/$(link "$1")/flags") == *[02468aceACE] ]]
 # Process ids of the host that are stopped.
 stopped_ones() {
     local pid stat
-    for pid in $(processes "$1" '@(sshd*|dockerd)'); do
+    for pid in $(processes "$1" '@(sshd*|dockerd|podman)'); do
         read -r stat 2>/dev/null <"/proc/$pid/stat" || continue
         [[ ${stat##*) } == T* ]] && echo "$pid"
     done
@@ -156,7 +155,8 @@ faults_of() {
     [[ ! -e $conf/ssh_host_key.true ]] || printf ' changed-host-key'
     [[ ! -s $conf/sshd_options ]] || printf ' sshd-options'
     [[ -n $(listener "$1") ]] || printf ' refusing'
-    [[ -n $(processes "$1" dockerd) ]] || printf ' engine-dead'
+    [[ -n $(targets "$1" dockerd) ]] || printf ' engine-dead'
+    [[ ! -e $conf/engine ]] || printf ' engine=%s' "$(engine_kind "$1")"
     return 0
 }
 
@@ -182,5 +182,6 @@ undo() {
         sshd-options) verb_sshd_option "$1" ;;
         refusing) verb_accept "$1" ;;
         engine-dead) verb_start "$1" dockerd ;;
+        engine=*) verb_engine "$1" default ;;
     esac
 }
