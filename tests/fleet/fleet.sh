@@ -34,6 +34,8 @@
 #     rootless                   the usual engine, only at /run/user/2001/docker.sock, owned by ops
 #     tls                        the usual engine, also at tcp port 2376 with client certificates
 #     default                    the usual engine again; what docker-26 and podman held is gone
+#   forced-command HOST on|off   every login runs `docker system dial-stdio` and nothing else
+#   sudo HOST on|off             guest may run `sudo -n docker`
 #
 #   heal-all                     undoes every fault and change on every host; cheap when there is none
 #
@@ -72,6 +74,8 @@ source "$here/lib/docker_26.sh"
 source "$here/lib/engines.sh"
 # shellcheck source=lib/tls.sh
 source "$here/lib/tls.sh"
+# shellcheck source=lib/logins.sh
+source "$here/lib/logins.sh"
 # shellcheck source=lib/faults.sh
 source "$here/lib/faults.sh"
 
@@ -171,7 +175,7 @@ main() {
             ;;
         pid | docker | exec | power-off | boot | partition | heal | hang | resume | kill | start | \
             refuse | accept | sshd-option | change-host-key | restore-host-key | wrong-key | right-key | \
-            engine)
+            engine | sudo | forced-command)
             need_root
             need_host "${1:-}"
             "verb_${verb//-/_}" "$@"

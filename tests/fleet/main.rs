@@ -18,6 +18,7 @@
 
 mod fleet_engines;
 mod fleet_itself;
+mod fleet_logins;
 mod operations;
 mod service_bad_input;
 mod service_clients;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(fleet_itself::trials());
     trials.extend(fleet_engines::trials());
+    trials.extend(fleet_logins::trials());
     trials.extend(support_itself::trials());
     trials.extend(operations::trials());
     trials.extend(service_lines::trials());

@@ -152,6 +152,8 @@ faults_of() {
     link_is_down "$1" && printf ' partitioned'
     [[ -z $(stopped_ones "$1") ]] || printf ' hung'
     [[ ! -e $conf/authorized_keys.true ]] || printf ' wrong-key'
+    ! has_forced_command "$1" || printf ' forced-command'
+    [[ ! -e $(sudo_rule "$1") ]] || printf ' sudo'
     [[ ! -e $conf/ssh_host_key.true ]] || printf ' changed-host-key'
     [[ ! -s $conf/sshd_options ]] || printf ' sshd-options'
     [[ -n $(listener "$1") ]] || printf ' refusing'
@@ -183,5 +185,7 @@ undo() {
         refusing) verb_accept "$1" ;;
         engine-dead) verb_start "$1" dockerd ;;
         engine=*) verb_engine "$1" default ;;
+        forced-command) verb_forced_command "$1" off ;;
+        sudo) verb_sudo "$1" off ;;
     esac
 }

@@ -38,6 +38,8 @@ cd /
 
 echo "$name" >/proc/sys/kernel/hostname
 echo "$name" >/etc/hostname
+# sudo looks its host up, and would wait long for a name server that no host can reach
+grep -q " $name\$" /etc/hosts || echo "127.0.1.1 $name" >>/etc/hosts
 mkdir -p /run/sshd /run/lock
 
 # '*' and not '!': sshd calls the latter a locked account

@@ -195,6 +195,16 @@ impl Host {
         SocketAddr::from((self.address, 2376))
     }
 
+    /// Every login runs `docker system dial-stdio`, whatever the client asks for.
+    pub fn forced_command(&self, on: bool) {
+        self.verb("forced-command", &[if on { "on" } else { "off" }]);
+    }
+
+    /// `guest`, who may not open the engine's socket, may run docker with sudo.
+    pub fn sudo(&self, on: bool) {
+        self.verb("sudo", &[if on { "on" } else { "off" }]);
+    }
+
     /// Ends every established ssh connection; the listener stays.
     pub fn kill_ssh_sessions(&self) {
         self.verb("kill", &["sshd-sessions"]);
@@ -268,6 +278,14 @@ impl Host {
         let args = self.ssh_words(user, options, command);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         script::run("ssh", &args, Duration::from_secs(20))
+    }
+
+    /// The same with an input, which then ends.
+    pub fn ssh_with_input(&self, user: &str, input: &str, command: &str) -> Ran {
+        let args = self.ssh_words(user, &[], command);
+        let feed = ["-c", "printf %s \"$0\" | ssh \"$@\"", input];
+        let args: Vec<&str> = feed.into_iter().chain(args.iter().map(String::as_str)).collect();
+        script::run("sh", &args, Duration::from_secs(20))
     }
 
     /// The same, left running until it is dropped.
