@@ -15,18 +15,20 @@ need_docker_26() {
 # never takes a package from there.
 fetch_docker_26() {
     local work mirror file
+    # shellcheck disable=SC2016 # apt's variables
     mirror=$(apt-get indextargets --format '$(ORIGIN) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
         awk '$1 == "Debian" && $2 == "main" && !/-security/ && !found++ { print $3 }')
     [[ -n $mirror ]] || die 1 "no docker-26: this machine's apt has no Debian mirror to get trixie's docker.io from"
     echo "fleet: fetching docker-26" >&2
-    work=$(mktemp -d)
+    # one place, so that failures do not pile up
+    work=$CACHE/engines/fetching
+    rm -rf "$work"
     mkdir -p "$work"/{lists/partial,debs,all,new}
     # apt's downloader is a user of its own
-    chmod 755 "$work"
     ! id -u _apt >/dev/null 2>&1 || chown -R _apt "$work/lists" "$work/debs"
     echo "deb [signed-by=$(debian_keys)] $mirror trixie main" >"$work/trixie.list"
     (
-        cd "$work/debs"
+        cd "$work/debs" || exit
         other_apt=(apt-get -q -o "Dir::Etc::sourcelist=$work/trixie.list" -o Dir::Etc::sourceparts=/dev/null
             -o "Dir::State::Lists=$work/lists" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=
             -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false -o Acquire::Languages=none)

@@ -42,6 +42,7 @@ furnish() {
     local host=$1 target path
     read -r target path <<<"$(door "$host")"
     echo "$path" >"$STATE/$host/conf/door"
+    # shellcheck disable=SC2016 # the inner shell's variables
     inside "$host" sh -ec '
         rm -rf /run/docker.sock /run/podman /run/user
         [ "$3" != rootless ] || install -D -d -m 700 -o "$4" -g "$4" "/run/user/$4"
@@ -174,12 +175,14 @@ empty_engine() {
     } >/dev/null
 }
 
-# The next engine finds a network without the last one's bridge and rules: Docker's own forward
-# nothing for Podman.
+# The next engine finds a network without the last one's bridge, rules and leases: Docker's rules
+# forward nothing for Podman.
 sweep_network() {
+    # shellcheck disable=SC2016 # the inner shell's variable
     inside "$1" sh -c '
         ip link del docker0
         ip link del cni-podman0
+        rm -rf /var/lib/cni
         iptables -P FORWARD ACCEPT
         for table in filter nat; do
             iptables -t $table -F
