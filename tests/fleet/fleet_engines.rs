@@ -81,7 +81,9 @@ async fn an_engine_in_the_runtime_directory_of_a_user(fleet: &Fleet) {
 
 async fn an_engine_on_tcp_wants_certificates(fleet: &Fleet) {
     let host = fleet.host("h1");
+    let id = host.run_container(&["--restart", "always", IMAGE, "sleep", "1000"]);
     host.engine(Engine::Tls);
+    assert_eq!(host.docker(&["ps", "-q", "--no-trunc"]), id, "it is the usual engine, with what it had");
     let (right, wrong) = (fleet.tls_dir(), fleet.wrong_tls_dir());
     let version = over_tls(host, &right, &right);
     assert!(version.ok() && version.stdout.starts_with(char::is_numeric), "{version:?}");

@@ -125,14 +125,32 @@ give_image() {
 # What a killed engine leaves would pass for a running one.
 sweep_socket() { rm -f "$(engine_socket "$1")" "/proc/$(init_pid "$1")/root/run/docker.pid"; }
 
+# An engine with containers ends properly, so that it knows which to start again. Without any it
+# would only take a second over it.
 stop_engine() {
     local pid
-    for pid in $(targets "$1" dockerd); do
-        kill -TERM "$pid" 2>/dev/null || true
-        (until_true 15 "the end of $1's engine" gone "$pid") 2>/dev/null || kill -KILL "$pid" 2>/dev/null || true
+    if [[ -n $(processes "$1" 'containerd-shim*') ]]; then
+        for pid in $(targets "$1" dockerd); do
+            kill -TERM "$pid" 2>/dev/null || true
+            (until_true 15 "the end of $1's engine" gone_with_containers "$pid" "$1") 2>/dev/null || true
+        done
+    fi
+    # also containerd, which the next engine would take for its own
+    for pid in $(processes "$1" '@(dockerd|podman|containerd)'); do
+        kill -KILL "$pid" 2>/dev/null || true
         until_true 5 "the end of $1's engine" gone "$pid"
     done
     sweep_socket "$1"
+}
+
+# Its engine waits ten seconds for each that ignores the goodbye, as a first process does by default.
+gone_with_containers() {
+    local shim
+    for shim in $(processes "$2" 'containerd-shim*'); do
+        # shellcheck disable=SC2046 # a list of process ids
+        signal KILL $(pgrep -P "$shim" || true)
+    done
+    gone "$1"
 }
 
 # The kinds with data of their own begin anew each time; the others are the default engine.
