@@ -182,15 +182,11 @@ leave_engine() {
 
 # Bridges and rules of networks outlive an engine too.
 empty_engine() {
-    local host=$1 running all
-    running=$(side_docker "$host" ps -q)
+    local host=$1 all
     all=$(side_docker "$host" ps -aq)
-    # shellcheck disable=SC2086 # lists of ids; killed first, for podman's rm is patient with each
-    {
-        [[ -z $running ]] || side_docker "$host" kill $running
-        [[ -z $all ]] || side_docker "$host" rm -f -v $all
-        side_docker "$host" network prune -f
-    } >/dev/null
+    # shellcheck disable=SC2086 # a list of ids
+    [[ -z $all ]] || side_docker "$host" rm -f -v $all >/dev/null
+    side_docker "$host" network prune -f >/dev/null
 }
 
 # The next engine finds a network without the last one's bridge, rules and leases: Docker's rules
