@@ -27,7 +27,17 @@
 #   sshd-option HOST [OPTION...] restart the listener with e.g. 'MaxSessions 1'; none: defaults
 #   change-host-key HOST / restore-host-key HOST
 #   wrong-key HOST / right-key HOST    no client key is accepted / the fleet's key is
-#   heal-all                     undoes every fault on every host; cheap when there is none
+#
+#   engine HOST KIND             another engine; KIND is one of
+#     docker-26                  Docker 26.1 of Debian trixie (API 1.45), with data of its own
+#     podman                     Podman at /run/podman/podman.sock, open to group docker; no docker CLI
+#     rootless                   the usual engine, only at /run/user/2001/docker.sock, owned by ops
+#     tls                        the usual engine, also at tcp port 2376 with client certificates
+#     default                    the usual engine again; what docker-26 and podman held is gone
+#   forced-command HOST on|off   every login runs `docker system dial-stdio` and nothing else
+#   sudo HOST on|off             guest may run `sudo -n docker`
+#
+#   heal-all                     undoes every fault and change on every host; cheap when there is none
 #
 # Hosts are h1, h2, ... at $FLEET_NET.11, .12, ...; this machine is $FLEET_NET.1.
 # Users on each: root, ops (group docker), guest (not in it); all take the client key.
@@ -36,8 +46,9 @@
 # (10.77.0), FLEET_STATE (/var/tmp/$FLEET_NAME), FLEET_CACHE (/var/cache/dockmaster-fleet).
 # Fleets of different name and net live side by side.
 #
-# Under $FLEET_STATE: client/ (id_ed25519, wrong_ed25519, known_hosts, ssh_config, hosts.yml)
-# and per host h1/sshd.log, h1/dockerd.log, h1/init.log.
+# Under $FLEET_STATE: client/ (id_ed25519, wrong_ed25519, known_hosts, ssh_config, hosts.yml;
+# tls/ with ca.pem, cert.pem and key.pem for engines on tcp, tls-wrong/ with those of another
+# authority) and per host h1/sshd.log, h1/dockerd.log (whichever engine), h1/init.log.
 
 set -euo pipefail
 
@@ -57,6 +68,14 @@ source "$here/lib/base.sh"
 source "$here/lib/install.sh"
 # shellcheck source=lib/hosts.sh
 source "$here/lib/hosts.sh"
+# shellcheck source=lib/docker_26.sh
+source "$here/lib/docker_26.sh"
+# shellcheck source=lib/engines.sh
+source "$here/lib/engines.sh"
+# shellcheck source=lib/tls.sh
+source "$here/lib/tls.sh"
+# shellcheck source=lib/logins.sh
+source "$here/lib/logins.sh"
 # shellcheck source=lib/faults.sh
 source "$here/lib/faults.sh"
 
@@ -77,7 +96,7 @@ verb_up() {
     write_client_files
     for host in ${started[@]+"${started[@]}"}; do
         wait_engine "$host"
-        has_image "$host" || side_docker "$host" load -q -i "$CACHE/image.tar" >/dev/null
+        give_image "$host"
     done
 }
 
@@ -155,7 +174,8 @@ main() {
             "verb_${verb//-/_}" "$@"
             ;;
         pid | docker | exec | power-off | boot | partition | heal | hang | resume | kill | start | \
-            refuse | accept | sshd-option | change-host-key | restore-host-key | wrong-key | right-key)
+            refuse | accept | sshd-option | change-host-key | restore-host-key | wrong-key | right-key | \
+            engine | sudo | forced-command)
             need_root
             need_host "${1:-}"
             "verb_${verb//-/_}" "$@"

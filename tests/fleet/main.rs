@@ -16,7 +16,9 @@
     unreachable_pub
 )]
 
+mod fleet_engines;
 mod fleet_itself;
+mod fleet_logins;
 mod operations;
 mod service_bad_input;
 mod service_clients;
@@ -37,6 +39,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let mut trials = Vec::new();
     trials.extend(fleet_itself::trials());
+    trials.extend(fleet_engines::trials());
+    trials.extend(fleet_logins::trials());
     trials.extend(support_itself::trials());
     trials.extend(operations::trials());
     trials.extend(service_lines::trials());

@@ -118,7 +118,8 @@ sessions() {
 # The pids a fault verb's WHAT stands for.
 targets() {
     case $2 in
-        dockerd) processes "$1" dockerd ;;
+        # whichever engine it is
+        dockerd) processes "$1" '@(dockerd|podman)' ;;
         sshd | sshd-sessions) sessions "$1" ;;
         listener) listener "$1" ;;
         *) die 2 "not a thing of a host: '$2'" ;;

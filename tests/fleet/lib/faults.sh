@@ -60,10 +60,9 @@ verb_kill() {
 verb_start() {
     need_alive "$1"
     [[ ${2:-} == dockerd ]] || die 2 "start takes dockerd"
-    [[ -n $(processes "$1" dockerd) ]] || {
-        # what a killed engine leaves would pass for a running one
-        rm -f "$(engine_socket "$1")" "/proc/$(init_pid "$1")/root/run/docker.pid"
-        start_dockerd "$1"
+    [[ -n $(targets "$1" dockerd) ]] || {
+        sweep_socket "$1"
+        start_engine "$1"
     }
     wait_engine "$1"
 }
@@ -129,9 +128,9 @@ verb_right_key() {
 link_is_down() { [[ $(<"/sys/class/net/$(link "$1")/flags") == *[02468aceACE] ]]; }
 
 # Process ids of the host that are stopped.
-stopped() {
+stopped_ones() {
     local pid stat
-    for pid in $(processes "$1" '@(sshd*|dockerd)'); do
+    for pid in $(processes "$1" '@(sshd*|dockerd|podman)'); do
         read -r stat 2>/dev/null <"/proc/$pid/stat" || continue
         [[ ${stat##*) } == T* ]] && echo "$pid"
     done
@@ -140,7 +139,7 @@ stopped() {
 
 wake() {
     # shellcheck disable=SC2046
-    signal CONT $(stopped "$1")
+    signal CONT $(stopped_ones "$1")
 }
 
 # In the order in which they must be undone.
@@ -151,12 +150,15 @@ faults_of() {
         return
     }
     link_is_down "$1" && printf ' partitioned'
-    [[ -z $(stopped "$1") ]] || printf ' hung'
+    [[ -z $(stopped_ones "$1") ]] || printf ' hung'
     [[ ! -e $conf/authorized_keys.true ]] || printf ' wrong-key'
+    ! has_forced_command "$1" || printf ' forced-command'
+    [[ ! -e $(sudo_rule "$1") ]] || printf ' sudo'
     [[ ! -e $conf/ssh_host_key.true ]] || printf ' changed-host-key'
     [[ ! -s $conf/sshd_options ]] || printf ' sshd-options'
     [[ -n $(listener "$1") ]] || printf ' refusing'
-    [[ -n $(processes "$1" dockerd) ]] || printf ' engine-dead'
+    [[ -n $(targets "$1" dockerd) ]] || printf ' engine-dead'
+    [[ ! -e $conf/engine ]] || printf ' engine=%s' "$(engine_kind "$1")"
     return 0
 }
 
@@ -182,5 +184,8 @@ undo() {
         sshd-options) verb_sshd_option "$1" ;;
         refusing) verb_accept "$1" ;;
         engine-dead) verb_start "$1" dockerd ;;
+        engine=*) verb_engine "$1" default ;;
+        forced-command) verb_forced_command "$1" off ;;
+        sudo) verb_sudo "$1" off ;;
     esac
 }

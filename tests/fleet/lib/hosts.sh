@@ -49,17 +49,19 @@ make_client() {
     mkdir -p "$dir"
     [[ -f $dir/id_ed25519 ]] || new_key "$dir/id_ed25519" "$FLEET_NAME client"
     [[ -f $dir/wrong_ed25519 ]] || new_key "$dir/wrong_ed25519" "$FLEET_NAME wrong"
+    make_client_tls
 }
 
 make_disk() {
     local host=$1 dir=$STATE/$1
     [[ -f $dir/conf/sshd_base ]] && return
-    mkdir -p "$dir"/{upper,work,root,docker,etc-docker,conf}
+    mkdir -p "$dir"/{upper,work,root,docker,docker-26,containers,etc-docker,conf}
     new_key "$dir/conf/ssh_host_key" "$host"
     cp "$STATE/client/id_ed25519.pub" "$dir/conf/authorized_keys"
+    make_host_tls "$host"
     # on the host's side a group for its containers, so that their cgroups can be found and removed
     cat >"$dir/etc-docker/daemon.json" <<JSON
-{"hosts": ["unix:///run/engine.sock"], "exec-opts": ["native.cgroupdriver=cgroupfs"],
+{"exec-opts": ["native.cgroupdriver=cgroupfs"],
  "cgroup-parent": "/$FLEET_NAME/$host", "shutdown-timeout": 2}
 JSON
     cat >"$dir/conf/sshd_base" <<CONF
@@ -85,10 +87,11 @@ start_host() {
     rm -f "$dir/pid" "$dir/conf/ready" "$dir/off"
     nsenter --net="/run/netns/$(netns "$host")" -- setsid -f \
         unshare -m -u -i -p --fork --kill-child \
-        bash "$here/lib/init.sh" "$dir" "$host" "$CACHE/plugins" \
+        bash "$here/lib/init.sh" "$dir" "$host" "$CACHE" \
         </dev/null >"$dir/init.log" 2>&1 9>&-
     until_true 10 "$host's init (see $dir/init.log)" test -e "$dir/conf/ready"
-    start_dockerd "$host"
+    furnish "$host"
+    start_engine "$host"
     start_sshd "$host"
 }
 
@@ -124,18 +127,6 @@ restart_sshd() {
     stop_sshd "$1"
     start_sshd "$1"
 }
-
-start_dockerd() {
-    inside "$1" setsid -f env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        dockerd </dev/null >>"$STATE/$1/dockerd.log" 2>&1 9>&-
-}
-
-engine_answers() { side_docker "$1" version -f '{{.Server.Version}}' >/dev/null 2>&1; }
-wait_engine() {
-    until_true 60 "$1's engine (see $STATE/$1/dockerd.log)" test -S "$(engine_socket "$1")"
-    until_true 60 "$1's engine (see $STATE/$1/dockerd.log)" engine_answers "$1"
-}
-has_image() { side_docker "$1" image inspect "$IMAGE" >/dev/null 2>&1; }
 
 write_client_files() {
     local dir=$STATE/client host key
@@ -200,6 +191,7 @@ kill_strays() {
 
 remove_host() {
     cut_power "$1"
+    [[ $(engine_kind "$1") != podman ]] || remove_cgroups libpod_parent
     rm -rf --one-file-system "${STATE:?}/$1"
     remove_cgroups "$FLEET_NAME/$1"
 }
@@ -208,9 +200,8 @@ remove_host() {
 remove_cgroups() {
     local mount
     for mount in /sys/fs/cgroup /sys/fs/cgroup/*; do
-        [[ -d $mount/$1 ]] && find "$mount/$1" -depth -type d -exec rmdir {} + 2>/dev/null
+        [[ ! -d $mount/$1 ]] || find "$mount/$1" -depth -type d -exec rmdir {} + 2>/dev/null || true
     done
-    return 0
 }
 
 # Hosts whose state outlived them (the machine went down, the tests were killed) are made

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The first process of a fleet host: makes the host's view of the machine, then only waits
-# and adopts orphans. Run by hosts.sh inside fresh namespaces: init.sh DIR NAME PLUGINS
+# and adopts orphans. Run by hosts.sh inside fresh namespaces: init.sh DIR NAME CACHE
 
 set -euo pipefail
-dir=$1 name=$2 plugins=$3
+dir=$1 name=$2 cache=$3
 root=$dir/root
 
 # /proc is still the machine's here, so this is the number others know this process by
@@ -12,13 +12,17 @@ echo "$pid" >"$dir/pid"
 
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=/,upperdir=$dir/upper,workdir=$dir/work" "$root"
-mkdir -p "$root"/{.machine,etc/fleet,etc/docker,var/lib/docker,usr/local/lib/docker/cli-plugins}
+mkdir -p "$root"/{.machine,etc/{fleet,docker},var/lib/{docker,docker-26,containers},opt/docker-26,usr/local/lib/docker/cli-plugins}
 # real directories: the engine's own overlays cannot stand on an overlay, and the
 # configuration must be writable from outside, also while the host is off
 mount --bind "$dir/docker" "$root/var/lib/docker"
+mount --bind "$dir/docker-26" "$root/var/lib/docker-26"
+mount --bind "$dir/containers" "$root/var/lib/containers"
 mount --bind "$dir/etc-docker" "$root/etc/docker"
 mount --bind "$dir/conf" "$root/etc/fleet"
-mount --bind "$plugins" "$root/usr/local/lib/docker/cli-plugins"
+mount --bind "$cache/plugins" "$root/usr/local/lib/docker/cli-plugins"
+# filled when it is first wanted, perhaps after this
+mount --bind "$cache/engines/docker-26" "$root/opt/docker-26"
 mount --rbind /dev "$root/dev"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
@@ -34,8 +38,9 @@ cd /
 
 echo "$name" >/proc/sys/kernel/hostname
 echo "$name" >/etc/hostname
+# sudo looks its host up, and would wait long for a name server that no host can reach
+grep -q " $name\$" /etc/hosts || echo "127.0.1.1 $name" >>/etc/hosts
 mkdir -p /run/sshd /run/lock
-ln -s engine.sock /run/docker.sock
 
 # '*' and not '!': sshd calls the latter a locked account
 add_user() {

@@ -4,7 +4,8 @@
 # command:package pairs; only what is missing is installed, so a machine that has its
 # engine from elsewhere keeps it
 NEEDS=(dockerd:docker.io docker:docker.io sshd:openssh-server ssh-keygen:openssh-client ip:iproute2
-    iptables:iptables busybox:busybox-static nsenter:util-linux flock:util-linux pgrep:procps)
+    iptables:iptables busybox:busybox-static nsenter:util-linux flock:util-linux pgrep:procps
+    openssl:openssl curl:curl podman:podman sudo:sudo)
 
 missing_packages() {
     local need
@@ -39,6 +40,7 @@ verb_check() {
     missing=$(missing_packages | tr '\n' ' ')
     [[ -x $CACHE/plugins/docker-compose ]] || missing+="compose-plugin "
     [[ -s $CACHE/image.tar ]] || missing+="image "
+    has_docker_26 || missing+="docker-26 "
     [[ -z $missing ]] || die 1 "missing (install gets it): ${missing% }"
     echo "fleet: all there"
 }
@@ -46,6 +48,8 @@ verb_check() {
 verb_install() {
     take_lock
     install_all
+    # hosts come up without it, and the verb that needs it gets it too
+    has_docker_26 || fetch_docker_26
 }
 
 install_all() {
@@ -55,7 +59,7 @@ install_all() {
         # shellcheck disable=SC2086 # a list of package names
         apt_install $missing
     fi
-    mkdir -p "$CACHE/plugins"
+    mkdir -p "$CACHE/plugins" "$CACHE/engines/docker-26"
     [[ -x $CACHE/plugins/docker-compose ]] || fetch_compose
     [[ -s $CACHE/image.tar ]] || build_image
 }

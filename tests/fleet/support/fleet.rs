@@ -104,6 +104,17 @@ impl Fleet {
         self.client.join("ssh_config")
     }
 
+    /// A client's certificate for engines on tcp, as the docker CLI wants it: `ca.pem`, `cert.pem`,
+    /// `key.pem`.
+    pub fn tls_dir(&self) -> PathBuf {
+        self.client.join("tls")
+    }
+
+    /// One of another authority, which no engine trusts.
+    pub fn wrong_tls_dir(&self) -> PathBuf {
+        self.client.join("tls-wrong")
+    }
+
     /// The directory that holds all of the fleet.
     pub fn state_dir(&self) -> &Path {
         &self.state

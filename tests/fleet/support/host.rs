@@ -35,6 +35,33 @@ impl Part {
     }
 }
 
+/// What a host can have for an engine. `Rootless` and `Tls` are the usual one, found elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The usual one.
+    Default,
+    /// Docker 26.1 with API 1.45, and data of its own.
+    Docker26,
+    /// Podman, with data of its own; the host has no docker CLI.
+    Podman,
+    /// Only at the socket in the runtime directory of `ops`, which belongs to `ops`.
+    Rootless,
+    /// Also at a tcp port that wants client certificates.
+    Tls,
+}
+
+impl Engine {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Docker26 => "docker-26",
+            Self::Podman => "podman",
+            Self::Rootless => "rootless",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// A host of the fleet. Its methods block, and panic with the script's words on failure.
 #[derive(Debug)]
 pub struct Host {
@@ -157,6 +184,27 @@ impl Host {
         self.verb("start", &["dockerd"]);
     }
 
+    /// Gives it another engine and waits until that answers; it has the fleet's image. Whoever
+    /// puts a recorder there does so afterwards.
+    pub fn engine(&self, engine: Engine) {
+        self.verb("engine", &[engine.word()]);
+    }
+
+    /// Where an engine of [`Engine::Tls`] listens.
+    pub fn tls_address(&self) -> SocketAddr {
+        SocketAddr::from((self.address, 2376))
+    }
+
+    /// Every login runs `docker system dial-stdio`, whatever the client asks for.
+    pub fn forced_command(&self, on: bool) {
+        self.verb("forced-command", &[if on { "on" } else { "off" }]);
+    }
+
+    /// `guest`, who may not open the engine's socket, may run docker with sudo.
+    pub fn sudo(&self, on: bool) {
+        self.verb("sudo", &[if on { "on" } else { "off" }]);
+    }
+
     /// Ends every established ssh connection; the listener stays.
     pub fn kill_ssh_sessions(&self) {
         self.verb("kill", &["sshd-sessions"]);
@@ -232,6 +280,14 @@ impl Host {
         script::run("ssh", &args, Duration::from_secs(20))
     }
 
+    /// The same with an input, which then ends.
+    pub fn ssh_with_input(&self, user: &str, input: &str, command: &str) -> Ran {
+        let args = self.ssh_words(user, &[], command);
+        let feed = ["-c", "printf %s \"$0\" | ssh \"$@\"", input];
+        let args: Vec<&str> = feed.into_iter().chain(args.iter().map(String::as_str)).collect();
+        script::run("sh", &args, Duration::from_secs(20))
+    }
+
     /// The same, left running until it is dropped.
     pub fn ssh_stays(&self, user: &str, options: &[&str], command: &str) -> Running {
         Running::start("ssh", &self.ssh_words(user, options, command))
@@ -297,6 +353,12 @@ impl Host {
         processes::ssh_connections(&self.processes()).len()
     }
 
+    /// Where clients on the host find its engine: a path of the host.
+    pub fn door(&self) -> String {
+        let file = self.state.join(&self.name).join("conf/door");
+        fs::read_to_string(file).expect("written at every start").trim().to_owned()
+    }
+
     /// The engine's socket by a path that works from this machine, until the next boot.
     pub fn engine_socket(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root/run/engine.sock", self.pid()))
@@ -304,7 +366,8 @@ impl Host {
 
     /// Puts a recorder where clients on the host find the engine. See [`EngineRecorder`].
     pub fn record_engine(&self) -> EngineRecorder {
-        EngineRecorder::install(self.pid())
+        let door = format!("/proc/{}/root{}", self.pid(), self.door());
+        EngineRecorder::install(self.engine_socket(), door.into())
             .unwrap_or_else(|error| panic!("no recorder on {}: {error}", self.name))
     }
 }

@@ -40,30 +40,30 @@ impl Book {
     }
 }
 
-/// Sits at `/run/docker.sock` of a host and passes everything on to the engine, noting each
-/// request before the engine gets it. Connections made before it came are not seen.
+/// Sits at the door of a host, where its clients find the engine, and passes everything on to the
+/// engine, noting each request before the engine gets it. Connections made before it came are not seen.
 ///
-/// The engine itself listens at `engine.sock`, to which `docker.sock` is a link: so the
+/// The engine itself listens at `engine.sock`, to which the door is a link: so the
 /// recorder outlives restarts of the engine (a dead engine shows as a connection that
 /// closes at once), but not a boot of the host. Dropped, it puts the link back and cuts
 /// the connections it carries.
 pub struct EngineRecorder {
     door: PathBuf,
+    /// What the door was: the text of the link.
+    led_to: PathBuf,
     inode: u64,
     book: Arc<Book>,
     background: Background,
 }
 
 impl EngineRecorder {
-    /// `init` is the host's first process.
-    pub(super) fn install(init: u32) -> io::Result<Self> {
-        let run = PathBuf::from(format!("/proc/{init}/root/run"));
-        let engine = run.join("engine.sock");
-        let door = run.join("docker.sock");
-        let mine = run.join("recorder.sock");
+    /// By paths that work from this machine.
+    pub(super) fn install(engine: PathBuf, door: PathBuf) -> io::Result<Self> {
+        let mine = engine.with_file_name("recorder.sock");
         if fs::symlink_metadata(&door).is_ok_and(|meta| !meta.is_symlink()) {
             return Err(io::Error::other("a recorder is there already"));
         }
+        let led_to = fs::read_link(&door)?;
         let listener = StdListener::bind(&mine)?;
         listener.set_nonblocking(true)?;
         // whoever may talk to the engine may talk to the recorder
@@ -80,7 +80,7 @@ impl EngineRecorder {
         }
         // in one step, so that no client finds nothing there
         fs::rename(&mine, &door)?;
-        Ok(Self { door, inode, book, background })
+        Ok(Self { door, led_to, inode, book, background })
     }
 
     /// All requests since the start or the last [`clear`](Self::clear), in order.
@@ -99,7 +99,7 @@ impl Drop for EngineRecorder {
         // after a boot there is another door, or none
         if fs::symlink_metadata(&self.door).is_ok_and(|meta| meta.ino() == self.inode) {
             let link = self.door.with_file_name("docker.link");
-            let restored = symlink("engine.sock", &link).and_then(|()| fs::rename(&link, &self.door));
+            let restored = symlink(&self.led_to, &link).and_then(|()| fs::rename(&link, &self.door));
             if let Err(error) = restored {
                 eprintln!("{} could not be restored: {error}", self.door.display());
             }
