@@ -104,8 +104,12 @@ impl Engine {
             platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
         };
         let docker = client::docker(Arc::clone(&link), Some(spoken))?;
-        // An engine that does not tell its name is told apart by its place alone.
-        let id = docker.info().await.ok().and_then(|told| told.id).filter(|id| !id.is_empty());
+        // An engine that tells no name of its own is told apart by its place alone. Podman's is another one
+        // each time it is asked.
+        let id = match is_podman {
+            true => None,
+            false => docker.info().await.ok().and_then(|told| told.id).filter(|id| !id.is_empty()),
+        };
         let info = EngineInfo { id, ..info };
         Ok(Self { docker, link, info })
     }
