@@ -106,10 +106,8 @@ impl Engine {
         let docker = client::docker(Arc::clone(&link), Some(spoken))?;
         // An engine that tells no name of its own is told apart by its place alone. Podman's is another one
         // each time it is asked.
-        let id = match is_podman {
-            true => None,
-            false => docker.info().await.ok().and_then(|told| told.id).filter(|id| !id.is_empty()),
-        };
+        let told = if is_podman { None } else { docker.info().await.ok() };
+        let id = told.and_then(|told| told.id).filter(|id| !id.is_empty());
         let info = EngineInfo { id, ..info };
         Ok(Self { docker, link, info })
     }
