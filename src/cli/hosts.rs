@@ -104,7 +104,7 @@ pub(super) struct Place {
     /// An alias of your ssh configuration
     #[arg(long, value_name = "ALIAS")]
     ssh_alias: Option<String>,
-    /// The engine's socket on this machine
+    /// The engine's socket, on the host or (for a host of this machine) here
     #[arg(long, value_name = "PATH")]
     socket: Option<String>,
 }
@@ -133,6 +133,9 @@ pub(super) struct Words {
     /// What may be done to it over MCP: `rw`, `no_destructive` or `ro`
     #[arg(long)]
     policy: Option<String>,
+    /// Whether docker is run by `sudo -n` there
+    #[arg(long, value_name = "true|false")]
+    sudo: Option<bool>,
 }
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -219,6 +222,7 @@ impl Words {
             ("appdata_path", self.appdata_path),
             ("policy", self.policy),
         ])?;
+        fields.extend(self.sudo.map(|flag| (HostKey::SUDO, Some(FieldValue::Flag(flag)))));
         if !self.tag.is_empty() {
             fields.insert(HostKey::TAGS, Some(FieldValue::List(self.tag)));
         }

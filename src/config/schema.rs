@@ -99,8 +99,10 @@ section!(
         identity_file: PathBuf,
         /// An alias of the ssh configuration that ssh is given alone, so that its jump host and the rest apply.
         ssh_alias: Hostname,
-        /// The engine's socket, for `kind: unix`; left out: the usual places.
-        socket: PathBuf,
+        /// The engine's socket, on the host or (`kind: unix`) on this machine; left out: the usual places.
+        socket: String,
+        /// Reach the engine by `sudo -n docker`, where the login may not open its socket.
+        sudo: Flag,
         /// Words about it.
         description: String,
         /// Words it can be selected by, as @tag.
@@ -134,8 +136,10 @@ impl Host {
                 port: self.port.map(|port| port.0),
                 identity_file: self.identity_file,
                 alias: self.ssh_alias,
+                socket: self.socket,
+                sudo: self.sudo.is_some_and(|flag| flag.0),
             }),
-            HostKind::Unix => match self.socket.or_else(crate::transport::local::find_socket) {
+            HostKind::Unix => match self.socket.map(PathBuf::from).or_else(crate::transport::local::find_socket) {
                 Some(socket) => Endpoint::Unix(socket),
                 None => Endpoint::Unix("/var/run/docker.sock".into()),
             },

@@ -64,6 +64,12 @@ impl Display for Words<'_> {
             if let Some(key) = &target.identity_file {
                 write!(f, ", identity_file: {}", key.display())?;
             }
+            if let Some(socket) = &target.socket {
+                write!(f, ", socket: {socket}")?;
+            }
+            if target.sudo {
+                f.write_str(", sudo: true")?;
+            }
         }
         if !enabled {
             f.write_str(", enabled: false")?;

@@ -39,6 +39,10 @@ pub enum FaultKind {
     NoEngine,
     /// The engine's socket is there and the user may not open it.
     SocketDenied,
+    /// `sudo -n docker` is not allowed, or asks for a password.
+    SudoRefused,
+    /// There are several engines, and nobody said which one is meant.
+    EnginesAmbiguous,
     /// The engine's socket is there and nobody answers.
     EngineDown,
     /// The engine speaks only versions older than 1.41.
@@ -66,7 +70,7 @@ pub enum Recovery {
 
 impl FaultKind {
     /// Every cause, so that tests and tables cannot forget one.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::SshMissing,
         Self::SshConfig,
         Self::Dns,
@@ -83,6 +87,8 @@ impl FaultKind {
         Self::SessionsExhausted,
         Self::NoEngine,
         Self::SocketDenied,
+        Self::SudoRefused,
+        Self::EnginesAmbiguous,
         Self::EngineDown,
         Self::ApiTooOld,
         Self::LinkLost,
@@ -109,6 +115,8 @@ impl FaultKind {
             Self::SessionsExhausted => "sessions_exhausted",
             Self::NoEngine => "no_engine",
             Self::SocketDenied => "socket_denied",
+            Self::SudoRefused => "sudo_refused",
+            Self::EnginesAmbiguous => "engines_ambiguous",
             Self::EngineDown => "engine_down",
             Self::ApiTooOld => "api_too_old",
             Self::LinkLost => "link_lost",
@@ -136,6 +144,8 @@ impl FaultKind {
             Self::SessionsExhausted => "sshd allows no further session",
             Self::NoEngine => "no container engine found",
             Self::SocketDenied => "the user may not open the engine's socket",
+            Self::SudoRefused => "the user may not run docker by sudo without a password",
+            Self::EnginesAmbiguous => "the host has several engines",
             Self::EngineDown => "the engine does not answer",
             Self::ApiTooOld => "the engine is too old",
             Self::LinkLost => "the connection broke",
@@ -159,9 +169,13 @@ impl FaultKind {
             | Self::Deadline
             | Self::Internal => Recovery::Retry,
             Self::AuthRefused | Self::AgentRefused | Self::KeyUnusable => Recovery::RetryOnceThenHold,
-            Self::SshMissing | Self::SshConfig | Self::NoShell | Self::SocketDenied | Self::ApiTooOld => {
-                Recovery::Hold
-            }
+            Self::SshMissing
+            | Self::SshConfig
+            | Self::NoShell
+            | Self::SocketDenied
+            | Self::SudoRefused
+            | Self::EnginesAmbiguous
+            | Self::ApiTooOld => Recovery::Hold,
             Self::HostKeyUnknown | Self::HostKeyChanged => Recovery::HoldForPerson,
         }
     }
@@ -255,7 +269,9 @@ impl Fault {
                 "Unlock the agent or touch the hardware key, then call host_test.".into()
             }
             FaultKind::NoShell => {
-                format!("Give {user} on {address} a POSIX login shell without a forced command.")
+                format!(
+                    "Give {user} on {address} a POSIX login shell, or the forced command `docker system dial-stdio`."
+                )
             }
             FaultKind::SessionsExhausted => format!(
                 "Close other sessions of {user} on {address} or raise MaxSessions in its sshd_config."
@@ -264,8 +280,16 @@ impl Fault {
                 "Install Docker on {address}, or check that {user} has it in PATH: {ssh} docker version."
             ),
             FaultKind::SocketDenied => format!(
-                "On {address}: sudo usermod -aG docker {user}. Dockmaster logs in anew within ten minutes; host_test does it at once."
+                "On {address}: sudo usermod -aG docker {user}; or, where {user} may run docker by sudo without a password: dockmaster hosts edit {} --sudo true. Dockmaster logs in anew within ten minutes; host_test does it at once.",
+                host.id
             ),
+            FaultKind::SudoRefused => format!(
+                "On {address}, as root: echo '{user} ALL=(root) NOPASSWD: /usr/bin/docker' > /etc/sudoers.d/dockmaster. Or give {user} the socket (usermod -aG docker {user}) and leave out hosts.{}.sudo.",
+                host.id
+            ),
+            FaultKind::EnginesAmbiguous => {
+                format!("Say which one is meant: dockmaster hosts edit {} --socket PATH.", host.id)
+            }
             FaultKind::EngineDown => {
                 format!("Start it on {address}: sudo systemctl start docker. Dockmaster notices by itself.")
             }
@@ -285,11 +309,9 @@ mod tests {
     #[test]
     fn every_cause_has_its_own_word_and_a_fix_that_names_something_to_do() {
         let target = SshTarget {
-            hostname: "nas.lan".parse().unwrap(),
             user: Some("ops".parse().unwrap()),
             port: Some(2201),
-            identity_file: None,
-            alias: None,
+            ..SshTarget::new("nas.lan".parse().unwrap())
         };
         let host = HostSpec::new("nas".parse().unwrap(), Endpoint::Ssh(target));
         let words: std::collections::BTreeSet<_> = FaultKind::ALL.iter().map(|kind| kind.word()).collect();

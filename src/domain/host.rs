@@ -147,9 +147,18 @@ pub struct SshTarget {
     /// The alias this host was imported from. When set, ssh is given the alias alone, so that
     /// every setting of the user's ssh configuration keeps applying.
     pub alias: Option<Hostname>,
+    /// The engine's socket on the host; `None` looks in the usual places.
+    pub socket: Option<String>,
+    /// The engine is reached by `sudo -n docker`, because the login may not open its socket.
+    pub sudo: bool,
 }
 
 impl SshTarget {
+    /// A host of which nothing but its name is known.
+    pub fn new(hostname: Hostname) -> Self {
+        Self { hostname, user: None, port: None, identity_file: None, alias: None, socket: None, sudo: false }
+    }
+
     /// The endpoint as Docker writes it: `ssh://user@hostname`, with the port only when it is not
     /// 22, an IPv6 address in brackets, and `ssh://alias` for an imported host.
     pub fn url(&self) -> String {
@@ -268,13 +277,8 @@ mod tests {
     use super::*;
 
     fn target(user: Option<&str>, hostname: &str, port: Option<u16>) -> SshTarget {
-        SshTarget {
-            hostname: hostname.parse().unwrap(),
-            user: user.map(|user| user.parse().unwrap()),
-            port,
-            identity_file: None,
-            alias: None,
-        }
+        let user = user.map(|user| user.parse().unwrap());
+        SshTarget { user, port, ..SshTarget::new(hostname.parse().unwrap()) }
     }
 
     #[test]

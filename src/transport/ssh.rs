@@ -42,7 +42,7 @@ impl SshConnector {
         let resolved = self.resolve(target).await;
         let login = anchor::Anchor::cast(&self.settings, target, &self.run_dir);
         let anchor = self.logins.run(options::jump_host(&resolved), login).await?;
-        link::establish(anchor).await
+        link::establish(anchor, target).await
     }
 
     /// A number that changes with the files that decide about a login to `target`: ssh's

@@ -195,7 +195,10 @@ fn failed(
 fn failing_step(kind: FaultKind) -> Step {
     match kind {
         FaultKind::NoShell | FaultKind::SessionsExhausted => Step::Shell,
-        FaultKind::NoEngine | FaultKind::SocketDenied => Step::Socket,
+        FaultKind::NoEngine
+        | FaultKind::SocketDenied
+        | FaultKind::SudoRefused
+        | FaultKind::EnginesAmbiguous => Step::Socket,
         FaultKind::EngineDown | FaultKind::ApiTooOld => Step::Engine,
         _ => Step::Login,
     }

@@ -74,8 +74,21 @@ impl Drop for LinkDir {
 pub(super) struct Hello {
     /// `DOCKER_HOST` of the login, when set.
     pub(super) docker_host: Option<String>,
-    /// The engines' sockets found, in order of preference, with the permission to open each.
-    pub(super) sockets: Vec<(String, bool)>,
+    /// The engines' sockets found, in order of preference.
+    pub(super) sockets: Vec<Candidate>,
+    /// The login gives no shell: whatever is run there, a forced `docker system dial-stdio` answers.
+    pub(super) is_forced: bool,
+}
+
+/// A socket that an engine may be behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Candidate {
+    /// Where it was looked for.
+    pub(super) path: String,
+    /// Where that leads, links followed.
+    pub(super) resolved: String,
+    /// Whether the login may open it.
+    pub(super) may_open: bool,
 }
 
 impl Hello {
@@ -84,10 +97,12 @@ impl Hello {
         let mut fields = rest.split('\t');
         let docker_host = fields.next().filter(|host| !host.is_empty()).map(ToOwned::to_owned);
         let sockets = fields.filter_map(|field| {
-            let (access, path) = field.split_once(':')?;
-            Some((path.to_owned(), access == "rw"))
+            let (access, place) = field.split_once(':')?;
+            let (path, resolved) = place.split_once('|')?;
+            let may_open = access == "rw";
+            Some(Candidate { path: path.to_owned(), resolved: resolved.to_owned(), may_open })
         });
-        Self { docker_host, sockets: sockets.collect() }
+        Self { docker_host, sockets: sockets.collect(), is_forced: false }
     }
 }
 
@@ -97,7 +112,8 @@ fn remote_command(nonce: &str) -> String {
     format!(
         "exec sh -c 'r=${{XDG_RUNTIME_DIR:-/run/user/$(id -u)}}; printf \"{nonce}\\t%s\" \"${{DOCKER_HOST:-}}\"; \
          for s in /var/run/docker.sock \"$r/docker.sock\" \"$r/podman/podman.sock\" /run/podman/podman.sock; do \
-         if [ -S \"$s\" ]; then if [ -w \"$s\" ]; then printf \"\\trw:%s\" \"$s\"; else printf \"\\tno:%s\" \"$s\"; fi; fi; \
+         if [ -S \"$s\" ]; then a=no; [ -w \"$s\" ] && a=rw; \
+         printf \"\\t%s:%s|%s\" $a \"$s\" \"$(readlink -f \"$s\" 2>/dev/null || echo \"$s\")\"; fi; \
          done; printf \"\\n\"; exec cat'"
     )
 }
@@ -132,7 +148,7 @@ impl Anchor {
                 std::io::ErrorKind::NotFound => Fault::new(FaultKind::SshMissing, "ssh is not in PATH"),
                 _ => internal("ssh", &error),
             })?;
-        let (Some(stdin), Some(stdout), Some(stderr)) =
+        let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(Fault::new(FaultKind::Internal, "ssh started without pipes"));
@@ -159,6 +175,7 @@ impl Anchor {
                 // The session ended: refused (MaxSessions), or a command that is no shell.
                 return Err(classify_session(&stderr.all().await));
             }
+            Err(_) if ping(&mut stdin, &mut stdout).await => Hello { is_forced: true, ..Hello::default() },
             Err(_) => {
                 return Err(Fault::new(FaultKind::NoShell, "the login succeeded, but sh did not answer"));
             }
@@ -188,6 +205,14 @@ impl Anchor {
     }
 
     async fn echo(&mut self, number: u64) -> Result<(), Fault> {
+        if self.hello.is_forced {
+            let seconds = ECHO_LIMIT.as_secs();
+            let lost = Fault::new(
+                FaultKind::LinkLost,
+                format!("the engine did not answer over the link within {seconds} s"),
+            );
+            return if ping(&mut self.stdin, &mut self.stdout).await { Ok(()) } else { Err(lost) };
+        }
         let word = format!("echo-{number}");
         let exchange = async {
             self.stdin.write_all(format!("{word}\n").as_bytes()).await?;
@@ -207,6 +232,22 @@ impl Anchor {
             }
         }
     }
+}
+
+/// Whether an engine answers at the other end: then the login runs `docker system dial-stdio`, whatever it
+/// is told to run.
+async fn ping(stdin: &mut ChildStdin, stdout: &mut Lines<BufReader<ChildStdout>>) -> bool {
+    let exchange = async {
+        stdin.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n").await?;
+        while let Some(line) = stdout.next_line().await? {
+            // Of an answer before, its body may stand in front: that ends without a line feed.
+            if line.contains("HTTP/1.1 200") {
+                return Ok(());
+            }
+        }
+        Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
+    };
+    matches!(timeout(ECHO_LIMIT, exchange).await, Ok(Ok(())))
 }
 
 /// Skips what login scripts print before the anchor's own line.
@@ -279,11 +320,24 @@ mod tests {
 
     #[test]
     fn the_hello_names_engine_and_sockets() {
-        let hello = Hello::parse("unix:///x.sock\trw:/var/run/docker.sock\tno:/run/podman/podman.sock");
+        let hello = Hello::parse(
+            "unix:///x.sock\trw:/var/run/docker.sock|/run/docker.sock\tno:/run/podman/podman.sock|/run/podman/podman.sock",
+        );
         assert_eq!(hello.docker_host.as_deref(), Some("unix:///x.sock"));
         assert_eq!(
             hello.sockets,
-            [("/var/run/docker.sock".into(), true), ("/run/podman/podman.sock".into(), false)]
+            [
+                Candidate {
+                    path: "/var/run/docker.sock".into(),
+                    resolved: "/run/docker.sock".into(),
+                    may_open: true
+                },
+                Candidate {
+                    path: "/run/podman/podman.sock".into(),
+                    resolved: "/run/podman/podman.sock".into(),
+                    may_open: false
+                },
+            ]
         );
         assert_eq!(Hello::parse(""), Hello::default());
     }

@@ -1,9 +1,10 @@
 //! The link over an anchor: forward or `dial-stdio` to the engine, commands.
 
-use super::anchor::{Anchor, LinkDir};
+use super::anchor::{Anchor, Hello, LinkDir};
 use super::classify::classify;
 use super::dialstdio::DialStdio;
 use crate::domain::fault::{Fault, FaultKind};
+use crate::domain::host::SshTarget;
 use crate::transport::process::{read_bounded, write_all};
 use crate::transport::{ByteStream, Carrier, Command, Connection, Link, Output, Route, Step};
 use futures_util::future::BoxFuture;
@@ -42,6 +43,7 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 
 struct SshLink {
     session: Arc<Session>,
+    shell: Shell,
     commands: Arc<Semaphore>,
     streams: Arc<Semaphore>,
     foreign_streams: Arc<Semaphore>,
@@ -51,21 +53,31 @@ struct SshLink {
 }
 
 /// Finds the way to the engine over a logged-in anchor.
-pub(super) async fn establish(anchor: Anchor) -> Result<Connection, Fault> {
-    let socket = choose_socket(&anchor)?;
+pub(super) async fn establish(anchor: Anchor, target: &SshTarget) -> Result<Connection, Fault> {
+    let socket = choose_socket(&anchor.hello, target)?;
     let dir = Arc::clone(&anchor.dir);
     let session = Arc::new(Session::resume_mux(dir.control().into_boxed_path(), None));
     let mut steps = vec![(Step::Login, anchor.login_took), (Step::Shell, anchor.shell_took)];
 
     let started = Instant::now();
-    let carrier = match forward(&session, &dir, &socket).await {
-        Ok(()) => Carrier::Forward,
-        Err(NoForward::Silent) => {
-            let seconds = PING_LIMIT.as_secs();
-            let detail = format!("{socket} takes connections, and nobody answers within {seconds} s");
-            return Err(Fault::new(FaultKind::EngineDown, detail));
-        }
-        Err(NoForward::Closed) => dial_stdio_instead(&session, &socket).await?,
+    let shell = match (anchor.hello.is_forced, target.sudo) {
+        (true, _) => Shell::Forced,
+        (false, true) => Shell::Sudo,
+        (false, false) => Shell::Plain,
+    };
+    let carrier = match shell {
+        // It has proved itself as the anchor, and forwards nothing.
+        Shell::Forced => Carrier::DialStdio,
+        Shell::Sudo => dial_stdio_instead(&session, shell, &socket).await?,
+        Shell::Plain => match forward(&session, &dir, &socket).await {
+            Ok(()) => Carrier::Forward,
+            Err(NoForward::Silent) => {
+                let seconds = PING_LIMIT.as_secs();
+                let detail = format!("{socket} takes connections, and nobody answers within {seconds} s");
+                return Err(Fault::new(FaultKind::EngineDown, detail));
+            }
+            Err(NoForward::Closed) => dial_stdio_instead(&session, shell, &socket).await?,
+        },
     };
     steps.push((Step::Socket, started.elapsed()));
 
@@ -76,6 +88,7 @@ pub(super) async fn establish(anchor: Anchor) -> Result<Connection, Fault> {
     let (suspicions, suspected) = watch::channel(0);
     let link = SshLink {
         session,
+        shell,
         commands: Arc::new(Semaphore::new(commands)),
         streams: Arc::new(Semaphore::new(STREAMS)),
         foreign_streams: Arc::new(Semaphore::new(FOREIGN_STREAMS)),
@@ -86,10 +99,13 @@ pub(super) async fn establish(anchor: Anchor) -> Result<Connection, Fault> {
     Ok(Connection { link: Arc::new(link), lifeline: Box::pin(anchor.hold(suspected)) })
 }
 
-/// The engine's socket on the host: the login's `DOCKER_HOST`, else the first found that may be
-/// opened, else Docker's usual place (a forward of it then tells what is wrong).
-fn choose_socket(anchor: &Anchor) -> Result<String, Fault> {
-    if let Some(host) = &anchor.hello.docker_host {
+/// The engine's socket on the host: the configured one, else the login's `DOCKER_HOST`, else the one that
+/// was found and may be opened, else Docker's usual place (a forward of it then tells what is wrong).
+fn choose_socket(hello: &Hello, target: &SshTarget) -> Result<String, Fault> {
+    if let Some(socket) = &target.socket {
+        return Ok(socket.clone());
+    }
+    if let Some(host) = &hello.docker_host {
         return match host.strip_prefix("unix://") {
             Some(path) => Ok(path.to_owned()),
             None => Err(Fault::new(
@@ -98,13 +114,19 @@ fn choose_socket(anchor: &Anchor) -> Result<String, Fault> {
             )),
         };
     }
-    let sockets = &anchor.hello.sockets;
-    if let Some((path, _)) = sockets.iter().find(|(_, may_open)| *may_open) {
-        return Ok(path.clone());
-    }
-    match sockets.first() {
-        Some((path, _)) => Err(Fault::new(FaultKind::SocketDenied, format!("{path}: permission denied"))),
-        None => Ok(DEFAULT_SOCKET.to_owned()),
+    // Root may open all of them.
+    let mut usable: Vec<_> = hello.sockets.iter().filter(|socket| target.sudo || socket.may_open).collect();
+    usable.dedup_by(|a, b| a.resolved == b.resolved);
+    match (usable.as_slice(), hello.sockets.first()) {
+        ([], None) => Ok(DEFAULT_SOCKET.to_owned()),
+        ([], Some(found)) => {
+            Err(Fault::new(FaultKind::SocketDenied, format!("{}: permission denied", found.path)))
+        }
+        ([only], _) => Ok(only.path.clone()),
+        (several, _) => {
+            let paths: Vec<&str> = several.iter().map(|socket| socket.path.as_str()).collect();
+            Err(Fault::new(FaultKind::EnginesAmbiguous, paths.join(", ")))
+        }
     }
 }
 
@@ -139,12 +161,9 @@ async fn forward(session: &Session, dir: &LinkDir, socket: &str) -> Result<(), N
 
 /// A forward that fails looks the same whatever the reason; `dial-stdio` tells the reasons apart,
 /// and where it works it is the way to go.
-async fn dial_stdio_instead(session: &Arc<Session>, socket: &str) -> Result<Carrier, Fault> {
-    let command = Command {
-        deadline: PING_LIMIT,
-        ..Command::new(["docker", "-H", &format!("unix://{socket}"), "system", "dial-stdio"])
-    };
-    let output = exec(session, &command).await.map_err(|fault| match fault.kind {
+async fn dial_stdio_instead(session: &Arc<Session>, shell: Shell, socket: &str) -> Result<Carrier, Fault> {
+    let command = Command { deadline: PING_LIMIT, ..Command::new(dial_stdio(socket)) };
+    let output = exec(session, shell, &command).await.map_err(|fault| match fault.kind {
         FaultKind::Deadline => Fault { kind: FaultKind::EngineDown, ..fault },
         _ => fault,
     })?;
@@ -152,6 +171,7 @@ async fn dial_stdio_instead(session: &Arc<Session>, socket: &str) -> Result<Carr
     let kind = match output.status {
         Some(0) => return Ok(Carrier::DialStdio),
         Some(126 | NOT_FOUND) => FaultKind::NoEngine,
+        _ if shell == Shell::Sudo && stderr.contains("sudo: ") => FaultKind::SudoRefused,
         _ if stderr.contains("permission denied") => FaultKind::SocketDenied,
         _ if stderr.contains("no such file") => FaultKind::NoEngine,
         _ => FaultKind::EngineDown,
@@ -159,14 +179,40 @@ async fn dial_stdio_instead(session: &Arc<Session>, socket: &str) -> Result<Carr
     Err(Fault::new(kind, stderr))
 }
 
-/// The words of a command as one line for the login shell: the only place that quotes.
-fn shell_line(argv: &[String]) -> Result<String, Fault> {
-    shlex::try_join(argv.iter().map(String::as_str))
+/// What a login gives to run commands with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shell {
+    /// A shell.
+    Plain,
+    /// A shell that runs docker as root.
+    Sudo,
+    /// Nothing: it answers whatever it is told with the engine's stream.
+    Forced,
+}
+
+fn dial_stdio(socket: &str) -> [String; 5] {
+    ["docker", "-H", &format!("unix://{socket}"), "system", "dial-stdio"].map(ToOwned::to_owned)
+}
+
+/// The words of a command as one line for the login shell: the only place that quotes, and the only one
+/// that knows of sudo. It stands right before docker, behind what marks the process.
+fn shell_line(shell: Shell, argv: &[String]) -> Result<String, Fault> {
+    let is_docker = |word: &String| word == "docker" || word == "docker-compose";
+    let prefix = argv.iter().take_while(|word| *word == "env" || word.contains('=')).count();
+    let sudo = shell == Shell::Sudo && argv.get(prefix).is_some_and(is_docker);
+    let root = if sudo { &["sudo", "-n"][..] } else { &[] };
+    let (marks, command) = argv.split_at(if sudo { prefix } else { 0 });
+    let words = marks.iter().map(String::as_str).chain(root.iter().copied());
+    shlex::try_join(words.chain(command.iter().map(String::as_str)))
         .map_err(|_| Fault::new(FaultKind::Internal, "a command's argument contains a NUL character"))
 }
 
-async fn exec(session: &Arc<Session>, command: &Command) -> Result<Output, Fault> {
-    let line = shell_line(&command.argv)?;
+async fn exec(session: &Arc<Session>, shell: Shell, command: &Command) -> Result<Output, Fault> {
+    if shell == Shell::Forced {
+        let words = "the login is for the engine alone (a forced command), so nothing else can be run there";
+        return Err(Fault::new(FaultKind::NoShell, words));
+    }
+    let line = shell_line(shell, &command.argv)?;
     let work = async {
         let mut child = Arc::clone(session)
             .arc_raw_command(line)
@@ -227,10 +273,7 @@ impl SshLink {
     }
 
     async fn open_dial_stdio(&self, permit: OwnedSemaphorePermit) -> Result<DialStdio, Fault> {
-        let line = shell_line(
-            &["docker", "-H", &format!("unix://{}", self.route.socket), "system", "dial-stdio"]
-                .map(ToOwned::to_owned),
-        )?;
+        let line = shell_line(self.shell, &dial_stdio(&self.route.socket))?;
         let child = Arc::clone(&self.session)
             .arc_raw_command(line)
             .stdin(Stdio::piped())
@@ -245,7 +288,7 @@ impl SshLink {
 
     async fn run(&self, command: &Command) -> Result<Output, Fault> {
         let _permit = permit(&self.commands).await?;
-        exec(&self.session, command).await
+        exec(&self.session, self.shell, command).await
     }
 }
 
@@ -290,13 +333,53 @@ impl Link for SshLink {
 
 #[cfg(test)]
 mod tests {
+    use super::super::anchor::Candidate;
     use super::*;
 
     #[test]
     fn words_survive_the_remote_shell_unread() {
         let argv = ["echo", "a b", "$(id)", "'", "*", ""].map(ToOwned::to_owned).to_vec();
-        let line = shell_line(&argv).unwrap();
-        assert_eq!(shlex::split(&line).unwrap(), argv);
-        assert!(shell_line(&["a\0b".to_owned()]).is_err());
+        for shell in [Shell::Plain, Shell::Sudo] {
+            let line = shell_line(shell, &argv).unwrap();
+            assert_eq!(shlex::split(&line).unwrap(), argv);
+            assert!(shell_line(shell, &["a\0b".to_owned()]).is_err());
+        }
+    }
+
+    #[test]
+    fn sudo_runs_docker_and_nothing_else() {
+        let line = |words: &str| {
+            let argv: Vec<String> = words.split(' ').map(ToOwned::to_owned).collect();
+            shlex::split(&shell_line(Shell::Sudo, &argv).unwrap()).unwrap().join(" ")
+        };
+        assert_eq!(line("docker ps"), "sudo -n docker ps");
+        assert_eq!(line("env X=1 docker compose ls"), "env X=1 sudo -n docker compose ls");
+        assert_eq!(line("cat docker"), "cat docker");
+        assert_eq!(shell_line(Shell::Plain, &["docker".to_owned()]).unwrap(), "docker");
+    }
+
+    fn candidate(path: &str, resolved: &str, may_open: bool) -> Candidate {
+        Candidate { path: path.into(), resolved: resolved.into(), may_open }
+    }
+
+    #[test]
+    fn of_several_engines_none_is_guessed() {
+        let (docker, podman) = ("/var/run/docker.sock", "/run/podman/podman.sock");
+        let hello = |sockets: &[Candidate]| Hello { sockets: sockets.to_vec(), ..Hello::default() };
+        let target = SshTarget::new("nas".parse().unwrap());
+        let choose = |sockets: &[Candidate], target: &SshTarget| {
+            choose_socket(&hello(sockets), target).map_err(|fault| fault.kind)
+        };
+        let both = [candidate(docker, "/run/docker.sock", true), candidate(podman, podman, true)];
+        assert_eq!(choose(&both, &target), Err(FaultKind::EnginesAmbiguous));
+        let named = SshTarget { socket: Some(podman.into()), ..target.clone() };
+        assert_eq!(choose(&both, &named), Ok(podman.to_owned()));
+        // docker's place may be a link to Podman's
+        let one = [candidate(docker, podman, true), candidate(podman, podman, true)];
+        assert_eq!(choose(&one, &target), Ok(docker.to_owned()));
+        let denied = [candidate(docker, docker, false)];
+        assert_eq!(choose(&denied, &target), Err(FaultKind::SocketDenied));
+        assert_eq!(choose(&denied, &SshTarget { sudo: true, ..target.clone() }), Ok(docker.to_owned()));
+        assert_eq!(choose(&[], &target), Ok(DEFAULT_SOCKET.to_owned()));
     }
 }

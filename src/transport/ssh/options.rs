@@ -109,11 +109,10 @@ mod tests {
 
     fn target() -> SshTarget {
         SshTarget {
-            hostname: "fd00::7".parse().unwrap(),
             user: Some("ops".parse().unwrap()),
             port: Some(2201),
             identity_file: Some("/k".into()),
-            alias: None,
+            ..SshTarget::new("fd00::7".parse().unwrap())
         }
     }
 
