@@ -10,6 +10,7 @@ pub mod local;
 pub mod mark;
 pub mod process;
 pub mod ssh;
+mod tcp;
 
 use crate::domain::fault::Fault;
 use crate::domain::host::{Endpoint, HostSpec};
@@ -119,6 +120,8 @@ pub enum Carrier {
     Local,
     /// A socket forwarded by sshd.
     Forward,
+    /// A port of the engine's own.
+    Tcp,
     /// `docker system dial-stdio` in a session per stream, where sshd forwards no sockets.
     DialStdio,
 }
@@ -176,6 +179,7 @@ impl Connector for SystemConnector {
                 Box::pin(async move { ssh.connect(&target).await })
             }
             Endpoint::Unix(path) => Box::pin(local::connect(path.clone())),
+            Endpoint::Tcp(target) => Box::pin(tcp::connect(target.clone())),
         }
     }
 
@@ -188,6 +192,10 @@ impl Connector for SystemConnector {
             Endpoint::Unix(path) => {
                 let path = path.clone();
                 Box::pin(async move { process::stamp([path]) })
+            }
+            Endpoint::Tcp(target) => {
+                let files = tcp::files(target);
+                Box::pin(async move { process::stamp(files) })
             }
         }
     }

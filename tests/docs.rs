@@ -70,7 +70,7 @@ fn the_example_configuration_loads_without_a_warning() {
     let sources = dockmaster::config::Sources { config: Some(config), ..Default::default() };
     let settings = dockmaster::config::load(&sources).unwrap();
     assert_eq!(settings.warnings, []);
-    assert_eq!(settings.hosts.len(), 3);
+    assert_eq!(settings.hosts.len(), 4);
 }
 
 #[test]

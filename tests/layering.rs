@@ -26,7 +26,7 @@ const FLOORS: [(&str, u8); 12] = [
 const SIBLINGS: [(&str, &str); 3] = [("compose", "engine"), ("http", "mcp"), ("cli", "app")];
 
 /// Dependencies and the rooms they may be named in (a path below `src/`, without its ending).
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("ractor", &["actors", "app"]),
     ("backoff", &["runtime/backoff"]),
     ("serde_yaml", &["config"]),
@@ -35,6 +35,8 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("rmcp", &["mcp"]),
     ("bollard", &["engine"]),
     ("openssh", &["transport/ssh"]),
+    ("rustls", &["transport/tcp"]),
+    ("tokio_rustls", &["transport/tcp"]),
     ("axum", &["http"]),
     ("clap", &["cli", "main"]),
 ];

@@ -133,6 +133,12 @@ pub(super) struct Words {
     /// What may be done to it over MCP: `rw`, `no_destructive` or `ro`
     #[arg(long)]
     policy: Option<String>,
+    /// For tcp: the directory with ca.pem, cert.pem and key.pem
+    #[arg(long, value_name = "DIR")]
+    cert_path: Option<String>,
+    /// For tcp: whether TLS is spoken
+    #[arg(long, value_name = "true|false")]
+    tls: Option<bool>,
     /// Whether docker is run by `sudo -n` there
     #[arg(long, value_name = "true|false")]
     sudo: Option<bool>,
@@ -216,6 +222,7 @@ impl Words {
     fn fields(self) -> Result<Fields, UnknownKey> {
         let mut fields = texts([
             ("identity_file", self.identity_file),
+            ("cert_path", self.cert_path),
             ("description", self.description),
             ("docker_context", self.docker_context),
             ("compose_path", self.compose_path),
@@ -223,6 +230,7 @@ impl Words {
             ("policy", self.policy),
         ])?;
         fields.extend(self.sudo.map(|flag| (HostKey::SUDO, Some(FieldValue::Flag(flag)))));
+        fields.extend(self.tls.map(|flag| (HostKey::TLS, Some(FieldValue::Flag(flag)))));
         if !self.tag.is_empty() {
             fields.insert(HostKey::TAGS, Some(FieldValue::List(self.tag)));
         }
@@ -374,7 +382,7 @@ fn list(candidates: &[Candidate], skipped: &[Skipped]) -> Outcome {
         let spec = spec_of(id, fields)?;
         let place = match &spec.endpoint {
             crate::domain::host::Endpoint::Ssh(target) => target.place(),
-            other @ crate::domain::host::Endpoint::Unix(_) => other.url(),
+            other => other.url(),
         };
         say(&format!("{id}  {place}"));
     }

@@ -56,6 +56,8 @@ impl HostKey {
     pub const SSH_ALIAS: Self = Self("ssh_alias");
     /// `socket`
     pub const SOCKET: Self = Self("socket");
+    /// `tls`
+    pub const TLS: Self = Self("tls");
     /// `sudo`
     pub const SUDO: Self = Self("sudo");
     /// `description`

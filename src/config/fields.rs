@@ -243,7 +243,7 @@ macro_rules! word_fields {
 
 word_fields!(
     LogLevel: "log level", ["DEBUG", "INFO", "WARNING", "ERROR"],
-    HostKind: "kind of host", ["ssh", "unix"],
+    HostKind: "kind of host", ["ssh", "unix", "tcp"],
     WatchMode: "way to watch", ["auto", "poll"],
     Policy: "policy", ["rw", "no_destructive", "ro"],
 );
@@ -254,6 +254,7 @@ word_fields!(
 pub(super) enum HostKind {
     Ssh,
     Unix,
+    Tcp,
 }
 
 /// How changes of the files are noticed.

@@ -169,6 +169,11 @@ pub async fn place_of(target: &HostTarget, sources: &Sources) -> Fields {
             fields.insert(HostKey::USER, user.as_ref().and_then(|user| text(user.to_string())));
             fields.insert(HostKey::PORT, port.map(FieldValue::Number));
         }
+        HostTarget::Tcp { hostname, port } => {
+            fields.insert(HostKey::KIND, text("tcp".to_owned()));
+            fields.insert(HostKey::HOSTNAME, text(hostname.to_string()));
+            fields.insert(HostKey::PORT, port.map(FieldValue::Number));
+        }
         HostTarget::Unix(socket) => {
             fields.insert(HostKey::KIND, text("unix".to_owned()));
             fields.insert(HostKey::SOCKET, socket.as_ref().and_then(|path| text(path.display().to_string())));

@@ -4,7 +4,7 @@
 use super::document::Node;
 use super::fields::{Flag, FromNode, HostDirectory, HostKind, Ignored, ListenHost, Port, WatchMode};
 use super::findings::Findings;
-use crate::domain::host::{Endpoint, HostId, HostSpec, Hostname, LoginName, SshTarget};
+use crate::domain::host::{Endpoint, HostId, HostSpec, Hostname, LoginName, SshTarget, TcpTarget};
 use crate::domain::policy::Policy;
 use crate::runtime::telemetry::LogLevel;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
@@ -87,7 +87,7 @@ section!(
 section!(
     /// A host.
     struct Host as "a host such as `{hostname: nas.lan, user: me}`" {
-        /// How it is reached: over ssh (the usual), or by a socket of this machine.
+        /// How it is reached: over ssh (the usual), by a socket of this machine, or at a port of its engine.
         kind: HostKind,
         /// DNS name, address, or an alias of the ssh configuration.
         hostname: Hostname,
@@ -103,6 +103,10 @@ section!(
         socket: String,
         /// Reach the engine by `sudo -n docker`, where the login may not open its socket.
         sudo: Flag,
+        /// For `kind: tcp`: whether TLS is spoken (the usual), by certificates on both sides.
+        tls: Flag,
+        /// For `kind: tcp`: the directory with `ca.pem`, `cert.pem` and `key.pem`; left out: `~/.docker`.
+        cert_path: PathBuf,
         /// Words about it.
         description: String,
         /// Words it can be selected by, as @tag.
@@ -143,6 +147,15 @@ impl Host {
                 Some(socket) => Endpoint::Unix(socket),
                 None => Endpoint::Unix("/var/run/docker.sock".into()),
             },
+            HostKind::Tcp => {
+                let tls = self.tls.is_none_or(|flag| flag.0);
+                let certificates = self.cert_path.unwrap_or_else(|| PathBuf::from("~/.docker"));
+                Endpoint::Tcp(TcpTarget {
+                    hostname: self.hostname.ok_or("a host of kind tcp needs a hostname")?,
+                    port: self.port.map_or(if tls { TLS_PORT } else { PLAIN_PORT }, |port| port.0),
+                    certificates: tls.then_some(certificates),
+                })
+            }
         };
         let not_empty = |text: Option<String>| text.filter(|text| !text.is_empty());
         Ok(HostSpec {
@@ -159,6 +172,10 @@ impl Host {
         })
     }
 }
+
+/// The docker client's own ports for an engine with and without TLS.
+const TLS_PORT: u16 = 2376;
+const PLAIN_PORT: u16 = 2375;
 
 /// The keys of a host.
 pub(super) fn host_keys() -> &'static [&'static str] {

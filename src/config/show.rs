@@ -71,6 +71,12 @@ impl Display for Words<'_> {
                 f.write_str(", sudo: true")?;
             }
         }
+        if let Endpoint::Tcp(target) = endpoint {
+            match &target.certificates {
+                Some(directory) => write!(f, ", cert_path: {}", directory.display())?,
+                None => f.write_str(", tls: false")?,
+            }
+        }
         if !enabled {
             f.write_str(", enabled: false")?;
         }

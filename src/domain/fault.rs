@@ -43,6 +43,8 @@ pub enum FaultKind {
     SudoRefused,
     /// There are several engines, and nobody said which one is meant.
     EnginesAmbiguous,
+    /// The engine's certificate is not trusted, or it does not trust ours.
+    TlsFailed,
     /// The engine's socket is there and nobody answers.
     EngineDown,
     /// The engine speaks only versions older than 1.41.
@@ -70,7 +72,7 @@ pub enum Recovery {
 
 impl FaultKind {
     /// Every cause, so that tests and tables cannot forget one.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::SshMissing,
         Self::SshConfig,
         Self::Dns,
@@ -89,6 +91,7 @@ impl FaultKind {
         Self::SocketDenied,
         Self::SudoRefused,
         Self::EnginesAmbiguous,
+        Self::TlsFailed,
         Self::EngineDown,
         Self::ApiTooOld,
         Self::LinkLost,
@@ -117,6 +120,7 @@ impl FaultKind {
             Self::SocketDenied => "socket_denied",
             Self::SudoRefused => "sudo_refused",
             Self::EnginesAmbiguous => "engines_ambiguous",
+            Self::TlsFailed => "tls_failed",
             Self::EngineDown => "engine_down",
             Self::ApiTooOld => "api_too_old",
             Self::LinkLost => "link_lost",
@@ -131,7 +135,7 @@ impl FaultKind {
             Self::SshMissing => "no ssh client on this machine",
             Self::SshConfig => "ssh refuses its configuration",
             Self::Dns => "the hostname does not resolve",
-            Self::Refused => "nothing listens on the ssh port",
+            Self::Refused => "nothing listens on the port",
             Self::Unreachable => "no network route to the host",
             Self::Timeout => "no answer from the host",
             Self::Throttled => "sshd turned the connection away",
@@ -146,6 +150,7 @@ impl FaultKind {
             Self::SocketDenied => "the user may not open the engine's socket",
             Self::SudoRefused => "the user may not run docker by sudo without a password",
             Self::EnginesAmbiguous => "the host has several engines",
+            Self::TlsFailed => "the engine and Dockmaster do not trust each other's certificates",
             Self::EngineDown => "the engine does not answer",
             Self::ApiTooOld => "the engine is too old",
             Self::LinkLost => "the connection broke",
@@ -175,6 +180,7 @@ impl FaultKind {
             | Self::SocketDenied
             | Self::SudoRefused
             | Self::EnginesAmbiguous
+            | Self::TlsFailed
             | Self::ApiTooOld => Recovery::Hold,
             Self::HostKeyUnknown | Self::HostKeyChanged => Recovery::HoldForPerson,
         }
@@ -220,6 +226,23 @@ impl Fault {
                 target.user.as_ref().map_or("USER".to_owned(), ToString::to_string),
                 target.alias.as_ref().unwrap_or(&target.hostname).to_string(),
             ),
+            Endpoint::Tcp(target) => {
+                let (place, id) = (host.endpoint.place(), &host.id);
+                return match (self.kind, &target.certificates) {
+                    (FaultKind::TlsFailed, Some(directory)) => format!(
+                        "Check ca.pem, cert.pem and key.pem in {}: docker --tlsverify --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem -H tcp://{place} version. Dockmaster tries again when they change.",
+                        directory.display()
+                    ),
+                    (FaultKind::NoShell, _) => {
+                        format!(
+                            "{id} is reached at its engine's port alone; for compose files and commands name it as an ssh host."
+                        )
+                    }
+                    _ => format!(
+                        "Does the engine listen there? Try: docker -H tcp://{place} version; hosts.{id}.port and hosts.{id}.tls say how it is reached."
+                    ),
+                };
+            }
             Endpoint::Unix(path) => {
                 return match self.kind {
                     FaultKind::SocketDenied => format!(
@@ -287,6 +310,7 @@ impl Fault {
                 "On {address}, as root: echo '{user} ALL=(root) NOPASSWD: /usr/bin/docker' > /etc/sudoers.d/dockmaster. Or give {user} the socket (usermod -aG docker {user}) and leave out hosts.{}.sudo.",
                 host.id
             ),
+            FaultKind::TlsFailed => format!("Check the certificates of the engine on {address}."),
             FaultKind::EnginesAmbiguous => {
                 format!("Say which one is meant: dockmaster hosts edit {} --socket PATH.", host.id)
             }
@@ -325,7 +349,7 @@ mod tests {
     #[test]
     fn a_report_of_many_lines_becomes_one_clean_line() {
         let fault = Fault::new(FaultKind::Refused, "\u{1b}[1mssh: connect\r\n\n  to host x \n");
-        assert_eq!(fault.to_string(), "nothing listens on the ssh port: ssh: connect; to host x");
+        assert_eq!(fault.to_string(), "nothing listens on the port: ssh: connect; to host x");
         assert!(Fault::new(FaultKind::Refused, "x".repeat(10_000)).detail.len() <= 600);
     }
 }

@@ -199,6 +199,20 @@ pub enum Endpoint {
     Ssh(SshTarget),
     /// A socket on this machine.
     Unix(PathBuf),
+    /// A port of the engine's own.
+    Tcp(TcpTarget),
+}
+
+/// An engine that listens on a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpTarget {
+    /// Where it listens, which is also the name in its certificate.
+    pub hostname: Hostname,
+    /// The port.
+    pub port: u16,
+    /// The directory with `ca.pem`, `cert.pem` and `key.pem`, as the docker client has them; `None` speaks
+    /// without TLS.
+    pub certificates: Option<PathBuf>,
 }
 
 impl Endpoint {
@@ -207,6 +221,7 @@ impl Endpoint {
         match self {
             Self::Ssh(target) => target.url(),
             Self::Unix(path) => format!("unix://{}", path.display()),
+            Self::Tcp(target) => format!("tcp://{}", host_and_port(&target.hostname, target.port)),
         }
     }
 
@@ -217,7 +232,17 @@ impl Endpoint {
                 format!("{}:{}", target.hostname.as_str().to_lowercase(), target.port.unwrap_or(22))
             }
             Self::Unix(path) => path.display().to_string(),
+            Self::Tcp(target) => format!("{}:{}", target.hostname.as_str().to_lowercase(), target.port),
         }
+    }
+}
+
+/// A host with its port, an IPv6 address in brackets.
+fn host_and_port(hostname: &Hostname, port: u16) -> String {
+    if hostname.as_str().contains(':') {
+        format!("[{hostname}]:{port}")
+    } else {
+        format!("{hostname}:{port}")
     }
 }
 

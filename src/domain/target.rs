@@ -18,6 +18,13 @@ pub enum HostTarget {
     },
     /// A socket of this machine; `None` is the usual one.
     Unix(Option<PathBuf>),
+    /// A port of the engine's own.
+    Tcp {
+        /// Where it listens.
+        hostname: Hostname,
+        /// The port, when it was said.
+        port: Option<u16>,
+    },
 }
 
 /// A text that names no place.
@@ -44,7 +51,8 @@ impl FromStr for HostTarget {
             }
             return Err(wrong("a socket's path starts with /".to_owned()));
         }
-        let rest = text.strip_prefix("ssh://").unwrap_or(text);
+        let tcp = text.strip_prefix("tcp://");
+        let rest = tcp.or_else(|| text.strip_prefix("ssh://")).unwrap_or(text);
         let (user, place) = match rest.rsplit_once('@') {
             Some((user, place)) => (Some(user.parse().map_err(|error| wrong(format!("{error}")))?), place),
             None => (None, rest),
@@ -55,7 +63,12 @@ impl FromStr for HostTarget {
             let number = port.parse::<u16>().ok().filter(|port| *port != 0);
             number.ok_or_else(|| wrong(format!("{port:?} is no port (a whole number from 1 to 65535)")))
         });
-        Ok(Self::Ssh { user, hostname, port: port.transpose()? })
+        let port = port.transpose()?;
+        match (tcp, user) {
+            (Some(_), None) => Ok(Self::Tcp { hostname, port }),
+            (Some(_), Some(_)) => Err(wrong("nobody logs in at an engine's port".to_owned())),
+            (None, user) => Ok(Self::Ssh { user, hostname, port }),
+        }
     }
 }
 
@@ -87,6 +100,7 @@ mod tests {
             ("ssh://ops@nas.lan:2201", ssh(Some("ops"), "nas.lan", Some(2201))),
             ("ops@[fd00::7]:2201", ssh(Some("ops"), "fd00::7", Some(2201))),
             ("fd00::7", ssh(None, "fd00::7", None)),
+            ("tcp://nas:2376", HostTarget::Tcp { hostname: "nas".parse().unwrap(), port: Some(2376) }),
             ("unix", HostTarget::Unix(None)),
             ("unix:///run/x.sock", HostTarget::Unix(Some("/run/x.sock".into()))),
             ("/run/x.sock", HostTarget::Unix(Some("/run/x.sock".into()))),
@@ -104,6 +118,7 @@ mod tests {
             "@nas",
             "[fd00::7]x",
             "unix://x",
+            "tcp://me@nas",
         ] {
             assert!(bad.parse::<HostTarget>().is_err(), "{bad:?}");
         }

@@ -16,6 +16,7 @@ pub fn trials() -> Vec<Trial> {
         sudo_reaches_an_engine_whose_socket_is_closed,
         a_forced_command_carries_the_engine_and_nothing_else,
         of_two_engines_none_is_guessed,
+        an_engine_at_a_port_wants_certificates_that_it_trusts,
     ]
 }
 
@@ -138,4 +139,37 @@ async fn of_two_engines_none_is_guessed(fleet: &Fleet) {
     let service = ready(&ServiceConfig::none(fleet).with(host, &["socket: /var/run/docker.sock"])).await;
     is_listed(&service, host).await;
     host.exec(&["rm", "-r", "/run/podman"]);
+}
+
+async fn an_engine_at_a_port_wants_certificates_that_it_trusts(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.engine(Engine::Tls);
+    let address = host.tls_address();
+    let config = |certificates: &str| {
+        let place = [format!("hostname: {}", address.ip()), format!("port: {}", address.port())];
+        ServiceConfig::none(fleet).entry("h1", &["kind: tcp", &place[0], &place[1], certificates])
+    };
+    let right = format!("cert_path: {}", fleet.tls_dir().display());
+    let logins = host.ssh_attempts();
+    let service = ready(&config(&right)).await;
+    is_listed(&service, host).await;
+    let tested = service.structured("host_test", json!({"host": "h1"})).await;
+    assert_eq!(tested["carrier"], "tcp", "{tested}");
+    // Nobody asks: the engine's silence is found all the same.
+    host.kill_engine();
+    cause_becomes(&service, "refused").await;
+    host.start_engine();
+    service.wait_ready(&["h1"]).await;
+    drop(service);
+    assert_eq!(host.ssh_attempts(), logins, "there is no login");
+
+    for wrong in
+        [format!("cert_path: {}", fleet.wrong_tls_dir().display()), "cert_path: /nonexistent".to_owned()]
+    {
+        let service = Service::start(&config(&wrong));
+        cause_becomes(&service, "tls_failed").await;
+    }
+    let service = Service::start(&config("tls: false"));
+    cause_becomes(&service, "no_engine").await;
+    fleet.heal_all();
 }

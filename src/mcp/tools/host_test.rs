@@ -30,7 +30,7 @@ struct Parameters {
 struct Answer {
     host: String,
     ok: bool,
-    /// How bytes reach the engine: local, forward or `dial_stdio`.
+    /// How bytes reach the engine: local, tcp, forward or `dial_stdio`.
     #[serde(skip_serializing_if = "Option::is_none")]
     carrier: Option<&'static str>,
     /// The way to the engine, in order; it ends at the first step that fails.
@@ -111,6 +111,7 @@ async fn walk(spec: Arc<HostSpec>, operation: Operation) -> Result<Answer, HostE
     }
     let carrier = match route.carrier {
         Carrier::Local => "local",
+        Carrier::Tcp => "tcp",
         Carrier::Forward => "forward",
         Carrier::DialStdio => "dial_stdio",
     };
@@ -152,6 +153,7 @@ async fn compose(spec: &HostSpec, link: &dyn Link) -> Report {
     let place = match &spec.endpoint {
         Endpoint::Ssh(target) => target.hostname.to_string(),
         Endpoint::Unix(_) => "this machine".to_owned(),
+        Endpoint::Tcp(target) => target.hostname.to_string(),
     };
     Report {
         ok: false,
@@ -198,7 +200,8 @@ fn failing_step(kind: FaultKind) -> Step {
         FaultKind::NoEngine
         | FaultKind::SocketDenied
         | FaultKind::SudoRefused
-        | FaultKind::EnginesAmbiguous => Step::Socket,
+        | FaultKind::EnginesAmbiguous
+        | FaultKind::TlsFailed => Step::Socket,
         FaultKind::EngineDown | FaultKind::ApiTooOld => Step::Engine,
         _ => Step::Login,
     }

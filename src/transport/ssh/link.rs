@@ -83,7 +83,7 @@ pub(super) async fn establish(anchor: Anchor, target: &SshTarget) -> Result<Conn
 
     let commands = match carrier {
         Carrier::DialStdio => COMMANDS_BESIDE_STREAMS,
-        Carrier::Forward | Carrier::Local => COMMANDS,
+        Carrier::Forward | Carrier::Local | Carrier::Tcp => COMMANDS,
     };
     let (suspicions, suspected) = watch::channel(0);
     let link = SshLink {
@@ -300,7 +300,7 @@ impl Link for SshLink {
                     let permit = permit(&self.streams).await?;
                     Box::new(self.open_dial_stdio(permit).await?) as Box<dyn ByteStream>
                 }
-                Carrier::Forward | Carrier::Local => Box::new(self.open_forwarded().await?),
+                Carrier::Forward | Carrier::Local | Carrier::Tcp => Box::new(self.open_forwarded().await?),
             })
         })
     }
