@@ -27,6 +27,7 @@ pub const READY: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
     hosts: String,
+    hosts_file: PathBuf,
     ssh_config: PathBuf,
     variables: Vec<(String, String)>,
 }
@@ -34,7 +35,12 @@ pub struct ServiceConfig {
 impl ServiceConfig {
     /// No host yet.
     pub fn none(fleet: &Fleet) -> Self {
-        Self { hosts: "hosts:\n".to_owned(), ssh_config: fleet.ssh_config(), variables: vec![] }
+        Self {
+            hosts: "hosts:\n".to_owned(),
+            hosts_file: "hosts.yml".into(),
+            ssh_config: fleet.ssh_config(),
+            variables: vec![],
+        }
     }
 
     /// The hosts h1, h2 and h3 of the fleet, user ops.
@@ -55,6 +61,18 @@ impl ServiceConfig {
         for line in lines {
             self.hosts.push_str(&format!("    {line}\n"));
         }
+        self
+    }
+
+    /// A line under `server:`, which stands above the hosts.
+    pub fn server(mut self, line: &str) -> Self {
+        self.hosts.insert_str(0, &format!("server:\n  {line}\n"));
+        self
+    }
+
+    /// Another place for the hosts file than the top of its home.
+    pub fn hosts_file(mut self, below_home: &str) -> Self {
+        self.hosts_file = below_home.into();
         self
     }
 
@@ -80,6 +98,7 @@ impl ServiceConfig {
 #[derive(Debug)]
 pub struct Home {
     dir: TempDir,
+    hosts_file: PathBuf,
     ssh_config: PathBuf,
     variables: Vec<(String, String)>,
 }
@@ -88,11 +107,14 @@ impl Home {
     /// Fresh directories with a hosts file.
     pub fn new(config: &ServiceConfig) -> Self {
         let dir = temp_dir();
-        let home = Self { dir, ssh_config: config.ssh_config.clone(), variables: config.variables.clone() };
+        let ServiceConfig { hosts_file, ssh_config, variables, .. } = config.clone();
+        let home = Self { dir, hosts_file, ssh_config, variables };
         for name in ["data", "r", "config", "work"] {
             std::fs::DirBuilder::new().mode(0o700).create(home.path().join(name)).expect("a directory");
         }
-        std::fs::write(home.hosts_file(), config.yaml()).expect("a hosts file");
+        let file = home.hosts_file();
+        std::fs::create_dir_all(file.parent().expect("below home")).expect("a directory");
+        std::fs::write(file, config.yaml()).expect("a hosts file");
         home
     }
 
@@ -103,7 +125,7 @@ impl Home {
 
     /// The hosts file that `--config` names.
     pub fn hosts_file(&self) -> PathBuf {
-        self.path().join("hosts.yml")
+        self.path().join(&self.hosts_file)
     }
 
     /// Where the token lies.
