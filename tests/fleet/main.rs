@@ -18,11 +18,14 @@
 
 mod fleet_itself;
 mod operations;
+mod service_admin;
 mod service_bad_input;
 mod service_clients;
 mod service_config;
 mod service_crowd;
 mod service_front;
+mod service_hosts;
+mod service_import;
 mod service_isolation;
 mod service_leaks;
 mod service_lines;
@@ -51,6 +54,9 @@ fn main() -> ExitCode {
     trials.extend(service_tools::trials());
     trials.extend(service_config::trials());
     trials.extend(service_reload::trials());
+    trials.extend(service_hosts::trials());
+    trials.extend(service_import::trials());
+    trials.extend(service_admin::trials());
     trials.extend(service_clients::trials());
     support::trials::run(3, trials)
 }

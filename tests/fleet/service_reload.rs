@@ -7,19 +7,15 @@ use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::listed::NOTICED;
 use crate::support::service::Home;
 use crate::support::trials::Trial;
 use crate::support::witnesses::assert_nothing_was_restarted;
 use crate::support::{Fleet, Service, ServiceConfig, eventually};
 use crate::trials;
-
-/// A change is read after a fifth of a second, a host that goes after a second more. Less than the
-/// minute after which the files are looked at anyway: that look is no excuse for a watch that is deaf.
-const NOTICED: Duration = Duration::from_secs(15);
 
 /// Changes of one kind in a row. A watch that goes deaf misses the second one.
 const ROUNDS: usize = 2;
@@ -62,26 +58,8 @@ fn renamed_over(file: &Path, text: &str) {
     fs::rename(new, file).unwrap();
 }
 
-async fn hosts_become(service: &Service, wanted: &[&str]) {
-    eventually(&format!("the hosts are {wanted:?}"), NOTICED, async || {
-        let listed = service.structured("host_list", json!({})).await;
-        listed["hosts"].as_array().unwrap().iter().map(|row| &row["host"]).eq(wanted)
-    })
-    .await;
-}
-
 async fn tag_becomes(service: &Service, tag: &str) {
-    let tagged = async || service.row("h2").await["tags"] == json!([tag]);
-    eventually(&format!("h2 is tagged {tag}"), NOTICED, tagged).await;
-}
-
-/// What is wrong with the configuration; null when nothing is.
-async fn faults(service: &Service) -> Value {
-    service.structured("host_list", json!({})).await["configuration"].clone()
-}
-
-fn logins(fleet: &Fleet) -> [usize; 2] {
-    ["h1", "h2"].map(|name| fleet.host(name).ssh_logins())
+    service.wait_row("h2", "tags", json!([tag])).await;
 }
 
 /// Starts a service on h1, then adds, tags and removes h2 again and again; each change waits for the
@@ -97,11 +75,11 @@ async fn every_change_is_noticed(
     prepare(&file);
     let service = Service::start_in(home);
     service.wait_ready(&["h1"]).await;
-    let [same, before] = logins(fleet);
+    let [same, before, other] = fleet.logins();
     let mut change = |tag: Option<&str>| write(&file, hosts(config, fleet, tag).yaml());
     for round in 0..ROUNDS {
         change(Some("new"));
-        hosts_become(&service, &["h1", "h2"]).await;
+        service.wait_hosts(&["h1", "h2"]).await;
         service.wait_ready(&["h2"]).await;
         for again in 0..ROUNDS {
             let tag = format!("tag-{round}-{again}");
@@ -109,11 +87,11 @@ async fn every_change_is_noticed(
             tag_becomes(&service, &tag).await;
         }
         change(None);
-        hosts_become(&service, &["h1"]).await;
+        service.wait_hosts(&["h1"]).await;
     }
     assert!(service.is_ready("h1").await);
-    assert_eq!(logins(fleet), [same, before + ROUNDS], "h1 stayed, h2 came as often as it was added");
-    assert_eq!(faults(&service).await, Value::Null);
+    assert_eq!(fleet.logins(), [same, before + ROUNDS, other], "h1 stayed, h2 came as often as it was added");
+    assert_eq!(service.faults().await, Value::Null);
 }
 
 async fn s10_a_file_written_in_place_is_noticed_each_time(fleet: &Fleet) {
@@ -133,7 +111,7 @@ async fn s10_a_file_unlinked_and_made_again_is_noticed_each_time(fleet: &Fleet) 
     every_change_is_noticed(fleet, &ServiceConfig::none(fleet), |_| {}, write).await;
 }
 
-/// As the kubelet updates a mounted ConfigMap: the file is a link into `..data`, which is a link to a
+/// As the kubelet updates a mounted `ConfigMap`: the file is a link into `..data`, which is a link to a
 /// directory of this version. Nothing ever happens to the name `hosts.yml` itself.
 async fn s10_a_mounted_file_swapped_by_its_data_link_is_noticed_each_time(fleet: &Fleet) {
     let version = Cell::new(0);
@@ -165,7 +143,7 @@ async fn s10_of_a_burst_of_files_the_last_one_counts(fleet: &Fleet) {
     let config = ServiceConfig::none(fleet);
     let service = Service::start(&hosts(&config, fleet, Some("first")));
     service.wait_ready(&["h1", "h2"]).await;
-    let before = logins(fleet);
+    let before = fleet.logins();
     let file = service.home().hosts_file();
     for round in 0..3 {
         for number in 0..BURST {
@@ -178,9 +156,9 @@ async fn s10_of_a_burst_of_files_the_last_one_counts(fleet: &Fleet) {
             renamed_over(&file, text);
         }
         tag_becomes(&service, &format!("tag-{round}-{}", BURST - 1)).await;
-        eventually("no fault is left", NOTICED, async || faults(&service).await.is_null()).await;
+        eventually("no fault is left", NOTICED, async || service.faults().await.is_null()).await;
     }
-    assert_eq!(logins(fleet), before);
+    assert_eq!(fleet.logins(), before);
 }
 
 /// While there is no file the last good one counts; the new directory is another one for the system.
@@ -188,25 +166,25 @@ async fn s10_a_directory_removed_and_made_again_is_watched_again(fleet: &Fleet) 
     let config = ServiceConfig::none(fleet).hosts_file("etc/hosts.yml");
     let service = Service::start(&hosts(&config, fleet, Some("first")));
     service.wait_ready(&["h1", "h2"]).await;
-    let before = logins(fleet);
+    let before = fleet.logins();
     let file = service.home().hosts_file();
     let text = |tag: &str| hosts(&config, fleet, Some(tag)).yaml().to_owned();
     for round in 0..ROUNDS {
         fs::remove_dir_all(file.parent().unwrap()).unwrap();
-        let missing = async || faults(&service).await.to_string().contains("does not exist");
+        let missing = async || service.faults().await.to_string().contains("does not exist");
         eventually("it is told that the file is missing", NOTICED, missing).await;
-        hosts_become(&service, &["h1", "h2"]).await;
+        service.wait_hosts(&["h1", "h2"]).await;
 
         fs::create_dir(file.parent().unwrap()).unwrap();
         fs::write(&file, text(&format!("back-{round}"))).unwrap();
         tag_becomes(&service, &format!("back-{round}")).await;
-        assert_eq!(faults(&service).await, Value::Null);
+        assert_eq!(service.faults().await, Value::Null);
         for again in 0..ROUNDS {
             renamed_over(&file, &text(&format!("again-{round}-{again}")));
             tag_becomes(&service, &format!("again-{round}-{again}")).await;
         }
     }
-    assert_eq!(logins(fleet), before);
+    assert_eq!(fleet.logins(), before);
 }
 
 /// The service reads each half: it says so, and is told the rest only then.
@@ -214,7 +192,7 @@ async fn s10_a_half_written_file_takes_no_host_away(fleet: &Fleet) {
     let config = ServiceConfig::none(fleet);
     let service = Service::start(&hosts(&config, fleet, Some("first")));
     service.wait_ready(&["h1", "h2"]).await;
-    let before = logins(fleet);
+    let before = fleet.logins();
     let file = service.home().hosts_file();
     for (number, cut) in ["", "hosts:", "h1:", "hostname: 10.", "h2:", "tags: ["].into_iter().enumerate() {
         let tag = format!("whole-{number}");
@@ -222,14 +200,14 @@ async fn s10_a_half_written_file_takes_no_host_away(fleet: &Fleet) {
         // the last of its kind: that of h2
         let half = whole.rfind(cut).filter(|_| !cut.is_empty()).map_or(0, |at| at + cut.len());
         fs::write(&file, &whole[..half]).unwrap();
-        eventually(&format!("{cut:?} is read"), NOTICED, async || !faults(&service).await.is_null()).await;
-        hosts_become(&service, &["h1", "h2"]).await;
+        eventually(&format!("{cut:?} is read"), NOTICED, async || !service.faults().await.is_null()).await;
+        service.wait_hosts(&["h1", "h2"]).await;
         let mut rest = fs::OpenOptions::new().append(true).open(&file).unwrap();
         rest.write_all(&whole.as_bytes()[half..]).unwrap();
         tag_becomes(&service, &tag).await;
-        assert_eq!(faults(&service).await, Value::Null);
+        assert_eq!(service.faults().await, Value::Null);
     }
-    assert_eq!(logins(fleet), before);
+    assert_eq!(fleet.logins(), before);
 }
 
 /// The file is a link, and what happens where it leads tells the watched directory nothing: so it is on
@@ -246,13 +224,17 @@ async fn s10_polling_notices_what_no_event_tells(fleet: &Fleet) {
     every_change_is_noticed(fleet, &config, prepare, write).await;
 }
 
+async fn sinces(service: &Service) -> [Value; 2] {
+    [service.row("h1").await["since"].clone(), service.row("h2").await["since"].clone()]
+}
+
 /// Each reload is seen before the next one is ordered, so none of them is two.
 async fn s10_a_thousand_reloads_fail_no_call_and_log_nobody_in_again(fleet: &Fleet) {
     let config = ServiceConfig::none(fleet);
     let service = Service::start(&hosts(&config, fleet, Some("first")));
     service.wait_ready(&["h1", "h2"]).await;
-    let before = logins(fleet);
-    let since = service.row("h2").await["since"].clone();
+    let before = fleet.logins();
+    let since = sinces(&service).await;
     let file = service.home().hosts_file();
     let (done, calls) = (AtomicBool::new(false), AtomicUsize::new(0));
     let calling = async {
@@ -275,7 +257,7 @@ async fn s10_a_thousand_reloads_fail_no_call_and_log_nobody_in_again(fleet: &Fle
     tokio::join!(calling, reloading);
     let calls = calls.into_inner();
     assert!(calls >= FEWEST_CALLS, "only {calls} calls");
-    assert_eq!(logins(fleet), before);
-    assert_eq!(service.row("h2").await["since"], since, "h2 was tagged, not replaced");
+    assert_eq!(fleet.logins(), before);
+    assert_eq!(sinces(&service).await, since, "h2 was tagged, and both lines stayed");
     assert_nothing_was_restarted(&service);
 }

@@ -156,6 +156,13 @@ impl Home {
         self.command_with(&self.hosts_file(), args)
     }
 
+    /// The same with no hosts file named: the person's own counts, and that of the directory.
+    pub fn command_here(&self, args: &[&str]) -> std::process::Command {
+        let mut command = self.bare_command(args);
+        command.arg("--ssh-config").arg(&self.ssh_config);
+        command
+    }
+
     fn bare_command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dockmaster"));
         command
@@ -173,8 +180,16 @@ impl Home {
 
     /// Runs the binary to its end, which must come by itself, with nothing to read.
     pub fn run(&self, hosts_file: &Path, args: &[&str]) -> Ended {
-        let child = self
-            .command_with(hosts_file, args)
+        Self::ended(self.command_with(hosts_file, args))
+    }
+
+    /// The same as [`Self::command_here`] has it.
+    pub fn run_here(&self, args: &[&str]) -> Ended {
+        Self::ended(self.command_here(args))
+    }
+
+    fn ended(mut command: std::process::Command) -> Ended {
+        let child = command
             .stdin(Pipe::null())
             .stdout(Pipe::piped())
             .stderr(Pipe::piped())
@@ -428,15 +443,20 @@ pub struct Stdio {
     process: Process,
     input: Option<std::process::ChildStdin>,
     lines: std::sync::mpsc::Receiver<String>,
-    _home: Home,
+    _home: Option<Home>,
 }
 
 impl Stdio {
     /// Starts it; says nothing yet.
     pub fn start(config: &ServiceConfig) -> Self {
         let home = Home::new(config);
-        let mut child = home
-            .command(&["stdio"])
+        let started = Self::start_with(home.command(&["stdio"]));
+        Self { _home: Some(home), ..started }
+    }
+
+    /// Starts it by a command of a home that is kept elsewhere.
+    pub fn start_with(mut command: std::process::Command) -> Self {
+        let mut child = command
             .stdin(Pipe::piped())
             .stdout(Pipe::piped())
             .stderr(Pipe::piped())
@@ -451,7 +471,7 @@ impl Stdio {
                 }
             }
         });
-        Self { process: Process::new(child), input, lines, _home: home }
+        Self { process: Process::new(child), input, lines, _home: None }
     }
 
     /// Writes a line as it is.
@@ -498,6 +518,11 @@ impl Stdio {
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
             "params": {"name": tool, "arguments": arguments}}));
         ToolAnswer::of(&self.receive(id))
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> Vec<String> {
+        self.process.log.lines()
     }
 
     /// Ends its input.
