@@ -20,16 +20,20 @@ mod fleet_engines;
 mod fleet_itself;
 mod fleet_logins;
 mod operations;
+mod service_admin;
 mod service_bad_input;
 mod service_clients;
 mod service_config;
 mod service_crowd;
 mod service_engines;
 mod service_front;
+mod service_hosts;
+mod service_import;
 mod service_isolation;
 mod service_leaks;
 mod service_lines;
 mod service_logins;
+mod service_reload;
 mod service_stacks;
 mod service_tools;
 mod support;
@@ -55,6 +59,10 @@ fn main() -> ExitCode {
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());
     trials.extend(service_config::trials());
+    trials.extend(service_reload::trials());
+    trials.extend(service_hosts::trials());
+    trials.extend(service_import::trials());
+    trials.extend(service_admin::trials());
     trials.extend(service_clients::trials());
     support::trials::run(3, trials)
 }

@@ -9,6 +9,7 @@ pub mod fleet;
 pub mod framer;
 pub mod host;
 pub mod leaks;
+pub mod listed;
 pub mod mcp_client;
 pub mod processes;
 pub mod recorder;

@@ -27,6 +27,7 @@ pub const READY: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug)]
 pub struct ServiceConfig {
     hosts: String,
+    hosts_file: PathBuf,
     ssh_config: PathBuf,
     variables: Vec<(String, String)>,
 }
@@ -34,7 +35,12 @@ pub struct ServiceConfig {
 impl ServiceConfig {
     /// No host yet.
     pub fn none(fleet: &Fleet) -> Self {
-        Self { hosts: "hosts:\n".to_owned(), ssh_config: fleet.ssh_config(), variables: vec![] }
+        Self {
+            hosts: "hosts:\n".to_owned(),
+            hosts_file: "hosts.yml".into(),
+            ssh_config: fleet.ssh_config(),
+            variables: vec![],
+        }
     }
 
     /// The hosts h1, h2 and h3 of the fleet, user ops.
@@ -55,6 +61,18 @@ impl ServiceConfig {
         for line in lines {
             self.hosts.push_str(&format!("    {line}\n"));
         }
+        self
+    }
+
+    /// A line under `server:`, which stands above the hosts.
+    pub fn server(mut self, line: &str) -> Self {
+        self.hosts.insert_str(0, &format!("server:\n  {line}\n"));
+        self
+    }
+
+    /// Another place for the hosts file than the top of its home.
+    pub fn hosts_file(mut self, below_home: &str) -> Self {
+        self.hosts_file = below_home.into();
         self
     }
 
@@ -80,6 +98,7 @@ impl ServiceConfig {
 #[derive(Debug)]
 pub struct Home {
     dir: TempDir,
+    hosts_file: PathBuf,
     ssh_config: PathBuf,
     variables: Vec<(String, String)>,
 }
@@ -88,11 +107,14 @@ impl Home {
     /// Fresh directories with a hosts file.
     pub fn new(config: &ServiceConfig) -> Self {
         let dir = temp_dir();
-        let home = Self { dir, ssh_config: config.ssh_config.clone(), variables: config.variables.clone() };
+        let ServiceConfig { hosts_file, ssh_config, variables, .. } = config.clone();
+        let home = Self { dir, hosts_file, ssh_config, variables };
         for name in ["data", "r", "config", "work"] {
             std::fs::DirBuilder::new().mode(0o700).create(home.path().join(name)).expect("a directory");
         }
-        std::fs::write(home.hosts_file(), config.yaml()).expect("a hosts file");
+        let file = home.hosts_file();
+        std::fs::create_dir_all(file.parent().expect("below home")).expect("a directory");
+        std::fs::write(file, config.yaml()).expect("a hosts file");
         home
     }
 
@@ -103,7 +125,7 @@ impl Home {
 
     /// The hosts file that `--config` names.
     pub fn hosts_file(&self) -> PathBuf {
-        self.path().join("hosts.yml")
+        self.path().join(&self.hosts_file)
     }
 
     /// Where the token lies.
@@ -136,6 +158,13 @@ impl Home {
         self.command_with(&self.hosts_file(), args)
     }
 
+    /// The same with no hosts file named: the person's own counts, and that of the directory.
+    pub fn command_here(&self, args: &[&str]) -> std::process::Command {
+        let mut command = self.bare_command(args);
+        command.arg("--ssh-config").arg(&self.ssh_config);
+        command
+    }
+
     fn bare_command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dockmaster"));
         command
@@ -153,8 +182,16 @@ impl Home {
 
     /// Runs the binary to its end, which must come by itself, with nothing to read.
     pub fn run(&self, hosts_file: &Path, args: &[&str]) -> Ended {
-        let child = self
-            .command_with(hosts_file, args)
+        Self::ended(self.command_with(hosts_file, args))
+    }
+
+    /// The same as [`Self::command_here`] has it.
+    pub fn run_here(&self, args: &[&str]) -> Ended {
+        Self::ended(self.command_here(args))
+    }
+
+    fn ended(mut command: std::process::Command) -> Ended {
+        let child = command
             .stdin(Pipe::null())
             .stdout(Pipe::piped())
             .stderr(Pipe::piped())
@@ -408,15 +445,20 @@ pub struct Stdio {
     process: Process,
     input: Option<std::process::ChildStdin>,
     lines: std::sync::mpsc::Receiver<String>,
-    _home: Home,
+    _home: Option<Home>,
 }
 
 impl Stdio {
     /// Starts it; says nothing yet.
     pub fn start(config: &ServiceConfig) -> Self {
         let home = Home::new(config);
-        let mut child = home
-            .command(&["stdio"])
+        let started = Self::start_with(home.command(&["stdio"]));
+        Self { _home: Some(home), ..started }
+    }
+
+    /// Starts it by a command of a home that is kept elsewhere.
+    pub fn start_with(mut command: std::process::Command) -> Self {
+        let mut child = command
             .stdin(Pipe::piped())
             .stdout(Pipe::piped())
             .stderr(Pipe::piped())
@@ -431,7 +473,7 @@ impl Stdio {
                 }
             }
         });
-        Self { process: Process::new(child), input, lines, _home: home }
+        Self { process: Process::new(child), input, lines, _home: None }
     }
 
     /// Writes a line as it is.
@@ -478,6 +520,11 @@ impl Stdio {
         self.send(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call",
             "params": {"name": tool, "arguments": arguments}}));
         ToolAnswer::of(&self.receive(id))
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> Vec<String> {
+        self.process.log.lines()
     }
 
     /// Ends its input.
