@@ -112,6 +112,12 @@ impl HostDirectory {
             .ok_or_else(|| unknown_host(id, entries.keys().map(HostId::as_str)))
     }
 
+    /// The client sides of all hosts, disabled ones included, by id.
+    pub fn all(&self) -> Vec<HostHandle> {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.values().map(|entry| self.handle(entry)).collect()
+    }
+
     /// The client sides of the selected hosts, by id.
     pub fn select(&self, selector: &HostSelector) -> Result<Vec<HostHandle>, SelectorError> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);

@@ -4,8 +4,8 @@
 use super::{EXIT_CONFIG, refuse};
 use crate::config::import::{self, Candidate, Skipped};
 use crate::config::{
-    EditError, FieldValue, Fields, HostEdit, HostKey, Sources, UnknownKey, edit_host, init, load, spec_of,
-    tombstones,
+    EditError, FieldValue, Fields, HostEdit, HostKey, Origin, Sources, UnknownKey, edit_host, init, load,
+    spec_of, tombstones,
 };
 use crate::contexts::Contexts;
 use crate::domain::fault::Fault;
@@ -250,6 +250,11 @@ fn say(line: &str) {
 
 async fn add(sources: &Sources, id: HostId, fields: Fields, test: bool) -> Outcome {
     let spec = spec_of(&id, &fields)?;
+    if let Some(there) = load(sources).map_err(EditError::Faulty)?.hosts.get(&id)
+        && let Origin::File(_) = &there.origin
+    {
+        return Err(EditError::Exists { id, origin: there.origin.clone() }.into());
+    }
     let mut engine = None;
     if test {
         let connector = SystemConnector::of_this_machine(sources.ssh.clone())?;

@@ -10,7 +10,6 @@ use super::places;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,9 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The same where nothing is told at all. A look reads the files and compares.
 const POLL_EVERY: Duration = Duration::from_secs(2);
 
-/// Which directories these are, not what is in them.
-type Identity = Vec<Option<(u64, u64)>>;
-
 /// Calls `look` after each change of a file that `sources` may read, and every minute; every two seconds
 /// where `mode` says so. Ends never.
 pub async fn watch(sources: &Sources, mode: WatchMode, look: impl Fn()) {
@@ -38,19 +34,16 @@ pub async fn watch(sources: &Sources, mode: WatchMode, look: impl Fn()) {
         }
     }
     let (hint, mut hints) = mpsc::channel(1);
-    let mut armed: Option<(Identity, Option<RecommendedWatcher>)> = None;
     loop {
-        let directories = directories(sources);
-        // A directory that was removed and made again is another one, and its watch is deaf.
-        let now = identity(&directories);
-        if armed.as_ref().is_none_or(|(before, _)| *before != now) {
-            armed = Some((now, arm(&directories, &hint)));
-        }
+        // Anew each time: a directory may be another one by now, and its old watch deaf, even where the
+        // file system gave it the same number again.
+        let _watcher = arm(&directories(sources), &hint);
+        // What changed while nobody watched.
+        look();
         if let Ok(Some(())) = timeout(LOOK_EVERY, hints.recv()).await {
             sleep(SETTLE).await;
             while hints.try_recv().is_ok() {}
         }
-        look();
     }
 }
 
@@ -66,21 +59,19 @@ pub fn stamp(sources: &Sources) -> u64 {
     hasher.finish()
 }
 
-/// The directories that hold, or would hold, a configuration file; of one that is missing, the
-/// nearest parent, in which it would appear.
+/// The directories that hold, or would hold, a configuration file, and where links lead; of one that is
+/// missing, the nearest parent, in which it would appear.
 fn directories(sources: &Sources) -> BTreeSet<PathBuf> {
-    let files = places::candidates(sources);
-    let nearest = |file: PathBuf| {
+    let nearest = |file: &PathBuf| file.ancestors().skip(1).find(|dir| dir.is_dir()).map(PathBuf::from);
+    let mut directories = BTreeSet::new();
+    for file in places::candidates(sources) {
         // `hosts.yml` alone has no parent to find.
-        let file = std::path::absolute(file).ok()?;
-        file.ancestors().skip(1).find(|dir| dir.is_dir()).map(PathBuf::from)
-    };
-    files.into_iter().filter_map(nearest).filter(|dir| dir.parent().is_some()).collect()
-}
-
-fn identity(directories: &BTreeSet<PathBuf>) -> Identity {
-    let inode = |dir: &PathBuf| std::fs::metadata(dir).map(|found| (found.dev(), found.ino())).ok();
-    directories.iter().map(inode).collect()
+        let Ok(file) = std::path::absolute(file) else { continue };
+        directories.extend(nearest(&file));
+        directories.extend(file.canonicalize().ok().as_ref().and_then(nearest));
+    }
+    directories.retain(|dir| dir.parent().is_some());
+    directories
 }
 
 fn arm(directories: &BTreeSet<PathBuf>, hint: &mpsc::Sender<()>) -> Option<RecommendedWatcher> {

@@ -37,6 +37,8 @@ pub fn trials() -> Vec<Trial> {
         s10_a_mounted_file_swapped_by_its_data_link_is_noticed_each_time,
         s10_of_a_burst_of_files_the_last_one_counts,
         s10_a_directory_removed_and_made_again_is_watched_again,
+        s10_a_directory_replaced_at_once_is_watched_again,
+        s10_a_linked_file_is_noticed_where_it_leads,
         s10_a_half_written_file_takes_no_host_away,
         s10_polling_notices_what_no_event_tells,
         s10_a_thousand_reloads_fail_no_call_and_log_nobody_in_again => 150,
@@ -185,6 +187,41 @@ async fn s10_a_directory_removed_and_made_again_is_watched_again(fleet: &Fleet) 
         }
     }
     assert_eq!(fleet.logins(), before);
+}
+
+/// As `git checkout` and deployments do it: nobody sees the time without the directory, and the system
+/// may give the new one the old one's number.
+async fn s10_a_directory_replaced_at_once_is_watched_again(fleet: &Fleet) {
+    let config = ServiceConfig::none(fleet).hosts_file("etc/hosts.yml");
+    let service = Service::start(&hosts(&config, fleet, Some("first")));
+    service.wait_ready(&["h1", "h2"]).await;
+    let before = fleet.logins();
+    let file = service.home().hosts_file();
+    let text = |tag: &str| hosts(&config, fleet, Some(tag)).yaml().to_owned();
+    for round in 0..ROUNDS {
+        fs::remove_dir_all(file.parent().unwrap()).unwrap();
+        fs::create_dir(file.parent().unwrap()).unwrap();
+        fs::write(&file, text(&format!("back-{round}"))).unwrap();
+        tag_becomes(&service, &format!("back-{round}")).await;
+        for again in 0..ROUNDS {
+            renamed_over(&file, &text(&format!("again-{round}-{again}")));
+            tag_becomes(&service, &format!("again-{round}-{again}")).await;
+        }
+    }
+    assert_eq!(fleet.logins(), before);
+}
+
+/// As people keep their files elsewhere and link to them: `dockmaster hosts edit` follows the link and
+/// changes the file there, and the service is to notice.
+async fn s10_a_linked_file_is_noticed_where_it_leads(fleet: &Fleet) {
+    let place = |file: &Path| file.with_file_name("elsewhere").join("hosts.yml");
+    let prepare = |file: &Path| {
+        fs::create_dir(place(file).parent().unwrap()).unwrap();
+        fs::rename(file, place(file)).unwrap();
+        symlink(place(file), file).unwrap();
+    };
+    let write = |file: &Path, text: &str| renamed_over(&place(file), text);
+    every_change_is_noticed(fleet, &ServiceConfig::none(fleet), prepare, write).await;
 }
 
 /// The service reads each half: it says so, and is told the rest only then.

@@ -88,7 +88,11 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let hosts = match parameters.hosts.as_deref() {
+        // Who asks for all sees the disabled ones too, which other tools leave alone.
+        None | Some("*") => context.directory.all(),
+        some => select(&context.directory, some)?,
+    };
     let (mut counts, mut errors) = (BTreeMap::new(), Vec::new());
     if parameters.probe {
         let (answers, failures) =
