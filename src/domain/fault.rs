@@ -1,8 +1,9 @@
 //! Why a host cannot be used: the closed list of causes, what each one means for retrying, and the
 //! words that help its reader.
 
-use super::host::{Endpoint, HostSpec};
+use super::host::{Endpoint, HostSpec, TcpTarget};
 use std::fmt;
+use std::path::Path;
 
 /// A cause, told apart because a different person or program has to act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -226,36 +227,8 @@ impl Fault {
                 target.user.as_ref().map_or("USER".to_owned(), ToString::to_string),
                 target.alias.as_ref().unwrap_or(&target.hostname).to_string(),
             ),
-            Endpoint::Tcp(target) => {
-                let (place, id) = (host.endpoint.place(), &host.id);
-                return match (self.kind, &target.certificates) {
-                    (FaultKind::TlsFailed, Some(directory)) => format!(
-                        "Check ca.pem, cert.pem and key.pem in {}: docker --tlsverify --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem -H tcp://{place} version. Dockmaster tries again when they change.",
-                        directory.display()
-                    ),
-                    (FaultKind::NoShell, _) => {
-                        format!(
-                            "{id} is reached at its engine's port alone; for compose files and commands name it as an ssh host."
-                        )
-                    }
-                    _ => format!(
-                        "Does the engine listen there? Try: docker -H tcp://{place} version; hosts.{id}.port and hosts.{id}.tls say how it is reached."
-                    ),
-                };
-            }
-            Endpoint::Unix(path) => {
-                return match self.kind {
-                    FaultKind::SocketDenied => format!(
-                        "Give the user Dockmaster runs as access to {}: sudo usermod -aG docker \"$USER\", then log in again.",
-                        path.display()
-                    ),
-                    _ => format!(
-                        "Start the engine (sudo systemctl start docker) or name its socket under hosts.{}.socket; it was looked for at {}.",
-                        host.id,
-                        path.display()
-                    ),
-                };
-            }
+            Endpoint::Tcp(target) => return self.fix_at_port(host, target),
+            Endpoint::Unix(path) => return self.fix_here(host, path),
         };
         match self.kind {
             FaultKind::SshMissing => {
@@ -321,6 +294,36 @@ impl Fault {
             FaultKind::Internal => {
                 "Look into Dockmaster's log for this host; it tries again by itself.".into()
             }
+        }
+    }
+
+    /// The same for an engine at a port of its own.
+    fn fix_at_port(&self, host: &HostSpec, target: &TcpTarget) -> String {
+        let (place, id) = (host.endpoint.place(), &host.id);
+        match (self.kind, &target.certificates) {
+            (FaultKind::TlsFailed, Some(directory)) => format!(
+                "Check ca.pem, cert.pem and key.pem in {}: docker --tlsverify --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem -H tcp://{place} version. Dockmaster tries again when they change.",
+                directory.display()
+            ),
+            (FaultKind::NoShell, _) => format!(
+                "{id} is reached at its engine's port alone; for compose files and commands name it as an ssh host."
+            ),
+            _ => format!(
+                "Does the engine listen there? Try: docker -H tcp://{place} version; hosts.{id}.port and hosts.{id}.tls say how it is reached."
+            ),
+        }
+    }
+
+    /// The same for the engine of this machine.
+    fn fix_here(&self, host: &HostSpec, socket: &Path) -> String {
+        let (socket, id) = (socket.display(), &host.id);
+        match self.kind {
+            FaultKind::SocketDenied => format!(
+                "Give the user Dockmaster runs as access to {socket}: sudo usermod -aG docker \"$USER\", then log in again."
+            ),
+            _ => format!(
+                "Start the engine (sudo systemctl start docker) or name its socket under hosts.{id}.socket; it was looked for at {socket}."
+            ),
         }
     }
 }

@@ -155,7 +155,7 @@ impl Dialer {
     }
 
     fn fault(&self, error: &Error) -> Fault {
-        let tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        let tls = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>);
         let kind = match error.kind() {
             _ if tls => FaultKind::TlsFailed,
             ErrorKind::ConnectionRefused => FaultKind::Refused,
