@@ -2,6 +2,7 @@
 
 mod config;
 mod context;
+mod doctor;
 mod hosts;
 mod serve;
 
@@ -56,6 +57,12 @@ enum Command {
     /// Add, change and remove hosts in the files that define them
     #[command(subcommand)]
     Hosts(Box<hosts::HostsCommand>),
+    /// Walk the way to hosts step by step; names the step that fails and what to do
+    Doctor {
+        /// The hosts; none names all
+        #[arg(value_name = "HOST")]
+        hosts: Vec<HostId>,
+    },
     /// Print what makes docker use a host through the running service: eval "$(dockmaster env HOST)"
     Env {
         /// The host
@@ -102,6 +109,7 @@ impl Cli {
                 serve::serve(sources, Front::Stdio).await
             }
             Command::Hosts(command) => command.run(&sources).await,
+            Command::Doctor { hosts } => doctor::run(&sources, &hosts).await,
             Command::Env { host } => context::env(&sources, &host),
             Command::Context(command) => command.run(&sources).await,
             Command::Config(command) => command.run(&sources),

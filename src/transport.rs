@@ -12,7 +12,7 @@ pub mod process;
 pub mod ssh;
 mod tcp;
 
-use crate::domain::fault::Fault;
+use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{Endpoint, HostSpec};
 use crate::runtime::dirs::{DirError, RunDir};
 use crate::runtime::permits::LoginPermits;
@@ -147,6 +147,20 @@ impl Step {
             Self::Shell => "shell",
             Self::Socket => "engine_socket",
             Self::Engine => "engine_ping",
+        }
+    }
+
+    /// The step at which a cause shows.
+    pub const fn failing(kind: FaultKind) -> Self {
+        match kind {
+            FaultKind::NoShell | FaultKind::SessionsExhausted => Self::Shell,
+            FaultKind::NoEngine
+            | FaultKind::SocketDenied
+            | FaultKind::SudoRefused
+            | FaultKind::EnginesAmbiguous
+            | FaultKind::TlsFailed => Self::Socket,
+            FaultKind::EngineDown | FaultKind::ApiTooOld => Self::Engine,
+            _ => Self::Login,
         }
     }
 }

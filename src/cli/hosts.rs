@@ -9,12 +9,14 @@ use crate::config::{
 };
 use crate::contexts::Contexts;
 use crate::domain::fault::Fault;
-use crate::domain::host::{HostId, HostSpec};
+use crate::domain::host::{Endpoint, HostId, HostSpec};
 use crate::domain::phase::EngineInfo;
 use crate::domain::policy::EngineIdentity;
 use crate::domain::target::HostTarget;
 use crate::engine::Engine;
+use crate::runtime::dirs::RunDir;
 use crate::transport::SystemConnector;
+use crate::transport::ssh::hostkeys::{self, Fingerprint};
 use clap::{Args, Subcommand};
 use futures_util::StreamExt as _;
 use std::error::Error;
@@ -58,6 +60,14 @@ pub(super) enum HostsCommand {
     Remove {
         /// The host
         name: HostId,
+    },
+    /// Show the host key that a host offers; accept it when its fingerprint is given
+    Trust {
+        /// The host
+        name: HostId,
+        /// The fingerprint as the host itself shows it: SHA256:…
+        #[arg(long, value_name = "SHA256:…")]
+        fingerprint: Option<String>,
     },
     /// Keep a line to a host again
     Enable {
@@ -191,6 +201,7 @@ impl HostsCommand {
                 }
                 Ok(())
             }
+            Self::Trust { name, fingerprint } => trust(sources, &name, fingerprint.as_deref()).await,
             Self::Enable { name } => update(sources, name, enabled(true)),
             Self::Disable { name } => update(sources, name, enabled(false)),
             Self::Import { aliases, all, file, dry_run, no_test } => {
@@ -315,6 +326,40 @@ fn progress(spec: &HostSpec, tried: &Result<EngineInfo, Fault>) -> String {
     }
 }
 
+async fn trust(sources: &Sources, id: &HostId, fingerprint: Option<&str>) -> Outcome {
+    let settings = load(sources).map_err(EditError::Faulty)?;
+    let Some(Endpoint::Ssh(target)) = settings.hosts.get(id).map(|host| &host.value.endpoint) else {
+        return Err(format!("there is no ssh host {id}").into());
+    };
+    let scratch = RunDir::create()?;
+    let offer = hostkeys::offer(&sources.ssh, target, scratch.path()).await?;
+    let Fingerprint { algorithm, hash } = &offer.offered;
+    say(&format!("{id} offers  {algorithm} {hash}"));
+    for known in &offer.known {
+        say(&format!("known is   {} {}", known.algorithm, known.hash));
+    }
+    let file = offer.file().display();
+    match fingerprint {
+        _ if offer.is_known() => say(&format!("That key is known already, in {file}.")),
+        Some(given) if given == hash => {
+            hostkeys::accept(&offer).await?;
+            say(&format!("Accepted, in {file}. A running service notices by itself."));
+        }
+        Some(given) => {
+            return Err(format!("{id} offers another key than {given}; nothing was accepted").into());
+        }
+        None => {
+            let lower = algorithm.to_lowercase();
+            say(&format!("On the host itself: ssh-keygen -lf /etc/ssh/ssh_host_{lower}_key.pub"));
+            say(&format!("If that shows the same: dockmaster hosts trust {id} --fingerprint {hash}"));
+            if !offer.known.is_empty() {
+                say("The key has CHANGED. Unless the host was reinstalled, somebody may be in between.");
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What is to be imported, and how.
 struct Wanted {
     aliases: Vec<String>,
@@ -386,7 +431,7 @@ fn list(candidates: &[Candidate], skipped: &[Skipped]) -> Outcome {
     for Candidate { id, fields, .. } in candidates {
         let spec = spec_of(id, fields)?;
         let place = match &spec.endpoint {
-            crate::domain::host::Endpoint::Ssh(target) => target.place(),
+            Endpoint::Ssh(target) => target.place(),
             other => other.url(),
         };
         say(&format!("{id}  {place}"));

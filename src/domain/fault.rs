@@ -248,10 +248,12 @@ impl Fault {
                 "Nothing to do: Dockmaster tries again. If it stays, raise MaxStartups or clear the ban for this machine on {address}."
             ),
             FaultKind::HostKeyUnknown => format!(
-                "Run {ssh} once, compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and accept it."
+                "Run dockmaster hosts trust {}: it shows the fingerprint to compare with the host's own, and accepts the key when you give it. Or run {ssh} once.",
+                host.id
             ),
             FaultKind::HostKeyChanged => format!(
-                "If the host was reinstalled, remove the old key (ssh-keygen -R {address}), run {ssh} once and compare the fingerprint. Otherwise someone may be in between: do not accept it."
+                "If the host was reinstalled: dockmaster hosts trust {} shows the old and the new fingerprint, and accepts the new one when you give it. Otherwise someone may be in between: do not accept it.",
+                host.id
             ),
             FaultKind::KeyUnusable => format!(
                 "Check hosts.{}.identity_file: the file must exist, belong to you with mode 0600, and need no passphrase (or be in your agent). Dockmaster tries again by itself.",

@@ -11,6 +11,7 @@ pub mod aliases;
 mod anchor;
 mod classify;
 mod dialstdio;
+pub mod hostkeys;
 mod link;
 mod options;
 

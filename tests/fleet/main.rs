@@ -25,6 +25,7 @@ mod service_bad_input;
 mod service_clients;
 mod service_config;
 mod service_crowd;
+mod service_doctor;
 mod service_engines;
 mod service_front;
 mod service_hosts;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     trials.extend(service_leaks::trials());
     trials.extend(service_bad_input::trials());
     trials.extend(service_engines::trials());
+    trials.extend(service_doctor::trials());
     trials.extend(service_front::trials());
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());

@@ -181,7 +181,7 @@ fn failed(
     };
     let failure = HostFailure::of(host, error, context.directory.clock());
     let Some(fault) = fault else { return Err(failure.into()) };
-    let failing = failing_step(fault.kind);
+    let failing = Step::failing(fault.kind);
     let ssh = matches!(spec.endpoint, Endpoint::Ssh(_));
     let mut steps: Vec<Report> = [Step::Login, Step::Shell, Step::Socket, Step::Engine]
         .into_iter()
@@ -191,18 +191,4 @@ fn failed(
         .collect();
     steps.push(Report::failed(failing.word(), took, fault, spec));
     Ok(Answer { host: spec.id.to_string(), ok: false, carrier: None, steps, note: Some(failure.message) })
-}
-
-/// The step at which each cause shows.
-fn failing_step(kind: FaultKind) -> Step {
-    match kind {
-        FaultKind::NoShell | FaultKind::SessionsExhausted => Step::Shell,
-        FaultKind::NoEngine
-        | FaultKind::SocketDenied
-        | FaultKind::SudoRefused
-        | FaultKind::EnginesAmbiguous
-        | FaultKind::TlsFailed => Step::Socket,
-        FaultKind::EngineDown | FaultKind::ApiTooOld => Step::Engine,
-        _ => Step::Login,
-    }
 }

@@ -3,8 +3,8 @@
 //! The files are read for names only; what a name means is `ssh -G`'s to say, because only OpenSSH
 //! knows all of its rules. It runs what `Match exec` names, as every login does.
 
-use super::options::SshSettings;
-use crate::domain::host::{Hostname, LoginName};
+use super::options::{SshSettings, destination};
+use crate::domain::host::{Hostname, LoginName, SshTarget};
 use crate::transport::{Command, process};
 use std::path::{Path, PathBuf};
 
@@ -184,6 +184,20 @@ pub async fn resolve(settings: &SshSettings, listed: &Listed) -> Result<Alias, S
         return Err(crate::domain::text::clean(words.trim()));
     }
     read_resolved(listed, &String::from_utf8_lossy(&output.stdout))
+}
+
+/// Where ssh connects to for `target`, when it goes there without another host or a program in between.
+pub async fn reached_directly(settings: &SshSettings, target: &SshTarget) -> Option<(String, u16)> {
+    let mut argv = vec!["ssh".to_owned(), "-G".to_owned()];
+    argv.extend(destination(settings, target));
+    let output = process::run(&Command::new(argv)).await.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+    let set = |key: &str| value(key).is_some_and(|value| value != "none");
+    if set("proxyjump") || set("proxycommand") {
+        return None;
+    }
+    Some((value("hostname")?.to_owned(), value("port")?.parse().ok()?))
 }
 
 /// Reads the answer of `ssh -G`.
