@@ -225,8 +225,17 @@ impl Ground {
                 tracing::info!(file = %token_file.display(), "clients other than your own processes here need the token");
                 let (socket, address) = listen(SocketAddr::new(settings.host.value, settings.port.value))?;
                 let allowed_hosts = settings.allowed_hosts.value.clone().into();
-                let server =
-                    HttpServer { address, allowed_hosts, token, registry, front: mcp, directory, stop };
+                let config = admin.config.clone();
+                let server = HttpServer {
+                    address,
+                    allowed_hosts,
+                    token,
+                    registry,
+                    front: mcp,
+                    directory,
+                    config,
+                    stop,
+                };
                 Ok((vec![server.listener(socket)], Some(address)))
             }
         }

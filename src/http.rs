@@ -5,6 +5,7 @@ mod guard;
 
 pub use auth::{Token, TokenError};
 
+use crate::actors::config::ConfigHandle;
 use crate::actors::directory::HostDirectory;
 use crate::actors::mcp::{Listener, McpHandle};
 use crate::domain::phase::Phase;
@@ -33,6 +34,8 @@ pub struct HttpServer {
     pub front: McpHandle,
     /// The hosts, for readiness.
     pub directory: HostDirectory,
+    /// Whether their files are as they should be, for the same.
+    pub config: ConfigHandle,
     /// Ends the server.
     pub stop: CancellationToken,
 }
@@ -63,16 +66,17 @@ impl HttpServer {
             .nest_service("/mcp", mcp)
             .route("/readyz", get(ready))
             .route("/healthz", get(async || Json(json!({"status": "ok"}))))
-            .with_state(self.directory)
+            .with_state((self.directory, self.config))
             .layer(axum::middleware::from_fn_with_state(guard, guard::check))
     }
 }
 
 /// Ready means that the service answers; a host that is down is told and does not make it unready.
-async fn ready(State(directory): State<HostDirectory>) -> Json<Value> {
+async fn ready(State((directory, config)): State<(HostDirectory, ConfigHandle)>) -> Json<Value> {
     let specs = directory.specs();
     let phases =
         specs.iter().filter_map(|spec| directory.host(spec.id.as_str()).ok()).map(|host| host.status().phase);
     let ready = phases.filter(|phase| matches!(phase, Phase::Ready(_))).count();
-    Json(json!({"status": "ok", "hosts": specs.len(), "hosts_ready": ready}))
+    let faults = config.faults().len();
+    Json(json!({"status": "ok", "hosts": specs.len(), "hosts_ready": ready, "configuration_faults": faults}))
 }

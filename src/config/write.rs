@@ -166,7 +166,13 @@ mod tests {
         let path = dir.path().join("hosts.yml");
         replace(&path, None, b"a").unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(1234), Some(4321)).unwrap();
+        }
+        let owner = |path: &Path| fs::metadata(path).map(|file| (file.uid(), file.gid())).unwrap();
+        let before = owner(&path);
         replace(&path, Some(b"a"), b"b").unwrap();
+        assert_eq!(owner(&path), before);
         assert_eq!(fs::read(&path).unwrap(), b"b");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
         assert_eq!(only_file(dir.path()), ["hosts.yml"]);

@@ -97,6 +97,11 @@ async fn a_faulty_or_emptied_hosts_file_changes_nothing(fleet: &Fleet) {
     {
         std::fs::write(service.home().hosts_file(), text).unwrap();
         eventually(told, NOTICED, async || service.log().iter().any(|line| line.contains(told))).await;
+        // It is shown wherever somebody looks.
+        let listed = service.structured("host_list", json!({})).await;
+        assert!(listed["configuration"][0].as_str().unwrap().contains(told), "{listed}");
+        let ready = service.raw_http("GET", "/readyz", &[], "").await;
+        assert!(ready.body.contains("\"configuration_faults\":1"), "{}", ready.body);
         assert!(service.is_ready("h1").await);
     }
     // an order is believed

@@ -106,10 +106,16 @@ async fn health_and_readiness_tell_the_truth(fleet: &Fleet) {
     };
     assert_eq!(get("/healthz").await, json!({"status": "ok"}));
     // a host that is down is told, and makes nothing unready
-    assert_eq!(get("/readyz").await, json!({"status": "ok", "hosts": 3, "hosts_ready": 2}));
+    assert_eq!(
+        get("/readyz").await,
+        json!({"status": "ok", "hosts": 3, "hosts_ready": 2, "configuration_faults": 0})
+    );
     fleet.host("h3").accept();
     service.wait_ready(&["h3"]).await;
-    assert_eq!(get("/readyz").await, json!({"status": "ok", "hosts": 3, "hosts_ready": 3}));
+    assert_eq!(
+        get("/readyz").await,
+        json!({"status": "ok", "hosts": 3, "hosts_ready": 3, "configuration_faults": 0})
+    );
 }
 
 async fn the_token_is_private_and_in_no_log(fleet: &Fleet) {
