@@ -12,6 +12,7 @@ use crate::domain::host::HostId;
 use crate::runtime::dirs::data_dir;
 use crate::transport::ssh::SshSettings;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,7 +39,7 @@ struct Common {
     log_level: Option<String>,
     /// ssh configuration to use in place of your own and the system's
     #[arg(long, global = true, value_name = "FILE", env = "DOCKMASTER_SSH_CONFIG")]
-    ssh_config: Option<PathBuf>,
+    ssh_config: Option<OsString>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,7 +92,9 @@ impl Cli {
         let mut sources = Sources {
             config: self.common.config,
             log_level: self.common.log_level,
-            ssh: SshSettings { config: self.common.ssh_config },
+            ssh: SshSettings {
+                config: self.common.ssh_config.filter(|path| !path.is_empty()).map(PathBuf::from),
+            },
             environment: Environment::of_process(),
             // Where there is none, nothing is kept; what needs it says so.
             data_dir: data_dir().ok(),

@@ -29,7 +29,9 @@ pub use edit::{FieldValue, Fields, HostEdit, HostKey, UnknownKey};
 pub use env::Environment;
 pub use error::{ConfigError, ConfigFault};
 pub use fields::WatchMode;
-pub use hosts::{EditError, Edited, InvalidHost, edit as edit_host, other_definition, spec_of};
+pub use hosts::{
+    Authority, EditError, Edited, InvalidHost, edit as edit_host, other_definition, preview, spec_of,
+};
 pub use load::{Origin, Settings, Sourced, Sources, Warning, load};
 pub use schema::json_schema;
 pub use watch::{stamp, watch};

@@ -120,7 +120,7 @@ pub struct Contexts(Option<Arc<Inner>>);
 struct Inner {
     /// The docker client, and what it is told before every command.
     client: Vec<String>,
-    /// One file for each context of ours, and one lock for each that is being worked on.
+    /// One file for each context of ours; the locks lie beside it.
     records: PathBuf,
     turns: Semaphore,
     said: AtomicBool,
@@ -288,7 +288,8 @@ impl Inner {
     async fn run(&self, words: &[&str]) -> Result<Output, ContextError> {
         let argv = self.client.iter().map(String::as_str).chain(words.iter().copied());
         let command = Command { deadline: CLIENT_LIMIT, ..Command::new(argv) };
-        process::run(&command).await.map_err(|fault: Fault| {
+        // What the service's own shell was set to is not what the user's docker uses.
+        process::run_without(&command, &["DOCKER_HOST", "DOCKER_CONTEXT"]).await.map_err(|fault: Fault| {
             if fault.detail.contains("cannot start") {
                 return ContextError::NoClient;
             }
@@ -297,10 +298,11 @@ impl Inner {
     }
 
     async fn lock(&self, name: &str) -> Result<FileLock, ContextError> {
-        let lock = self.records.join(format!("{name}.lock"));
-        let records = self.records.clone();
+        let (records, locks) = (self.records.clone(), self.records.with_file_name("context-locks"));
+        let lock = locks.join(name);
         let locked = tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(records)?;
+            std::fs::create_dir_all(locks)?;
             FileLock::on_file(&lock)
         });
         let locked = locked.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));

@@ -8,19 +8,18 @@ use crate::actors::config::ConfigHandle;
 use crate::actors::directory::HostDirectory;
 use crate::config::import::{Candidate, Skipped, offered, own_file, place_of};
 use crate::config::{
-    EditError, Edited, FieldValue, Fields, HostEdit, HostKey, InvalidHost, Sources, WriteError, edit_host,
-    load, other_definition, spec_of, tombstones,
+    Authority, EditError, Edited, FieldValue, Fields, HostEdit, HostKey, InvalidHost, Sources, WriteError,
+    edit_host, load, other_definition, preview, spec_of, tombstones,
 };
 use crate::domain::fault::Fault;
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::EngineInfo;
-use crate::domain::policy::{EngineIdentity, Policy};
+use crate::domain::policy::{self, EngineIdentity, Policy};
 use crate::domain::target::HostTarget;
 use crate::engine::Engine;
 use crate::transport::Connector;
 use futures_util::StreamExt as _;
 use globset::GlobMatcher;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A new host starts with this over MCP.
@@ -61,6 +60,28 @@ pub enum AdminError {
         id: HostId,
         /// Where.
         other: String,
+    },
+    /// Another name of the same engine would be held to less.
+    #[error("{other} leads to the same engine, and without {id} it would be held to less")]
+    LoosensOther {
+        /// The host.
+        id: HostId,
+        /// The other one.
+        other: HostId,
+    },
+    /// Without any host the engine of this machine would be offered, which nobody named.
+    #[error("{id} is the last host, and only a person can remove that")]
+    Last {
+        /// The host.
+        id: HostId,
+    },
+    /// There is no data directory.
+    #[error("{id} is held to {held}, and without a data directory that could not be remembered")]
+    NoMemory {
+        /// The host.
+        id: HostId,
+        /// What counts for it.
+        held: Policy,
     },
     /// It could not be remembered what the host was held to.
     #[error("it cannot be remembered what {id} was held to: {source}")]
@@ -106,34 +127,31 @@ pub struct HostAdmin {
 }
 
 impl HostAdmin {
-    /// Adds the host `id` at `target` once it was connected to. One that is there already, with the same
-    /// place, is left as it is.
+    /// Adds the host `id` at `target` once it was connected to. One that is there already, at the same
+    /// place, is given what else is asked for.
     pub async fn add(&self, id: HostId, target: &HostTarget, more: Fields) -> Result<Saved, AdminError> {
         let mut fields = place_of(target, &self.sources).await;
-        fields.extend(more);
+        fields.extend(more.clone());
         let spec = spec_of(&id, &fields)?;
         if let Ok(host) = self.directory.host(id.as_str())
             && host.spec().endpoint == spec.endpoint
         {
-            let edited = Edited { path: PathBuf::new(), changed: false, uncovered: None };
-            return Ok(Saved { spec: host.spec().as_ref().clone(), engine: None, edited });
+            return self.update(id, None, more).await;
         }
         let candidate = (id, fields, spec);
         let (spec, engine, edited) = self.try_and_add(candidate).await?;
-        self.config.apply().await;
+        self.config.apply(None).await;
         Ok(Saved { spec, engine: Some(engine), edited })
     }
 
     /// Adds the hosts of the user's ssh configuration whose aliases match and that answer as Docker hosts.
     pub async fn import(&self, pattern: &GlobMatcher, dry_run: bool) -> Result<Imported, AdminError> {
-        let settings = load(&self.sources).map_err(EditError::Faulty)?;
+        let settings = self.in_thread(load).await.map_err(EditError::Faulty)?;
         let Some(file) = own_file(&self.sources) else {
             return Ok(Imported::default());
         };
-        let offered = offered(&file).await;
-        let (mut candidates, mut skipped) = offered.candidates(&settings.hosts, true);
-        candidates.retain(|candidate| pattern.is_match(candidate.alias.name.as_str()));
-        skipped.retain(|skipped| pattern.is_match(&skipped.alias));
+        let offered = offered(&file, |name| pattern.is_match(name)).await;
+        let (candidates, mut skipped) = offered.candidates(&settings.hosts, true);
         let mut added = Vec::new();
         if dry_run {
             for candidate in candidates {
@@ -156,7 +174,7 @@ impl HostAdmin {
                 (alias, Err(error)) => skipped.push(Skipped { alias, reason: error.to_string() }),
             }
         }
-        self.config.apply().await;
+        self.config.apply(None).await;
         Ok(Imported { added, skipped })
     }
 
@@ -175,37 +193,46 @@ impl HostAdmin {
         if asked.is_some_and(|asked| asked < held) {
             return Err(AdminError::Loosens { id, held });
         }
-        let mut engine = None;
+        let (mut engine, mut left) = (None, None);
         if let Some(target) = target {
             fields.extend(place_of(target, &self.sources).await);
-            let moved = spec_of(&id, &fields)?;
-            if moved.endpoint != before.endpoint {
+            let edit = HostEdit::Update { id: id.clone(), fields: fields.clone() };
+            // With what stays in the file, such as a key.
+            let moved = self.in_thread(move |sources| preview(sources, &edit)).await?;
+            if let Some(moved) = moved.filter(|moved| moved.endpoint != before.endpoint) {
                 let info = self.reach(&moved).await?;
-                let there = EngineIdentity { place: moved.endpoint.place(), engine: info.id.clone() };
-                let least = held.max(self.least_for(&there));
+                let there = identity_of(&moved, &info);
+                let least = held.max(self.least_for(there).await);
                 fields.insert(HostKey::POLICY, Some(text(asked.map_or(least, |asked| asked.max(least)))));
-                self.bury(&id, &before, host.status().engine_id, held)?;
+                left = Some(self.bury(&id, held).await?);
                 engine = Some(info);
             }
         }
-        let edited = self.edit(HostEdit::Update { id: id.clone(), fields }).await?;
-        self.config.apply().await;
+        let edited = match self.edit(HostEdit::Update { id: id.clone(), fields }).await {
+            Ok(edited) => edited,
+            Err(error) => return Err(self.take_back(left, error).await),
+        };
+        self.config.apply(None).await;
         let after = self.directory.host(id.as_str()).map(|host| host.spec().as_ref().clone());
         Ok(Saved { spec: after.unwrap_or(before), engine, edited })
     }
 
     /// Forgets a host. What it was held to is remembered, for the case that it is added again.
     pub async fn remove(&self, id: HostId) -> Result<Edited, AdminError> {
-        let host = self.directory.host(id.as_str()).map_err(|_| self.unknown(&id))?;
-        let sources = Arc::clone(&self.sources);
-        let removed = id.clone();
-        let other = tokio::task::spawn_blocking(move || other_definition(&sources, &removed));
-        if let Ok(Some(other)) = other.await {
+        self.directory.host(id.as_str()).map_err(|_| self.unknown(&id))?;
+        if self.directory.specs().len() == 1 {
+            return Err(AdminError::Last { id });
+        }
+        let wanted = id.clone();
+        if let Some(other) = self.in_thread(move |sources| other_definition(sources, &wanted)).await {
             return Err(AdminError::Uncovers { id, other: other.to_string() });
         }
-        self.bury(&id, host.spec(), host.status().engine_id, self.directory.policy(&id))?;
-        let edited = self.edit(HostEdit::Remove { id }).await?;
-        self.config.apply().await;
+        let left = self.bury(&id, self.directory.policy(&id)).await?;
+        let edited = match self.edit(HostEdit::Remove { id: id.clone() }).await {
+            Ok(edited) => edited,
+            Err(error) => return Err(self.take_back(Some(left), error).await),
+        };
+        self.config.apply(Some(id)).await;
         Ok(edited)
     }
 
@@ -215,8 +242,7 @@ impl HostAdmin {
         (id, mut fields, spec): (HostId, Fields, HostSpec),
     ) -> Result<(HostSpec, EngineInfo, Edited), AdminError> {
         let info = self.reach(&spec).await?;
-        let identity = EngineIdentity { place: spec.endpoint.place(), engine: info.id.clone() };
-        let least = self.least_for(&identity);
+        let least = self.least_for(identity_of(&spec, &info)).await;
         let policy = match policy_in(&fields) {
             Some(asked) if asked < least => return Err(AdminError::Loosens { id, held: least }),
             Some(asked) => asked,
@@ -227,24 +253,51 @@ impl HostAdmin {
         Ok((HostSpec { policy, ..spec }, info, edited))
     }
 
-    /// The loosest policy an engine may be given over MCP.
-    fn least_for(&self, identity: &EngineIdentity) -> Policy {
-        let buried = self.sources.data_dir.as_deref().and_then(|dir| tombstones::buried(dir, identity));
-        let configured = self.directory.policy_of(identity);
-        FIRST_POLICY.max(buried.unwrap_or_default()).max(configured.unwrap_or_default())
+    /// The loosest policy an engine may be given over MCP: what nobody can tell apart from a host that is
+    /// held back, is held back as well.
+    async fn least_for(&self, identity: EngineIdentity) -> Policy {
+        let configured = self.directory.policy_of_any_that_may_be(&identity);
+        let buried = self.in_thread(|sources| sources.data_dir.as_deref().map(tombstones::buried)).await;
+        let may_be = buried.into_iter().flatten().filter(|(other, _)| other.may_be_same(&identity));
+        may_be.map(|(_, policy)| policy).chain(configured).fold(FIRST_POLICY, Policy::max)
     }
 
-    fn bury(
-        &self,
-        id: &HostId,
-        spec: &HostSpec,
-        engine: Option<String>,
-        held: Policy,
-    ) -> Result<(), AdminError> {
-        let Some(dir) = self.sources.data_dir.as_deref() else { return Ok(()) };
-        let identity = EngineIdentity { place: spec.endpoint.place(), engine };
-        let failed = |source| AdminError::Bury { id: id.clone(), source };
-        tombstones::bury(dir, &identity, held).map_err(failed)
+    /// Remembers what the engine of a host is held to, which is about to go or to lead elsewhere. Refused
+    /// where another name of that engine would be held to less by it.
+    async fn bury(&self, id: &HostId, held: Policy) -> Result<Burial, AdminError> {
+        if let Some(other) = self.directory.loosened_without(id) {
+            return Err(AdminError::LoosensOther { id: id.clone(), other });
+        }
+        let identity = self.directory.identity(id).ok_or_else(|| self.unknown(id))?;
+        let burial = Burial { identity, held };
+        let Burial { identity, held } = burial.clone();
+        let buried = self.in_thread(move |sources| match sources.data_dir.as_deref() {
+            Some(data_dir) => tombstones::bury(data_dir, &identity, held).map_err(Some),
+            None if held == Policy::ReadWrite => Ok(false),
+            None => Err(None),
+        });
+        match buried.await {
+            Ok(true) => Ok(burial),
+            // There is nothing to take back.
+            Ok(false) => Ok(Burial { held: Policy::ReadWrite, ..burial }),
+            Err(Some(source)) => Err(AdminError::Bury { id: id.clone(), source }),
+            Err(None) => Err(AdminError::NoMemory { id: id.clone(), held }),
+        }
+    }
+
+    /// The host did not go after all; the error stays the caller's.
+    async fn take_back(&self, left: Option<Burial>, error: AdminError) -> AdminError {
+        if let Some(Burial { identity, held }) = left.filter(|left| left.held != Policy::ReadWrite) {
+            let taken = self.in_thread(move |sources| {
+                let data_dir = sources.data_dir.as_deref();
+                data_dir.map(|data_dir| tombstones::unbury(data_dir, &identity, held))
+            });
+            // What stays remembered holds back more than need be, and no less.
+            if let Some(Err(error)) = taken.await {
+                tracing::warn!(%error, "a removal that was not made is still remembered");
+            }
+        }
+        error
     }
 
     async fn reach(&self, spec: &HostSpec) -> Result<EngineInfo, AdminError> {
@@ -255,11 +308,15 @@ impl HostAdmin {
         }
     }
 
-    /// Files may lie on a share that hangs; a thread may wait for it.
     async fn edit(&self, edit: HostEdit) -> Result<Edited, AdminError> {
+        Ok(self.in_thread(move |sources| edit_host(sources, &edit, Authority::Assistant)).await?)
+    }
+
+    /// Files may lie on a share that hangs, and locks be held; a thread may wait for them.
+    async fn in_thread<T: Send + 'static>(&self, work: impl FnOnce(&Sources) -> T + Send + 'static) -> T {
         let sources = Arc::clone(&self.sources);
-        match tokio::task::spawn_blocking(move || edit_host(&sources, &edit)).await {
-            Ok(edited) => Ok(edited?),
+        match tokio::task::spawn_blocking(move || work(&sources)).await {
+            Ok(done) => done,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
     }
@@ -270,6 +327,18 @@ impl HostAdmin {
         let suggestion = crate::domain::suggest::did_you_mean(id.as_str(), known);
         AdminError::Edit(EditError::Unknown { id: id.clone(), suggestion })
     }
+}
+
+/// What is remembered of a host that goes.
+#[derive(Debug, Clone)]
+struct Burial {
+    identity: EngineIdentity,
+    held: Policy,
+}
+
+fn identity_of(spec: &HostSpec, info: &EngineInfo) -> EngineIdentity {
+    let engine = info.id.clone().map_or(policy::Engine::Nameless, policy::Engine::Named);
+    EngineIdentity { place: spec.endpoint.place(), engine }
 }
 
 fn text(policy: Policy) -> FieldValue {

@@ -11,7 +11,7 @@ use crate::actors::socket;
 use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task;
 use crate::config::confirm::confirmed;
-use crate::config::{Hosts, Settings, Sourced, Sources, Verdict, judge, load, stamp, watch};
+use crate::config::{Hosts, Origin, Settings, Sourced, Sources, Verdict, judge, load, stamp, watch};
 use crate::contexts::{ContextError, Contexts};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::retry::ConnectPolicy;
@@ -30,10 +30,14 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// The protocol of the configuration's actor.
 #[derive(strum::IntoStaticStr, strum::VariantNames)]
 pub enum ConfigMessage {
-    /// `ConfigHandle::reload` and `apply`: read the files again and take what they say.
-    Reload {
+    /// `ConfigHandle::reload`: read the files again and take what they say.
+    Reload,
+    /// `ConfigHandle::apply`: a file was changed by an edit; read them again.
+    Edited {
+        /// The host that the edit took away, whose going needs no second reading.
+        removed: Option<HostId>,
         /// Told when that is done; dropped when this actor dies over it.
-        done: Option<oneshot::Sender<()>>,
+        done: oneshot::Sender<()>,
     },
     /// From the watch task, and a timer: read the files again, and take hosts away only when two
     /// readings agree.
@@ -42,12 +46,8 @@ pub enum ConfigMessage {
     Loaded {
         /// Who ordered the reading, if somebody did.
         order: Order,
-        /// What was read, as a number.
-        stamp: u64,
-        /// Files that a person has confirmed as they are.
-        confirmed: BTreeSet<PathBuf>,
-        /// The settings, or what is wrong with the files.
-        outcome: Result<Box<Settings>, String>,
+        /// What was read; `None` when it is what was read before.
+        reading: Option<Reading>,
     },
     /// `ConfigHandle::reconcile`, and after every reading: compare desired and actual hosts.
     Reconcile,
@@ -57,8 +57,25 @@ pub enum ConfigMessage {
 pub enum Order {
     /// They may have changed.
     None,
-    /// Somebody says that what they say is to be taken, and may wait for that.
-    Reload(Option<oneshot::Sender<()>>),
+    /// Somebody says that what they say is to be taken.
+    Reload,
+    /// An edit changed them, and took this host away.
+    Edited {
+        /// The host that went.
+        removed: Option<HostId>,
+        /// Who waits.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// What the files said.
+pub struct Reading {
+    /// Their content, as a number.
+    stamp: u64,
+    /// Files that a person has confirmed as they are.
+    confirmed: BTreeSet<PathBuf>,
+    /// The settings, or what is wrong with the files.
+    outcome: Result<Box<Settings>, String>,
 }
 
 /// The client side of the configuration's actor; reaches whichever incarnation lives.
@@ -84,15 +101,17 @@ const APPLY_LIMIT: Duration = Duration::from_secs(10);
 impl ConfigHandle {
     /// Reads the configuration again; a faulty one is told in the log and changes nothing.
     pub fn reload(&self) {
-        self.actor.cast(ConfigMessage::Reload { done: None });
+        self.actor.cast(ConfigMessage::Reload);
     }
 
-    /// Reads the configuration again; returns once what it says is taken, or told to be faulty. Says
-    /// whether that was seen; it is still done otherwise, a little later.
-    pub async fn apply(&self) -> bool {
+    /// Reads the configuration again after an edit, which took the host `removed` away; returns once what
+    /// the files say is taken, or told to be faulty. What takes too long is still done, a little later.
+    pub async fn apply(&self, removed: Option<HostId>) {
         let (done, taken) = oneshot::channel();
-        self.actor.cast(ConfigMessage::Reload { done: Some(done) });
-        matches!(timeout(APPLY_LIMIT, taken).await, Ok(Ok(())))
+        self.actor.cast(ConfigMessage::Edited { removed, done });
+        if !matches!(timeout(APPLY_LIMIT, taken).await, Ok(Ok(()))) {
+            tracing::warn!("a change of the hosts files is saved, and not yet taken");
+        }
     }
 
     /// What is wrong with the files as they were read last, or is to be looked at; the hosts that run may
@@ -152,6 +171,11 @@ struct ConfigState {
     /// What was read last, as a number: a look that finds the same reads no further. None while a reading
     /// waits for a word of a person, which may come at any time.
     stamp: Option<u64>,
+    /// The task that reads. One at a time: what was read earlier must not be taken later, and files on a
+    /// share that hangs must not hold one thread after the other.
+    reading: bool,
+    /// Why the files are to be read again as soon as that one has ended.
+    orders: Vec<Order>,
 }
 
 fn desired(settings: &Settings) -> Hosts {
@@ -181,7 +205,15 @@ impl Actor for ConfigActor {
         };
         task::spawn(myself.get_cell(), watching).await?;
         let desired = kept.taken.get().unwrap_or_else(|| desired(&arguments.settings));
-        Ok(ConfigState { arguments, desired, kept, unconfirmed: None, stamp: None })
+        Ok(ConfigState {
+            arguments,
+            desired,
+            kept,
+            unconfirmed: None,
+            stamp: None,
+            reading: false,
+            orders: vec![],
+        })
     }
 
     async fn handle(
@@ -193,27 +225,24 @@ impl Actor for ConfigActor {
         #[cfg(test)]
         crate::actors::trip::over(&message);
         match message {
-            ConfigMessage::Reload { done } => state.read(&myself, Order::Reload(done)).await?,
+            ConfigMessage::Reload => state.read(&myself, Order::Reload).await?,
+            ConfigMessage::Edited { removed, done } => {
+                state.read(&myself, Order::Edited { removed, done }).await?;
+            }
             ConfigMessage::Look => state.read(&myself, Order::None).await?,
-            ConfigMessage::Loaded { order, stamp, confirmed, outcome } => {
-                state.stamp = Some(stamp);
-                let ordered = matches!(order, Order::Reload(_));
-                let faults = match outcome {
-                    Ok(settings) => {
-                        let verdict = |current: &Hosts, before: Option<&Hosts>, read: &Hosts| {
-                            if ordered { Verdict::Take } else { judge(current, before, read, &confirmed) }
-                        };
-                        state.consider(&myself, &settings, verdict)
-                    }
-                    Err(fault) => {
-                        vec![format!("the configuration is faulty, the last good one stays: {fault}")]
-                    }
-                };
-                state.tell(faults, ordered);
+            ConfigMessage::Loaded { order, reading } => {
+                state.reading = false;
+                if let Some(reading) = reading {
+                    state.take_in(&myself, &order, reading);
+                }
                 state.reconcile(&myself).await?;
-                if let Order::Reload(Some(done)) = order {
+                if let Order::Edited { done, .. } = order {
                     // Whoever waited may have gone.
                     let _ = done.send(());
+                }
+                if !state.orders.is_empty() {
+                    let next = state.orders.remove(0);
+                    state.read(&myself, next).await?;
                 }
             }
             ConfigMessage::Reconcile => state.reconcile(&myself).await?,
@@ -242,7 +271,15 @@ fn fixed(settings: &Settings) -> impl PartialEq {
 }
 
 impl ConfigState {
-    async fn read(&self, myself: &ActorRef<ConfigMessage>, order: Order) -> Result<(), SpawnErr> {
+    async fn read(&mut self, myself: &ActorRef<ConfigMessage>, order: Order) -> Result<(), SpawnErr> {
+        if std::mem::replace(&mut self.reading, true) {
+            // A look that waits sees what another one would.
+            if !matches!(order, Order::None) || !self.orders.iter().any(|order| matches!(order, Order::None))
+            {
+                self.orders.push(order);
+            }
+            return Ok(());
+        }
         let (me, sources) = (myself.clone(), Arc::clone(&self.arguments.sources));
         // An order is obeyed, and a reading that waits for its confirmation gets it.
         let known = self.stamp.filter(|_| matches!(order, Order::None) && self.unconfirmed.is_none());
@@ -252,28 +289,40 @@ impl ConfigState {
                 let stamp = stamp(&sources);
                 (known != Some(stamp)).then(|| (stamp, confirmed(&sources), load(&sources)))
             });
-            let _ = me.cast(match read.await {
-                Ok(None) => ConfigMessage::Reconcile,
-                Ok(Some((stamp, confirmed, loaded))) => {
+            let reading = match read.await {
+                Ok(read) => read.map(|(stamp, confirmed, loaded)| {
                     let outcome = loaded.map(Box::new).map_err(|fault| fault.to_string());
-                    ConfigMessage::Loaded { order, stamp, confirmed, outcome }
-                }
+                    Reading { stamp, confirmed, outcome }
+                }),
                 Err(panic) => {
                     let outcome = Err(panic.to_string());
-                    ConfigMessage::Loaded { order, stamp: 0, confirmed: BTreeSet::new(), outcome }
+                    Some(Reading { stamp: 0, confirmed: BTreeSet::new(), outcome })
                 }
-            });
+            };
+            let _ = me.cast(ConfigMessage::Loaded { order, reading });
         };
         task::spawn(myself.get_cell(), read).await?;
         Ok(())
     }
 
-    /// Makes what was read the desired state, if it is to be believed; returns what to tell.
+    /// Takes a reading in, and tells what is wrong with it.
+    fn take_in(&mut self, myself: &ActorRef<ConfigMessage>, order: &Order, reading: Reading) {
+        self.stamp = Some(reading.stamp);
+        let faults = match reading.outcome {
+            Ok(settings) => self.consider(myself, order, &settings, &reading.confirmed),
+            Err(fault) => vec![format!("the configuration is faulty, the last good one stays: {fault}")],
+        };
+        self.tell(faults, !matches!(order, Order::None));
+    }
+
+    /// Makes what was read the desired state, as far as it is to be believed; returns what to tell. Only
+    /// hosts that would go are kept: what else was said about them and others counts at once.
     fn consider(
         &mut self,
         myself: &ActorRef<ConfigMessage>,
+        order: &Order,
         settings: &Settings,
-        verdict: impl Fn(&Hosts, Option<&Hosts>, &Hosts) -> Verdict,
+        confirmed: &BTreeSet<PathBuf>,
     ) -> Vec<String> {
         let mut faults: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
         if fixed(settings) != fixed(&self.arguments.settings) {
@@ -281,11 +330,26 @@ impl ConfigState {
         }
         let read = desired(settings);
         let before = self.unconfirmed.take();
-        match verdict(&self.desired, before.as_ref(), &read) {
-            Verdict::Take => {
-                self.kept.taken.put(read.clone());
-                self.desired = read;
+        let mut current = self.desired.clone();
+        if let Order::Edited { removed: Some(removed), .. } = order {
+            current.remove(removed);
+        }
+        let verdict = match order {
+            Order::Reload => Verdict::Take,
+            Order::None | Order::Edited { .. } => judge(&current, before.as_ref(), &read, confirmed),
+        };
+        let mut taken = read.clone();
+        if verdict != Verdict::Take {
+            // The engine of this machine stands in for hosts that nobody has named, and some are.
+            taken.retain(|_, host| host.origin != Origin::Discovered);
+            for (id, host) in current {
+                taken.entry(id).or_insert(host);
             }
+        }
+        self.kept.taken.put(taken.clone());
+        self.desired = taken;
+        match verdict {
+            Verdict::Take => {}
             Verdict::ReadAgain => {
                 self.unconfirmed = Some(read);
                 myself.send_after(CONFIRM_AFTER, || ConfigMessage::Look);

@@ -10,7 +10,7 @@ use super::slot::Slot;
 use super::supervision::SupervisorHandle;
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{HostStatus, Phase};
-use crate::domain::policy::{EngineIdentity, Policy, strictest};
+use crate::domain::policy::{Engine, EngineIdentity, Policy, strictest};
 use crate::domain::selector::{HostSelector, SelectorError, unknown_host};
 use crate::runtime::clock::Clock;
 use futures_util::future::join_all;
@@ -42,9 +42,21 @@ struct Entry {
     operations: Operations,
 }
 
+/// A host with the engine it leads to and what it says about it.
+type Known = (HostId, EngineIdentity, Policy);
+
+fn of_engine(identity: &EngineIdentity, known: &[Known]) -> Option<Policy> {
+    strictest(identity, known.iter().map(|(_, identity, policy)| (identity, *policy)))
+}
+
 impl Entry {
     fn identity(&self) -> EngineIdentity {
-        let engine = self.published.borrow().status.engine_id.clone();
+        let status = &self.published.borrow().status;
+        let engine = match &status.engine_id {
+            Some(name) => Engine::Named(name.clone()),
+            None if status.last_seen.is_some() => Engine::Nameless,
+            None => Engine::Unknown,
+        };
         EngineIdentity { place: self.spec.endpoint.place(), engine }
     }
 }
@@ -132,18 +144,37 @@ impl HostDirectory {
     /// What may be done to a host over MCP: the strictest that any entry of its engine says. A host that
     /// is not there may be nothing done to.
     pub fn policy(&self, id: &HostId) -> Policy {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let identity = entries.get(id).map(Entry::identity);
-        drop(entries);
-        identity.and_then(|identity| self.policy_of(&identity)).unwrap_or(Policy::ReadOnly)
+        let identities = self.identities(|_| true);
+        let found = identities.iter().find(|(entry, ..)| entry == id);
+        found.and_then(|(_, identity, _)| of_engine(identity, &identities)).unwrap_or(Policy::ReadOnly)
     }
 
-    /// The strictest policy of the entries that lead to this engine; `None` when none does.
-    pub fn policy_of(&self, identity: &EngineIdentity) -> Option<Policy> {
+    /// The strictest policy of the entries that may lead to the engine `identity`: one whose own engine is
+    /// not known yet may be any.
+    pub fn policy_of_any_that_may_be(&self, identity: &EngineIdentity) -> Option<Policy> {
+        let all = self.identities(|_| true);
+        let may_be = all.iter().filter(|(_, entry, _)| entry.may_be_same(identity));
+        may_be.map(|(.., policy)| *policy).chain(of_engine(identity, &all)).max()
+    }
+
+    /// A host that would be held to less if the host `gone` were not there.
+    pub fn loosened_without(&self, gone: &HostId) -> Option<HostId> {
+        let (with, without) = (self.identities(|_| true), self.identities(|id| id != gone));
+        let looser = |(id, identity, _): &&Known| {
+            of_engine(identity, &without) < of_engine(identity, &with) && id != gone
+        };
+        without.iter().find(looser).map(|(id, ..)| id.clone())
+    }
+
+    /// Which engine a host leads to, as far as that is known.
+    pub fn identity(&self, id: &HostId) -> Option<EngineIdentity> {
+        self.identities(|other| other == id).into_iter().next().map(|(_, identity, _)| identity)
+    }
+
+    fn identities(&self, which: impl Fn(&HostId) -> bool) -> Vec<Known> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let known: Vec<(EngineIdentity, Policy)> =
-            entries.values().map(|entry| (entry.identity(), entry.spec.policy)).collect();
-        strictest(identity, known.iter().map(|(identity, policy)| (identity, *policy)))
+        let which = entries.iter().filter(|(id, _)| which(id));
+        which.map(|(id, entry)| (id.clone(), entry.identity(), entry.spec.policy)).collect()
     }
 
     /// The lines of several hosts, connected first where need be, all at once and each within `limit`: for

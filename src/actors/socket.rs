@@ -130,8 +130,8 @@ impl Actor for SocketActor {
             SocketMessage::Accepted { stream, place } => {
                 // A host that leaves takes its socket along in a moment.
                 if let Ok(host) = state.directory.host(state.id.as_str()) {
-                    let policy = state.directory.policy(&state.id);
-                    task::spawn(myself.get_cell(), relay::serve(stream, host, policy, place)).await?;
+                    let serving = relay::serve(stream, host, state.directory.clone(), place);
+                    task::spawn(myself.get_cell(), serving).await?;
                 }
             }
         }

@@ -4,7 +4,7 @@ use super::refuse;
 use crate::actors::socket::{is_wanted, path_of};
 use crate::config::{Sources, load};
 use crate::contexts::{Context, Contexts, Wanted};
-use crate::domain::host::{HostId, HostSpec};
+use crate::domain::host::{ContextName, HostId, HostSpec};
 use crate::domain::suggest::did_you_mean;
 use crate::runtime::dirs::{DirError, sockets_dir};
 use clap::Subcommand;
@@ -24,14 +24,14 @@ pub(super) enum ContextCommand {
     Remove {
         /// The contexts by name; none names all of Dockmaster's
         #[arg(value_name = "CONTEXT")]
-        names: Vec<String>,
+        names: Vec<ContextName>,
     },
     /// List the Docker contexts, and which of them Dockmaster made
     List,
     /// Take over the context of a host that somebody else made, and lead it to the host
     Adopt {
-        /// The host
-        host: HostId,
+        /// The host, or its context
+        host: String,
     },
 }
 
@@ -49,7 +49,8 @@ impl ContextCommand {
             Self::Remove { names } => {
                 let ours = contexts.list().await?.into_iter().filter(|context| context.ours);
                 let ours: Vec<String> = ours.map(|context| context.name).collect();
-                for name in if names.is_empty() { ours } else { names } {
+                let named: Vec<String> = names.iter().map(ToString::to_string).collect();
+                for name in if named.is_empty() { ours } else { named } {
                     let removed = contexts.remove(&name).await?;
                     say(&format!(
                         "{name}  {}",
@@ -68,7 +69,11 @@ impl ContextCommand {
                 Ok(())
             }
             Self::Adopt { host } => {
-                let spec = find(sources, &host)?;
+                let hosts = load(sources)?.hosts.into_values().map(|host| host.value);
+                let is_meant = |spec: &HostSpec| spec.id.as_str() == host || spec.context_name() == host;
+                let spec = hosts.into_iter().find(is_meant);
+                let spec =
+                    spec.ok_or_else(|| format!("there is no host {host}, and none whose context that is"))?;
                 let (name, host) = (spec.context_name(), spec.endpoint.url());
                 contexts.adopt(&Wanted { name: name.clone(), host, description: spec.description }).await?;
                 say(&format!("{name}  is Dockmaster's and leads to {host}", host = spec.endpoint.url()));

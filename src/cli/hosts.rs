@@ -4,14 +4,14 @@
 use super::{EXIT_CONFIG, refuse};
 use crate::config::import::{self, Candidate, Skipped};
 use crate::config::{
-    EditError, FieldValue, Fields, HostEdit, HostKey, Origin, Sources, UnknownKey, edit_host, init, load,
-    spec_of, tombstones,
+    Authority, EditError, FieldValue, Fields, HostEdit, HostKey, Origin, Sources, UnknownKey, edit_host,
+    init, load, spec_of, tombstones,
 };
 use crate::contexts::Contexts;
 use crate::domain::fault::Fault;
 use crate::domain::host::{Endpoint, HostId, HostSpec};
 use crate::domain::phase::EngineInfo;
-use crate::domain::policy::EngineIdentity;
+use crate::domain::policy::{self, EngineIdentity};
 use crate::domain::target::HostTarget;
 use crate::engine::Engine;
 use crate::runtime::dirs::RunDir;
@@ -189,7 +189,7 @@ impl HostsCommand {
             Self::Remove { name } => {
                 let context =
                     load(sources).ok().and_then(|it| Some(it.hosts.get(&name)?.value.context_name()));
-                let edited = edit_host(sources, &HostEdit::Remove { id: name.clone() })?;
+                let edited = edit_host(sources, &HostEdit::Remove { id: name.clone() }, Authority::Person)?;
                 say(&format!("removed {name} from {}", edited.path.display()));
                 if let Some(origin) = edited.uncovered {
                     say(&format!("{name} is also defined in {origin}, which counts now"));
@@ -283,7 +283,7 @@ async fn add(sources: &Sources, id: HostId, fields: Fields, test: bool) -> Outco
 /// Writes a new host.
 fn save(sources: &Sources, spec: &HostSpec, engine: Option<String>, fields: Fields) -> Outcome {
     let id = spec.id.clone();
-    let edited = edit_host(sources, &HostEdit::Add { id: id.clone(), fields })?;
+    let edited = edit_host(sources, &HostEdit::Add { id: id.clone(), fields }, Authority::Person)?;
     lift(sources, spec, engine)?;
     say(&format!("added {id} to {}", edited.path.display()));
     Ok(())
@@ -292,6 +292,7 @@ fn save(sources: &Sources, spec: &HostSpec, engine: Option<String>, fields: Fiel
 /// A person has decided about this engine.
 fn lift(sources: &Sources, spec: &HostSpec, engine: Option<String>) -> Outcome {
     if let Some(data_dir) = &sources.data_dir {
+        let engine = engine.map_or(policy::Engine::Unknown, policy::Engine::Named);
         tombstones::lift(data_dir, &EngineIdentity { place: spec.endpoint.place(), engine })?;
     }
     Ok(())
@@ -300,7 +301,7 @@ fn lift(sources: &Sources, spec: &HostSpec, engine: Option<String>) -> Outcome {
 fn update(sources: &Sources, id: HostId, fields: Fields) -> Outcome {
     let decides = fields.contains_key(&HostKey::POLICY);
     let edit = HostEdit::Update { id, fields };
-    let (edited, id) = (edit_host(sources, &edit)?, edit.id());
+    let (edited, id) = (edit_host(sources, &edit, Authority::Person)?, edit.id());
     if decides && let Some(host) = load(sources)?.hosts.get(id) {
         lift(sources, &host.value, None)?;
     }
@@ -381,7 +382,9 @@ async fn import(sources: &Sources, file: Option<PathBuf>, wanted: Wanted) -> Out
     }
     // An alias means something only where ssh reads the file that says what.
     let keep_alias = own.is_some_and(|own| own.canonicalize().ok() == from.canonicalize().ok());
-    let offered = import::offered(&from).await;
+    let listing = wanted.aliases.is_empty();
+    let offered =
+        import::offered(&from, |name| listing || wanted.aliases.iter().any(|alias| alias == name)).await;
     let (candidates, skipped) = offered.candidates(&settings.hosts, keep_alias);
     if wanted.aliases.is_empty() && !wanted.all {
         list(&candidates, &skipped)?;
@@ -395,6 +398,7 @@ async fn import(sources: &Sources, file: Option<PathBuf>, wanted: Wanted) -> Out
     if wanted.dry_run {
         return list(&chosen, if wanted.all { &skipped } else { &[] });
     }
+    list(&chosen, if wanted.all { &skipped } else { &[] })?;
     let (mut saved, tried) = (0, chosen.len());
     if wanted.test {
         let connector = SystemConnector::of_this_machine(sources.ssh.clone())?;

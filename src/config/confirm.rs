@@ -1,50 +1,69 @@
-//! Contents of files that a person has confirmed: a running service believes them even where they take
-//! all hosts of a file away, which it otherwise takes for an accident.
+//! Files that a person has confirmed as they are: a running service believes them even where they take
+//! all their hosts away, which it otherwise takes for an accident.
 //!
-//! They lie in the data directory as hashes, so that every service of this person knows them, and so
-//! that nothing has to be told to a process.
+//! They are noted in the data directory, by path and content, so that every service of this person knows
+//! them and nothing has to be told to a process; and for a short while only, so that the same accident is
+//! none of them later.
 
 use super::Sources;
 use super::places;
-use super::write::{WriteError, lock_ours, replace};
+use super::read::read_bytes;
+use super::write::{WriteError, lock_ours, replace, target};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// More than this are older than anything that is still to be read.
-const MOST_KEPT: usize = 64;
+/// Within this time every running service has looked, also where nothing tells it of changes.
+const VALID_FOR: Duration = Duration::from_secs(600);
 
 fn list(data_dir: &Path) -> PathBuf {
     data_dir.join("confirmed-files")
 }
 
-fn hash(content: &[u8]) -> String {
-    Sha256::digest(content).iter().fold(String::new(), |mut text, byte| {
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// A file in a state; `None` is not there.
+fn hash(path: &Path, content: Option<&[u8]>) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(target(path).as_os_str().as_encoded_bytes());
+    hasher.update([0, u8::from(content.is_some())]);
+    hasher.update(content.unwrap_or_default());
+    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// Notes that a file with this content is meant as it is.
-pub(super) fn note(sources: &Sources, content: &[u8]) -> Result<(), WriteError> {
-    let Some(path) = sources.data_dir.as_deref().map(list) else { return Ok(()) };
-    let _lock = lock_ours(&path)?;
-    let before = std::fs::read_to_string(&path).ok();
-    let new = hash(content);
-    let mut hashes: Vec<&str> =
-        before.iter().flat_map(|text| text.lines()).filter(|line| *line != new).collect();
-    hashes.push(&new);
-    let kept = &hashes[hashes.len().saturating_sub(MOST_KEPT)..];
-    replace(&path, before.as_deref().map(str::as_bytes), format!("{}\n", kept.join("\n")).as_bytes())
+/// The states that are confirmed at the moment: `HASH SECONDS` a line.
+fn valid(text: &str) -> impl Iterator<Item = (&str, u64)> {
+    let oldest = now().saturating_sub(VALID_FOR.as_secs());
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.filter_map(|(hash, at)| Some((hash, at.parse().ok()?))).filter(move |(_, at)| *at >= oldest)
 }
 
-/// The files of `sources` whose present content is confirmed; one that is not there is empty.
+/// Notes that the file at `path` is meant with this content.
+pub(super) fn note(sources: &Sources, path: &Path, content: Option<&[u8]>) -> Result<(), WriteError> {
+    let Some(list) = sources.data_dir.as_deref().map(list) else { return Ok(()) };
+    let _lock = lock_ours(&list)?;
+    let before = std::fs::read_to_string(&list).ok();
+    let mut text = String::new();
+    for (hash, at) in valid(before.as_deref().unwrap_or_default()) {
+        let _ = writeln!(text, "{hash} {at}");
+    }
+    let _ = writeln!(text, "{} {}", hash(path, content), now());
+    replace(&list, before.as_deref().map(str::as_bytes), text.as_bytes())
+}
+
+/// The files of `sources` whose present state is confirmed.
 pub fn confirmed(sources: &Sources) -> BTreeSet<PathBuf> {
     let known = sources.data_dir.as_deref().and_then(|dir| std::fs::read_to_string(list(dir)).ok());
     let known = known.unwrap_or_default();
-    let known: BTreeSet<&str> = known.lines().collect();
-    let is_known = |path: &PathBuf| known.contains(hash(&std::fs::read(path).unwrap_or_default()).as_str());
+    let known: BTreeSet<&str> = valid(&known).map(|(hash, _)| hash).collect();
+    let is_known = |path: &PathBuf| known.contains(hash(path, read_bytes(path).ok().as_deref()).as_str());
     places::candidates(sources).into_iter().filter(is_known).collect()
 }
 
@@ -52,11 +71,11 @@ pub fn confirmed(sources: &Sources) -> BTreeSet<PathBuf> {
 pub fn confirm(sources: &Sources) -> Result<Vec<PathBuf>, WriteError> {
     let files = places::candidates(sources);
     for path in &files {
-        note(sources, &std::fs::read(path).unwrap_or_default())?;
+        note(sources, path, read_bytes(path).ok().as_deref())?;
         // A running service looks at files that are touched. One that is not there, or not ours to touch,
         // is looked at within a minute.
         if let Ok(file) = std::fs::File::options().append(true).open(path) {
-            let _ = file.set_modified(std::time::SystemTime::now());
+            let _ = file.set_modified(SystemTime::now());
         }
     }
     Ok(files)
@@ -67,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_confirmed_content_is_confirmed() {
+    fn only_the_confirmed_state_of_the_confirmed_file_is_confirmed_and_not_for_long() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("hosts.yml");
         let sources = Sources {
@@ -75,16 +94,24 @@ mod tests {
             data_dir: Some(dir.path().to_owned()),
             ..Sources::default()
         };
+        let confirmed = || confirmed(&sources).contains(&path);
+        std::fs::write(&path, "").unwrap();
+        assert!(!confirmed());
+        confirm(&sources).unwrap();
+        assert!(confirmed());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!confirmed(), "an empty file is not a missing one");
+        confirm(&sources).unwrap();
+        assert!(confirmed());
+        note(&sources, &dir.path().join("other.yml"), Some(b"hosts: {}\n")).unwrap();
         std::fs::write(&path, "hosts: {}\n").unwrap();
-        assert!(confirmed(&sources).is_empty());
+        assert!(!confirmed(), "what is said of one file is not said of another");
         confirm(&sources).unwrap();
-        for _ in 0..2 * MOST_KEPT {
-            note(&sources, &rand::random::<[u8; 8]>()).unwrap();
-        }
-        assert!(confirmed(&sources).is_empty(), "the oldest are forgotten");
-        confirm(&sources).unwrap();
-        assert_eq!(confirmed(&sources), BTreeSet::from([path.clone()]));
-        std::fs::write(&path, "hosts:\n").unwrap();
-        assert!(confirmed(&sources).is_empty());
+        let list = list(dir.path());
+        let old = now() - VALID_FOR.as_secs() - 1;
+        let text =
+            std::fs::read_to_string(&list).unwrap().replace(&format!(" {}", now()), &format!(" {old}"));
+        std::fs::write(&list, text).unwrap();
+        assert!(!confirmed(), "what was said an hour ago is not said now");
     }
 }

@@ -178,7 +178,41 @@ pub(super) fn apply(text: &str, edit: &HostEdit) -> Result<String, Inexpressible
     } else {
         changed(text, edit)?
     };
-    if value_of(&changed)? == expected { Ok(changed) } else { Err(Inexpressible::Shared) }
+    let only_own = stays_in_its_lines(text, &changed, edit.id());
+    if value_of(&changed)? == expected && only_own { Ok(changed) } else { Err(Inexpressible::Shared) }
+}
+
+/// Whether a change of a host that stands in lines of its own changed no other line: an anchor, say, may
+/// have been carried to where its aliases are.
+fn stays_in_its_lines(before: &str, after: &str, id: &HostId) -> bool {
+    let Some((first, last)) = own_lines(before, id) else { return true };
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    let head = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let room = old.len().min(new.len()).saturating_sub(head);
+    let tail = old.iter().rev().zip(new.iter().rev()).take(room).take_while(|(a, b)| a == b).count();
+    // A blank line in front of the last host goes with it.
+    let before_it = old.get(head..first - 1).unwrap_or_default();
+    old == new || (before_it.iter().all(|line| line.trim().is_empty()) && old.len() - tail <= last)
+}
+
+/// The first and the last line, from 1, of a host in a block mapping; the comments and blank lines behind
+/// it count as its own.
+fn own_lines(text: &str, id: &HostId) -> Option<(usize, usize)> {
+    let Kind::Map(sections) = Node::parse(text).ok()?.kind else { return None };
+    let section = sections.into_iter().find(|entry| entry.key.as_str() == Some("hosts"))?;
+    let Kind::Map(hosts) = section.value.kind else { return None };
+    let host = hosts.iter().find(|entry| entry.key.as_str() == Some(id.as_str()))?;
+    let (first, column) = Node::place(text, host.key.id)?;
+    // Without its only host the mapping is written behind its key.
+    let (mapping, _) = Node::place(text, section.key.id)?;
+    let lines: Vec<&str> = text.lines().collect();
+    let alone = lines.get(first - 1)?.chars().take(column - 1).all(|c| c == ' ');
+    let belongs = |line: &&&str| {
+        let inside = line.chars().take_while(|c| *c == ' ').count();
+        line.trim().is_empty() || inside >= column || line.trim_start().starts_with('#')
+    };
+    let from = if hosts.len() == 1 { mapping } else { first };
+    alone.then(|| (from, first + lines[first..].iter().take_while(belongs).count()))
 }
 
 fn value_of(text: &str) -> Result<Mapping, Inexpressible> {

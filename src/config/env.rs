@@ -1,7 +1,9 @@
 //! The environment: the process's variables over those of a `.env` file.
 
+use super::read::read_bytes;
 use crate::domain::suggest::did_you_mean;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Every variable of ours, wherever it is read.
@@ -41,12 +43,12 @@ impl Environment {
     /// Adds the variables of the `.env` file at `path`, below the process's own. A missing file
     /// adds nothing; a broken one is told by the returned sentence.
     pub fn read_dot_env(&mut self, path: &Path) -> Option<String> {
-        let entries = match dotenvy::from_path_iter(path) {
-            Ok(entries) => entries,
-            Err(error) if error.not_found() => return None,
+        let bytes = match read_bytes(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => return Some(format!("{} was not read: {error}", path.display())),
         };
-        for entry in entries {
+        for entry in dotenvy::from_read_iter(bytes.as_slice()) {
             match entry {
                 Ok((name, value)) => {
                     self.dot_env.insert(name, value);

@@ -15,6 +15,11 @@ impl ConfigError {
         if faults.is_empty() { Ok(()) } else { Err(Self { faults }) }
     }
 
+    /// These faults, of which there is at least one.
+    pub(super) fn of(faults: Vec<ConfigFault>) -> Self {
+        Self { faults }
+    }
+
     /// What is wrong, in the order of the files and their lines.
     pub fn faults(&self) -> &[ConfigFault] {
         &self.faults

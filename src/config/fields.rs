@@ -2,7 +2,7 @@
 
 use super::document::{Kind, Node};
 use super::findings::Findings;
-use crate::domain::host::{Hostname, LoginName};
+use crate::domain::host::{ContextName, Hostname, LoginName};
 use crate::domain::policy::Policy;
 use crate::domain::suggest::did_you_mean;
 use crate::runtime::telemetry::LogLevel;
@@ -53,15 +53,49 @@ macro_rules! text_fields {
     )*};
 }
 
-text_fields!(Hostname: "hostname", LoginName: "login", ListenHost: "address", HostDirectory: "directory");
+/// Texts of which an empty one is none: the predecessor wrote those for what was not set.
+macro_rules! optional_text_fields {
+    ($($type:ident($inner:ty): $name:literal),* $(,)?) => {$(
+        #[doc = concat!("A ", $name, ", or none.")]
+        #[derive(Debug, Clone)]
+        pub(super) struct $type(pub(super) Option<$inner>);
 
-impl FromNode for String {
-    fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
-        parsed(node, findings)
+        impl FromStr for $type {
+            type Err = <$inner as FromStr>::Err;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                if text.is_empty() { Ok(Self(None)) } else { text.parse().map(Some).map(Self) }
+            }
+        }
+
+        text_fields!($type: $name);
+    )*};
+}
+
+optional_text_fields!(
+    ContextField(ContextName): "context",
+    PathField(PathBuf): "path",
+    SocketField(SocketPath): "socket",
+);
+
+/// A socket's absolute path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SocketPath(pub(super) String);
+
+impl FromStr for SocketPath {
+    type Err = String;
+
+    fn from_str(path: &str) -> Result<Self, String> {
+        if path.starts_with('/') && !path.chars().any(char::is_control) {
+            return Ok(Self(path.to_owned()));
+        }
+        Err(format!("{path:?} must be the absolute path of a socket"))
     }
 }
 
-impl FromNode for PathBuf {
+text_fields!(Hostname: "hostname", LoginName: "login", ListenHost: "address", HostDirectory: "directory");
+
+impl FromNode for String {
     fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
         parsed(node, findings)
     }

@@ -6,6 +6,7 @@ use super::load::{Origin, Settings, Sources, load};
 use super::write::{WriteError, lock, replace, target};
 use super::{Environment, confirm, places, read};
 use crate::domain::host::{HostId, HostSpec};
+use crate::domain::policy::Policy;
 use crate::domain::suggest::did_you_mean;
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,14 @@ pub enum EditError {
         /// Why.
         why: String,
     },
+    /// An assistant would loosen what the file says.
+    #[error("{id} is held to {held} by its file, and over MCP a policy is only ever tightened")]
+    Loosens {
+        /// The host.
+        id: HostId,
+        /// What the file says.
+        held: Policy,
+    },
     /// The file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -69,27 +78,35 @@ pub struct Edited {
     pub uncovered: Option<Origin>,
 }
 
+/// On whose behalf a file is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Authority {
+    /// A person, who may do anything.
+    Person,
+    /// An assistant, who may not loosen what the file says of a host.
+    Assistant,
+}
+
 /// Makes `edit` in the file that defines its host; a new host goes to the file that `--config` names,
 /// else to the user's own. A running service believes the change even when it takes a file's last host
 /// away.
-pub fn edit(sources: &Sources, edit: &HostEdit) -> Result<Edited, EditError> {
+pub fn edit(sources: &Sources, edit: &HostEdit, who: Authority) -> Result<Edited, EditError> {
     let settings = load(sources).map_err(EditError::Faulty)?;
     let path = target(&file_of(sources, &settings, edit)?);
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(|source| WriteError::Io { path: path.clone(), source })?;
     }
     let _lock = lock(&path)?;
-    let faulty = |fault| EditError::Faulty(ConfigError::from(fault));
-    let base = read::read_text(&path).map_err(faulty)?;
-    let new = apply(base.as_deref().unwrap_or_default(), edit).map_err(|why: Inexpressible| {
-        EditError::Inexpressible { path: path.clone(), id: edit.id().clone(), why: why.to_string() }
-    })?;
-    if let Err(faults) = read::parse(&path, &new, &sources.environment) {
-        ConfigError::unless_none(faults).map_err(EditError::WouldBeFaulty)?;
+    let Draft { base, new, before, after } = draft(sources, &path, edit)?;
+    // What the service knows may be older than the file.
+    if let (Authority::Assistant, Some(before), Some(after)) = (who, &before, &after)
+        && after.policy < before.policy
+    {
+        return Err(EditError::Loosens { id: edit.id().clone(), held: before.policy });
     }
     let changed = base.as_deref() != Some(new.as_str());
     if changed {
-        confirm::note(sources, new.as_bytes())?;
+        confirm::note(sources, &path, Some(new.as_bytes()))?;
         replace(&path, base.as_deref().map(str::as_bytes), new.as_bytes())?;
     }
     let uncovered = match edit {
@@ -98,7 +115,40 @@ pub fn edit(sources: &Sources, edit: &HostEdit) -> Result<Edited, EditError> {
         }
         _ => None,
     };
-    Ok(Edited { path, changed, uncovered })
+    Ok(Edited { path, changed, uncovered: uncovered.filter(|origin| *origin != Origin::Discovered) })
+}
+
+/// The host as it would be after `edit`; nothing is changed.
+pub fn preview(sources: &Sources, edit: &HostEdit) -> Result<Option<HostSpec>, EditError> {
+    let settings = load(sources).map_err(EditError::Faulty)?;
+    let path = target(&file_of(sources, &settings, edit)?);
+    Ok(draft(sources, &path, edit)?.after)
+}
+
+/// A file before and after a change, with what it says of the host.
+struct Draft {
+    base: Option<String>,
+    new: String,
+    before: Option<HostSpec>,
+    after: Option<HostSpec>,
+}
+
+fn draft(sources: &Sources, path: &Path, edit: &HostEdit) -> Result<Draft, EditError> {
+    let faulty = |fault| EditError::Faulty(ConfigError::from(fault));
+    let base = read::read_text(path).map_err(faulty)?;
+    let new = apply(base.as_deref().unwrap_or_default(), edit).map_err(|why: Inexpressible| {
+        EditError::Inexpressible { path: path.to_owned(), id: edit.id().clone(), why: why.to_string() }
+    })?;
+    let host = |text: &str| {
+        let reading = read::parse(path, text, &sources.environment)?;
+        Ok(reading.file.hosts.and_then(|mut hosts| hosts.0.remove(edit.id())))
+    };
+    let before = host(base.as_deref().unwrap_or_default()).ok().flatten();
+    let after = match host(&new) {
+        Ok(after) => after,
+        Err(found) => return Err(EditError::WouldBeFaulty(ConfigError::of(found))),
+    };
+    Ok(Draft { base, new, before, after })
 }
 
 /// The weaker file that defines the host `id` too, and would count if the stronger one did not.

@@ -53,13 +53,15 @@ fn ssh_dir() -> Option<PathBuf> {
     login_home().map(|home| home.join(".ssh"))
 }
 
-/// The hosts of the ssh configuration `file`, each resolved by ssh itself.
-pub async fn offered(file: &Path) -> Offered {
+/// The hosts of the ssh configuration `file` whose names are `wanted`, each resolved by ssh itself.
+pub async fn offered(file: &Path, wanted: impl Fn(&str) -> bool) -> Offered {
     let ssh_dir = ssh_dir().unwrap_or_default();
     // The user's own file is read by ssh without being told, and the system's after it.
     let told = *file != ssh_dir.join("config");
     let settings = SshSettings { config: told.then(|| file.to_owned()) };
-    let listed = aliases(file, &ssh_dir);
+    let read = file.to_owned();
+    let listed = tokio::task::spawn_blocking(move || aliases(&read, &ssh_dir)).await.unwrap_or_default();
+    let listed: Vec<_> = listed.into_iter().filter(|listed| wanted(listed.name.as_str())).collect();
     let resolving: Vec<_> = listed.iter().map(|listed| resolve(&settings, listed)).collect();
     let resolved: Vec<_> = futures_util::stream::iter(resolving).buffered(RESOLVED_AT_ONCE).collect().await;
     let mut offered = Offered::default();
@@ -160,7 +162,7 @@ fn place(alias: &Alias, keep_alias: bool) -> Fields {
 pub async fn place_of(target: &HostTarget, sources: &Sources) -> Fields {
     if let HostTarget::Ssh { user: None, hostname, port: None } = target
         && let Some(file) = own_file(sources)
-        && let Some(alias) = offered(&file).await.find(hostname)
+        && let Some(alias) = offered(&file, |name| name == hostname.as_str()).await.find(hostname)
     {
         return place(alias, true);
     }

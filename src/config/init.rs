@@ -53,7 +53,7 @@ pub async fn run(sources: &Sources, wanted: &[String], all: bool) -> Result<Stri
         return Err(InitError::Exists { path });
     }
     let offered = match import::own_file(sources) {
-        Some(file) => import::offered(&file).await,
+        Some(file) => import::offered(&file, |_| true).await,
         None => Offered::default(),
     };
     let names: Vec<String> = offered.aliases.iter().map(|alias| alias.name.to_string()).collect();

@@ -7,6 +7,7 @@ use super::read::read_file;
 use super::schema::File;
 use super::{Environment, places};
 use crate::domain::host::{Endpoint, HostId, HostSpec};
+use crate::domain::policy::Policy;
 use crate::runtime::telemetry::LogLevel;
 use crate::transport::ssh::SshSettings;
 use std::collections::BTreeMap;
@@ -218,10 +219,17 @@ fn set_parsed<T>(
 
 fn apply_layer(settings: &mut Settings, Layer { path, file, of_project }: Layer) {
     let origin = Origin::File(path);
+    let below: Vec<(HostId, String, Policy)> = settings
+        .hosts
+        .values()
+        .map(|Sourced { value, .. }| (value.id.clone(), value.endpoint.place(), value.policy))
+        .collect();
     for (id, mut spec) in file.hosts.unwrap_or_default().0 {
-        // What came with a project may hold a host back, and never let it go further.
-        if of_project && let Some(below) = settings.hosts.get(&id) {
-            spec.policy = spec.policy.max(below.value.policy);
+        // What came with a project may hold a host back, and never let it go further, whatever it calls it.
+        if of_project {
+            let place = spec.endpoint.place();
+            let same = below.iter().filter(|(other, there, _)| *other == id || *there == place);
+            spec.policy = same.map(|(.., policy)| *policy).fold(spec.policy, Policy::max);
         }
         settings.hosts.insert(id, Sourced { value: spec, origin: origin.clone() });
     }
@@ -375,6 +383,23 @@ mod tests {
         assert_eq!(settings.hosts.keys().map(HostId::as_str).collect::<Vec<_>>(), ["vps"]);
         let error = machine.load(|sources| sources.config = Some("/none.yml".into())).unwrap_err();
         assert!(error.contains("--config names /none.yml, which does not exist"), "{error}");
+    }
+
+    #[test]
+    fn a_project_holds_hosts_back_and_never_lets_them_go_further() {
+        let machine = Machine::new(&[
+            (
+                ".config/dockmaster/hosts.yml",
+                "hosts: {nas: {hostname: 10.0.0.2, policy: ro}, pi: {hostname: p}}",
+            ),
+            (
+                "config/hosts.yml",
+                "hosts: {nas: {hostname: elsewhere}, again: {hostname: 10.0.0.2}, pi: {hostname: p, policy: ro}}",
+            ),
+        ]);
+        let settings = machine.load(|_| {}).unwrap();
+        let policies: Vec<Policy> = settings.hosts.values().map(|host| host.value.policy).collect();
+        assert_eq!(policies, [Policy::ReadOnly; 3], "again, nas, pi");
     }
 
     #[test]

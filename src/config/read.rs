@@ -8,6 +8,9 @@ use super::load::Warning;
 use super::schema::File;
 use super::{Environment, Sources, expand, places};
 use crate::domain::host::HostId;
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// A configuration file larger than this is something else.
@@ -46,26 +49,34 @@ pub(super) fn definitions(sources: &Sources, id: &HostId) -> Vec<PathBuf> {
 /// The text of the file at `path`; `None` when there is none.
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, ConfigFault> {
     let unreadable = |why: String| ConfigFault::Unreadable { path: path.to_owned(), why };
-    let found = match std::fs::metadata(path) {
-        Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+    let bytes = match read_bytes(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error.to_string())),
     };
-    if !found.is_file() {
-        return Err(unreadable("it is no file. Name the hosts.yml itself.".to_owned()));
-    }
-    if found.len() > LARGEST_FILE {
-        return Err(unreadable(format!(
-            "it has {} bytes; a hosts file has at most {LARGEST_FILE}",
-            found.len()
-        )));
-    }
-    let bytes = std::fs::read(path).map_err(|error| unreadable(error.to_string()))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
         unreadable(format!("line {line} is not UTF-8 text. Save the file as UTF-8."))
     })?;
     Ok(Some(text))
+}
+
+/// What a configuration file holds. Whatever stands in its place (a pipe, a device, a file without end)
+/// neither blocks nor fills the memory.
+pub(super) fn read_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let nonblocking = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no file. Name the hosts.yml itself."));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        let words = format!("it has {} bytes; a hosts file has at most {LARGEST_FILE}", found.len());
+        return Err(io::Error::other(words));
+    }
+    Ok(bytes)
 }
 
 /// Reads `text`, the content of the file at `path`. A fault of the syntax ends the reading; all others

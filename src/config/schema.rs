@@ -2,7 +2,10 @@
 //! keys and the JSON Schema for editors are made.
 
 use super::document::Node;
-use super::fields::{Flag, FromNode, HostDirectory, HostKind, Ignored, ListenHost, Port, WatchMode};
+use super::fields::{
+    ContextField, Flag, FromNode, HostDirectory, HostKind, Ignored, ListenHost, PathField, Port, SocketField,
+    WatchMode,
+};
 use super::findings::Findings;
 use crate::domain::host::{Endpoint, HostId, HostSpec, Hostname, LoginName, SshTarget, TcpTarget};
 use crate::domain::policy::Policy;
@@ -96,23 +99,23 @@ section!(
         /// The port of sshd; left out: what ssh would take.
         port: Port,
         /// A private key; left out: what ssh would take.
-        identity_file: PathBuf,
+        identity_file: PathField,
         /// An alias of the ssh configuration that ssh is given alone, so that its jump host and the rest apply.
         ssh_alias: Hostname,
         /// The engine's socket, on the host or (`kind: unix`) on this machine; left out: the usual places.
-        socket: String,
+        socket: SocketField,
         /// Reach the engine by `sudo -n docker`, where the login may not open its socket.
         sudo: Flag,
         /// For `kind: tcp`: whether TLS is spoken (the usual), by certificates on both sides.
         tls: Flag,
         /// For `kind: tcp`: the directory with `ca.pem`, `cert.pem` and `key.pem`; left out: `~/.docker`.
-        cert_path: PathBuf,
+        cert_path: PathField,
         /// Words about it.
         description: String,
         /// Words it can be selected by, as @tag.
         tags: Vec<String>,
         /// The name of its Docker context, where it is not docker-mcp-NAME.
-        docker_context: String,
+        docker_context: ContextField,
         /// The directory on the host that holds one folder per compose stack.
         compose_path: HostDirectory,
         /// The directory on the host that holds the applications' data.
@@ -131,6 +134,7 @@ section!(
 impl Host {
     /// The host that this says, or what it lacks.
     fn into_spec(self, id: HostId) -> Result<HostSpec, &'static str> {
+        let socket = self.socket.and_then(|socket| socket.0).map(|path| path.0);
         let endpoint = match self.kind.unwrap_or(HostKind::Ssh) {
             HostKind::Ssh => Endpoint::Ssh(SshTarget {
                 hostname: self.hostname.or_else(|| self.ssh_alias.clone()).ok_or(
@@ -138,18 +142,18 @@ impl Host {
                 )?,
                 user: self.user,
                 port: self.port.map(|port| port.0),
-                identity_file: self.identity_file,
+                identity_file: self.identity_file.and_then(|path| path.0),
                 alias: self.ssh_alias,
-                socket: self.socket,
+                socket,
                 sudo: self.sudo.is_some_and(|flag| flag.0),
             }),
-            HostKind::Unix => match self.socket.map(PathBuf::from).or_else(crate::transport::local::find_socket) {
+            HostKind::Unix => match socket.map(PathBuf::from).or_else(crate::transport::local::find_socket) {
                 Some(socket) => Endpoint::Unix(socket),
                 None => Endpoint::Unix("/var/run/docker.sock".into()),
             },
             HostKind::Tcp => {
                 let tls = self.tls.is_none_or(|flag| flag.0);
-                let certificates = self.cert_path.unwrap_or_else(|| PathBuf::from("~/.docker"));
+                let certificates = self.cert_path.and_then(|path| path.0).unwrap_or_else(|| PathBuf::from("~/.docker"));
                 Endpoint::Tcp(TcpTarget {
                     hostname: self.hostname.ok_or("a host of kind tcp needs a hostname")?,
                     port: self.port.map_or(if tls { TLS_PORT } else { PLAIN_PORT }, |port| port.0),
@@ -165,7 +169,7 @@ impl Host {
             tags: self.tags.unwrap_or_default(),
             compose_path: not_empty(self.compose_path.map(|path| path.0)),
             appdata_path: not_empty(self.appdata_path.map(|path| path.0)),
-            docker_context: not_empty(self.docker_context),
+            docker_context: self.docker_context.and_then(|name| name.0),
             enabled: self.enabled.is_none_or(|flag| flag.0),
             policy: self.policy.unwrap_or_default(),
             local_socket: self.local_socket.map(|flag| flag.0),
@@ -197,7 +201,15 @@ impl FromNode for Hosts {
             let host = findings.within(name, |findings| Host::from_node(&entry.value, findings));
             let (Some(id), Some(host)) = (id, host) else { continue };
             match host.into_spec(id.clone()) {
-                Ok(spec) => drop(hosts.insert(id, spec)),
+                Ok(spec) => {
+                    let context = spec.context_name();
+                    let same = |other: &&HostSpec| other.context_name() == context;
+                    if let Some(other) = hosts.values().find(same) {
+                        let words = format!("{} has the Docker context {context} already", other.id);
+                        findings.fault(entry.key.id, words);
+                    }
+                    hosts.insert(id, spec);
+                }
                 // What is there but faulty is not missing as well.
                 Err(_) if findings.faults() > before => {}
                 Err(lacks) => findings.fault(entry.key.id, lacks),

@@ -4,6 +4,7 @@
 use super::{Settings, Sourced, Sources, places};
 use crate::domain::host::{Endpoint, HostSpec};
 use crate::domain::policy::Policy;
+use crate::domain::text::clean;
 use std::fmt::{self, Display};
 
 /// Every value with its origin, one a line, hosts last.
@@ -32,6 +33,8 @@ pub fn files(sources: &Sources) -> String {
 }
 
 fn line<T>(name: &str, value: impl Display, from: &Sourced<T>) -> String {
+    // Descriptions and tags may hold anything.
+    let value = clean(&value.to_string()).replace(['\n', '\t'], " ");
     format!("{name} = {value}  ({})\n", from.origin)
 }
 
@@ -89,11 +92,12 @@ impl Display for Words<'_> {
         if !tags.is_empty() {
             write!(f, ", tags: {}", list(tags))?;
         }
+        let context = docker_context.as_ref().map(ToString::to_string);
         let rest = [
             ("description", Some(description).filter(|text| !text.is_empty())),
             ("compose_path", compose_path.as_ref()),
             ("appdata_path", appdata_path.as_ref()),
-            ("docker_context", docker_context.as_ref()),
+            ("docker_context", context.as_ref()),
         ];
         rest.iter()
             .filter_map(|(key, value)| Some((key, (*value)?)))

@@ -21,10 +21,16 @@ pub fn is_trusted(data_dir: &Path, project: &Path) -> bool {
 
 /// Trusts `project`, or trusts it no longer; returns its full path.
 pub fn set_trusted(data_dir: &Path, project: &Path, trust: bool) -> Result<PathBuf, WriteError> {
-    let project =
-        project.canonicalize().map_err(|source| WriteError::Io { path: project.to_owned(), source })?;
-    if project.as_os_str().as_encoded_bytes().contains(&b'\n') {
-        let source = std::io::Error::other("a directory with a line feed in its name cannot be trusted");
+    let project = match project.canonicalize() {
+        Ok(project) => project,
+        // One that is gone can still be trusted no longer.
+        Err(_) if !trust => std::path::absolute(project).unwrap_or_else(|_| project.to_owned()),
+        Err(source) => return Err(WriteError::Io { path: project.to_owned(), source }),
+    };
+    if project.to_str().is_none_or(|name| name.contains('\n')) {
+        let source = std::io::Error::other(
+            "a directory of such a name (not UTF-8, or with a line feed) cannot be trusted",
+        );
         return Err(WriteError::Io { path: project, source });
     }
     let path = list(data_dir);

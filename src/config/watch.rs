@@ -7,6 +7,7 @@
 use super::fields::WatchMode;
 use super::load::Sources;
 use super::places;
+use super::read::read_bytes;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -54,7 +55,7 @@ pub fn stamp(sources: &Sources) -> u64 {
     crate::transport::local::find_socket().hash(&mut hasher);
     for file in places::candidates(sources) {
         // What cannot be read is told by the reading.
-        (std::fs::read(&file).ok(), file).hash(&mut hasher);
+        (read_bytes(&file).ok(), file).hash(&mut hasher);
     }
     hasher.finish()
 }

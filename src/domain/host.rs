@@ -102,6 +102,14 @@ text_type!(
     valid_login
 );
 
+text_type!(
+    /// The name of a Docker context; it is also a file's name.
+    ContextName,
+    "docker_context",
+    "use 2 to 100 letters, digits, '_', '.', '+' or '-', starting with a letter or digit",
+    valid_context
+);
+
 /// Words that YAML 1.1 readers take for something else than text; as host ids they would break
 /// whoever reads the file with such a reader.
 const YAML_WORDS: [&str; 9] = ["y", "n", "yes", "no", "on", "off", "true", "false", "null"];
@@ -131,6 +139,13 @@ fn valid_hostname(text: &str) -> bool {
 fn valid_login(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '@' | '\\' | '$');
     !text.is_empty() && text.len() <= 256 && !text.starts_with('-') && text.chars().all(plain)
+}
+
+/// The docker client's own rule, with a bound.
+fn valid_context(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '+' | '-');
+    let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    (2..=100).contains(&text.len()) && starts && text.chars().all(plain)
 }
 
 /// How a host is reached over SSH.
@@ -262,7 +277,7 @@ pub struct HostSpec {
     /// The directory on the host that holds the applications' data.
     pub appdata_path: Option<String>,
     /// The name of its Docker context, when it is not the usual one.
-    pub docker_context: Option<String>,
+    pub docker_context: Option<ContextName>,
     /// A disabled host is listed, but never connected to.
     pub enabled: bool,
     /// What this entry lets be done to the host over MCP; other entries of the same engine may say less.
@@ -290,7 +305,7 @@ impl HostSpec {
 
     /// The name of the host's Docker context: the configured one, else `docker-mcp-<host_id>`.
     pub fn context_name(&self) -> String {
-        self.docker_context.clone().unwrap_or_else(|| format!("docker-mcp-{}", self.id))
+        self.docker_context.as_ref().map_or_else(|| format!("docker-mcp-{}", self.id), ToString::to_string)
     }
 
     /// The default name of the local engine when nothing is configured.

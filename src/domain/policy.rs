@@ -52,19 +52,40 @@ impl FromStr for Policy {
     }
 }
 
+/// What is known of an engine's own name. Clones of a machine share it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Engine {
+    /// It has not been connected to yet.
+    Unknown,
+    /// It tells none (Podman's is another one each time).
+    Nameless,
+    /// This one.
+    Named(String),
+}
+
 /// Which engine an entry leads to, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineIdentity {
     /// Where it is reached: `hostname:port` or a socket's path.
     pub place: String,
-    /// The name the engine gives itself; known once it was connected to. Clones of a machine share it.
-    pub engine: Option<String>,
+    /// The name the engine gives itself.
+    pub engine: Engine,
 }
 
 impl EngineIdentity {
     /// Whether both lead to one engine, as far as that is known.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.place == other.place || (self.engine.is_some() && self.engine == other.engine)
+        self.place == other.place || (matches!(self.engine, Engine::Named(_)) && self.engine == other.engine)
+    }
+
+    /// Whether they may lead to one engine: what is not known cannot tell them apart.
+    pub fn may_be_same(&self, other: &Self) -> bool {
+        let told_apart = match (&self.engine, &other.engine) {
+            (Engine::Named(one), Engine::Named(another)) => one != another,
+            (Engine::Named(_), Engine::Nameless) | (Engine::Nameless, Engine::Named(_)) => true,
+            _ => false,
+        };
+        self.is_same(other) || !told_apart
     }
 }
 
@@ -93,7 +114,8 @@ mod tests {
     use super::*;
 
     fn identity(place: &str, engine: Option<&str>) -> EngineIdentity {
-        EngineIdentity { place: place.into(), engine: engine.map(Into::into) }
+        let engine = engine.map_or(Engine::Unknown, |name| Engine::Named(name.into()));
+        EngineIdentity { place: place.into(), engine }
     }
 
     #[test]
@@ -119,5 +141,15 @@ mod tests {
         assert_eq!(strictest(&identity("new:22", Some("E1")), entries), Some(Policy::ReadOnly));
         let unseen = identity("nas.lan:22", None);
         assert_eq!(strictest(&unseen, entries), Some(Policy::ReadOnly), "by way of nas.lan");
+    }
+
+    #[test]
+    fn what_is_not_known_of_engines_tells_none_apart() {
+        let (named, other) = (identity("a", Some("E1")), identity("b", Some("E2")));
+        let nameless = EngineIdentity { place: "c".into(), engine: Engine::Nameless };
+        let unknown = identity("d", None);
+        assert!(!named.may_be_same(&other) && !named.may_be_same(&nameless));
+        assert!(named.may_be_same(&unknown) && nameless.may_be_same(&unknown));
+        assert!(nameless.may_be_same(&EngineIdentity { place: "e".into(), ..nameless.clone() }));
     }
 }

@@ -30,7 +30,7 @@ pub enum HostTarget {
 /// A text that names no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} names no host: {why}. Write user@address, user@address:port, an alias of your ssh configuration, or unix:///path/of/docker.sock"
+    "{text:?} names no host: {why}. Write user@address, user@address:port, an alias of your ssh configuration, unix:///path/of/docker.sock, or tcp://address:port"
 )]
 pub struct InvalidTarget {
     text: String,

@@ -107,6 +107,13 @@ impl From<AdminError> for ToolError {
             )),
             AdminError::Uncovers { .. } => Self::new(ErrorKind::PolicyDenied, message)
                 .with_hint("A person can remove it from both files."),
+            AdminError::LoosensOther { other, .. } => Self::new(ErrorKind::PolicyDenied, message)
+                .with_hint(format!("Tighten {other} first: host_update {other} with the stricter policy.")),
+            AdminError::Last { id } => Self::new(ErrorKind::PolicyDenied, message)
+                .with_hint(format!("A person can: dockmaster hosts remove {id}.")),
+            AdminError::NoMemory { .. } => Self::new(ErrorKind::PolicyDenied, message)
+                .with_hint("Dockmaster's data directory must be the service's own, with mode 0700 (DOCKMASTER_DATA_DIR)."),
+            AdminError::Edit(EditError::Loosens { .. }) => Self::new(ErrorKind::PolicyDenied, message),
             AdminError::Invalid(_) | AdminError::Edit(EditError::WouldBeFaulty(_)) => {
                 Self::new(ErrorKind::InvalidArguments, message)
             }

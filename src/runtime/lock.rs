@@ -6,6 +6,11 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
+
+/// Locks are held for milliseconds; whoever holds one for ten seconds hangs.
+const TRIES: u32 = 1000;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// While this lives no other process of ours holds the same lock.
 #[derive(Debug)]
@@ -32,11 +37,16 @@ impl FileLock {
         }
     }
 
+    #[expect(clippy::disallowed_methods, reason = "callers are threads that may wait")]
     fn on(file: File) -> io::Result<Self> {
-        match flock(&file, FlockOperation::LockExclusive) {
-            // A file system without locks: what else guards against a clash still does.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOLCK | Errno::NOSYS) => Ok(Self(file)),
-            Err(errno) => Err(errno.into()),
+        for _ in 0..TRIES {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                // A file system without locks: what else guards against a clash still does.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOLCK | Errno::NOSYS) => return Ok(Self(file)),
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(BETWEEN_TRIES),
+                Err(errno) => return Err(errno.into()),
+            }
         }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "another Dockmaster holds it and does not let go"))
     }
 }

@@ -19,10 +19,19 @@ pub fn command(program: &str) -> tokio::process::Command {
 
 /// Runs `spec` on this machine and collects what it prints.
 pub async fn run(spec: &Command) -> Result<Output, Fault> {
+    run_without(spec, &[]).await
+}
+
+/// The same, with these variables taken out of its environment.
+pub async fn run_without(spec: &Command, variables: &[&str]) -> Result<Output, Fault> {
     let Some((program, args)) = spec.argv.split_first() else {
         return Err(Fault::new(FaultKind::Internal, "an empty command"));
     };
-    let mut child = command(program)
+    let mut command = command(program);
+    for variable in variables {
+        command.env_remove(variable);
+    }
+    let mut child = command
         .args(args)
         .stdin(if spec.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
         .stdout(Stdio::piped())

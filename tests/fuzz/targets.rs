@@ -1,7 +1,7 @@
 //! What must hold for any input, however it came about: shared by `tests/fuzz.rs`, which tries seeds and
 //! their mutations, and by the libFuzzer programs beside this file.
 
-use dockmaster::config::{FieldValue, Fields, HostEdit, HostKey, Sources, edit_host, load};
+use dockmaster::config::{Authority, FieldValue, Fields, HostEdit, HostKey, Sources, edit_host, load};
 use dockmaster::transport::ssh::aliases::aliases;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub(crate) fn hosts_file(directory: &Path, bytes: &[u8]) {
     let value = FieldValue::Text(CHANGED.to_owned());
     let fields = Fields::from([(HostKey::DESCRIPTION, Some(value))]);
     let edit = HostEdit::Update { id: id.clone(), fields };
-    if edit_host(&sources, &edit).is_err() {
+    if edit_host(&sources, &edit, Authority::Person).is_err() {
         assert_eq!(std::fs::read(&file).unwrap(), bytes, "a refused edit changes nothing");
         return;
     }

@@ -207,10 +207,78 @@ async fn a_file_that_cannot_be_written_changes_nothing_in_memory_either() {
 }
 
 #[tokio::test]
-async fn s10_the_last_host_of_a_file_goes_when_it_is_removed_by_name() {
+async fn the_last_host_is_a_persons_to_remove_and_no_engine_appears_in_its_place() {
     let ground = Ground::new("hosts:\n  nas: {hostname: nas}\n").await;
+    let refused = ground.app.admin().remove("nas".parse().unwrap()).await;
+    assert!(matches!(refused, Err(AdminError::Last { .. })), "{refused:?}");
+    assert_eq!(ground.text(), "hosts:\n  nas: {hostname: nas}\n");
+}
+
+#[tokio::test]
+async fn no_other_name_of_an_engine_is_loosened_by_a_removal_or_a_move() {
+    let ground =
+        Ground::new("hosts:\n  a: {hostname: x, policy: ro}\n  b: {hostname: X}\n  c: {hostname: c}\n").await;
+    assert_eq!(ground.policy("b"), Policy::ReadOnly);
+    let removed = ground.app.admin().remove("a".parse().unwrap()).await;
+    assert!(
+        matches!(&removed, Err(AdminError::LoosensOther { other, .. }) if other.as_str() == "b"),
+        "{removed:?}"
+    );
+    let moved = ground.update("a", Some("elsewhere"), None).await;
+    assert!(matches!(moved, Err(AdminError::LoosensOther { .. })), "{moved:?}");
+    assert_eq!(ground.policy("b"), Policy::ReadOnly);
+    ground.update("b", None, Some(Policy::ReadOnly)).await.unwrap();
+    ground.app.admin().remove("a".parse().unwrap()).await.unwrap();
+    assert_eq!(ground.policy("b"), Policy::ReadOnly);
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_apart_from_a_host_that_is_held_back_is_held_back() {
+    let ground =
+        Ground::new("hosts:\n  dark: {hostname: x, policy: ro, enabled: false}\n  nas: {hostname: nas}\n")
+            .await;
     ground.ready("nas").await;
-    ground.app.admin().remove("nas".parse().unwrap()).await.unwrap();
-    assert!(ground.app.directory().host("nas").is_err());
-    assert_eq!(ground.text(), "hosts: {}\n");
+    // `dark` was never connected to: it may be anybody
+    assert_eq!(ground.add("new", "10.0.0.7", None).await.unwrap(), Policy::ReadOnly);
+    std::fs::write(ground.dir.path().join("removed-hosts.json"), "not what it was").unwrap();
+    let removed = ground.app.admin().remove("new".parse().unwrap()).await;
+    assert!(matches!(removed, Err(AdminError::Bury { .. })), "{removed:?}");
+}
+
+#[tokio::test]
+async fn an_edit_confirms_nothing_but_itself() {
+    let ground = Ground::new("hosts:\n  a: {hostname: a}\n  b: {hostname: b}\n  c: {hostname: c}\n").await;
+    // a person is in the middle of something: a and b are missing from the file for a moment
+    std::fs::write(ground.dir.path().join("hosts.yml"), "hosts:\n  c: {hostname: c}\n  d: {hostname: d}\n")
+        .unwrap();
+    ground.update("c", None, Some(Policy::ReadOnly)).await.unwrap();
+    assert!(ground.app.directory().host("a").is_ok(), "an edit of c takes no other host away at once");
+    assert_eq!(ground.policy("c"), Policy::ReadOnly, "what else was said counts at once");
+    assert!(ground.app.directory().host("d").is_ok());
+}
+
+#[tokio::test]
+async fn what_the_file_says_counts_more_than_what_the_service_knows_yet() {
+    let ground = Ground::new("hosts:\n  a: {hostname: a}\n  b: {hostname: b}\n").await;
+    std::fs::write(
+        ground.dir.path().join("hosts.yml"),
+        "hosts:\n  a: {hostname: a, policy: ro}\n  b: {hostname: b}\n",
+    )
+    .unwrap();
+    let edit = crate::config::HostEdit::Update {
+        id: "a".parse().unwrap(),
+        fields: asked(Some(Policy::NoDestructive)),
+    };
+    let refused =
+        crate::config::edit_host(&ground.app.admin().sources, &edit, crate::config::Authority::Assistant);
+    assert!(matches!(refused, Err(EditError::Loosens { held: Policy::ReadOnly, .. })), "{refused:?}");
+    crate::config::edit_host(&ground.app.admin().sources, &edit, crate::config::Authority::Person).unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_is_there_is_given_what_is_asked_for() {
+    let ground = Ground::new("hosts:\n  a: {hostname: a}\n").await;
+    ground.ready("a").await;
+    assert_eq!(ground.add("a", "a", Some(Policy::ReadOnly)).await.unwrap(), Policy::ReadOnly);
+    assert_eq!(ground.fake.attempts("a"), 1, "it is the same place");
 }

@@ -44,6 +44,7 @@ const TABLE: &[(Victim, &str)] = &[
     (Host, "HostMessage::TimerDue"),
     (Host, "HostMessage::Evidence"),
     (Config, "ConfigMessage::Reload"),
+    (Config, "ConfigMessage::Edited"),
     (Config, "ConfigMessage::Look"),
     (Config, "ConfigMessage::Loaded"),
     (Config, "ConfigMessage::Reconcile"),
@@ -200,6 +201,7 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
         (_, "HostMessage::Connected" | "HostMessage::LinkDown" | "HostMessage::TimerDue") => cut(&[]),
         (_, "HostMessage::Evidence") => cut(&[Scene::Fails(FaultKind::SocketDenied)]),
         (_, "ConfigMessage::Reload" | "ConfigMessage::Loaded") => lab.app.reload(),
+        (_, "ConfigMessage::Edited") => lab.app.admin().config.apply(None).await,
         // The watch looks every minute.
         (_, "ConfigMessage::Look") => {}
         (_, "McpMessage::Run") => assert_eq!(lab.app.mcp.run("run", async {}).await, Err(CutOff)),

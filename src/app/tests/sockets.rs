@@ -143,3 +143,42 @@ async fn d1_a_panic_in_any_message_of_a_socket_is_its_own() {
         ground.lab.until_ready("nas").await;
     }
 }
+
+/// What reads may not carry another request in its body, or split one by a header.
+#[tokio::test]
+async fn nothing_is_smuggled_past_a_socket_that_only_reads() {
+    let ground = Ground::new(&[("nas", &[])]).await;
+    ground.open("nas").await;
+    crashes::edit(&ground.lab, |text| {
+        text.replace("hostname: nas", "hostname: nas, policy: ro, local_socket: true")
+    });
+    ground.until("the policy counts", async || ground.status("nas", "POST /x").await == 403).await;
+    let hidden = "GET /_ping HTTP/1.1\r\nx: ";
+    let text = format!(
+        "GET /_ping HTTP/1.1\r\nHost: d\r\nContent-Length: {}\r\n\r\n{}GET /_ping HTTP/1.1\r\nHost: d\r\nx: POST /containers/abc/kill HTTP/1.1\r\n\r\n",
+        hidden.len(),
+        "a".repeat(hidden.len())
+    );
+    let mut stream = UnixStream::connect(ground.path("nas")).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answers = String::new();
+    tokio::time::timeout(LIMIT, stream.read_to_string(&mut answers)).await.unwrap().unwrap();
+    assert!(answers.starts_with("HTTP/1.1 403 "), "{answers}");
+    let deeds = ground.lab.fake.deeds("nas");
+    assert!(!deeds.iter().any(|deed| deed.contains("kill")), "{deeds:?}");
+}
+
+#[tokio::test]
+async fn a_connection_ends_when_its_host_is_held_back() {
+    let ground = Ground::new(&[("nas", &[])]).await;
+    ground.open("nas").await;
+    let mut open = UnixStream::connect(ground.path("nas")).await.unwrap();
+    open.write_all(b"GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n").await.unwrap();
+    assert_eq!(open.read_u8().await.unwrap(), b'H');
+    crashes::edit(&ground.lab, |text| {
+        text.replace("hostname: nas", "hostname: nas, policy: ro, local_socket: true")
+    });
+    let mut rest = Vec::new();
+    tokio::time::timeout(LIMIT, open.read_to_end(&mut rest)).await.expect("it was left open").unwrap();
+}

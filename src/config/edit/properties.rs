@@ -269,10 +269,12 @@ fn an_anchor_that_others_share_is_left_to_its_owner() {
     assert_eq!(update(text, "b", "hostname", "y"), Err(Inexpressible::NotOwn));
     let own = update(text, "c", "user", "w").unwrap();
     assert_eq!(own, text.replace("user: u", "user: w"));
-    let removed = apply(text, &HostEdit::Remove { id: "a".parse().unwrap() }).unwrap();
-    let read = read(&removed);
-    assert!(read["hosts"].get("a").is_none(), "{removed}");
-    assert_eq!(read["hosts"]["b"]["hostname"], "x", "the others keep what they had from it: {removed}");
+    let remove = HostEdit::Remove { id: "a".parse().unwrap() };
+    assert_eq!(apply(text, &remove), Err(Inexpressible::Shared), "its anchor would stand elsewhere");
+    let text = "hosts:\n  a:\n    user: &u ops\n    hostname: x\n  c:\n    user: *u\n    hostname: y\n";
+    let unset = Fields::from([("user".parse().unwrap(), None)]);
+    let unset = HostEdit::Update { id: "a".parse().unwrap(), fields: unset };
+    assert_eq!(apply(text, &unset), Err(Inexpressible::Shared));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use super::options::{SshSettings, destination};
 use crate::domain::host::{Hostname, LoginName, SshTarget};
 use crate::transport::{Command, process};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// OpenSSH's own limit for nested `Include`s.
@@ -13,6 +14,9 @@ const DEEPEST_INCLUDE: usize = 16;
 
 /// More files than this are a configuration that includes itself.
 const MOST_FILES: usize = 256;
+
+/// More names than this are no person's hosts; each costs a run of ssh.
+const MOST_NAMES: usize = 1000;
 
 /// A larger file is no ssh configuration.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -46,14 +50,15 @@ pub struct Listed {
 /// The names on the `Host` lines of `file` and what it includes, in order, each once. Patterns and
 /// negations name no host. `ssh_dir` is where relative `Include`s lead (`~/.ssh`).
 pub fn aliases(file: &Path, ssh_dir: &Path) -> Vec<Listed> {
-    let mut reader = Reader { ssh_dir, files: 0, listed: vec![] };
+    let mut reader = Reader { ssh_dir, files: 0, listed: vec![], places: HashMap::new() };
     reader.read(file, 0);
     reader.listed
 }
 
 /// The names on the `Host` lines of one file's text, whatever it includes.
 pub fn aliases_in(text: &str) -> Vec<Listed> {
-    let mut reader = Reader { ssh_dir: Path::new("/nonexistent"), files: MOST_FILES, listed: vec![] };
+    let (ssh_dir, places) = (Path::new("/nonexistent"), HashMap::new());
+    let mut reader = Reader { ssh_dir, files: MOST_FILES, listed: vec![], places };
     reader.read_lines(text, DEEPEST_INCLUDE);
     reader.listed
 }
@@ -63,6 +68,8 @@ struct Reader<'a> {
     /// How many files were read.
     files: usize,
     listed: Vec<Listed>,
+    /// Where in the list each name stands.
+    places: HashMap<Hostname, usize>,
 }
 
 impl Reader<'_> {
@@ -82,11 +89,8 @@ impl Reader<'_> {
             let Some((keyword, words)) = keyword_and_words(line) else { continue };
             match keyword.as_str() {
                 "host" => {
-                    block = words
-                        .iter()
-                        .filter_map(|word| plain_name(word))
-                        .map(|name| self.list(name))
-                        .collect();
+                    let names = words.iter().filter_map(|word| plain_name(word));
+                    block = names.filter_map(|name| self.list(name)).collect();
                 }
                 "match" => block.clear(),
                 "hostname" => block.iter().for_each(|at| self.listed[*at].has_hostname = true),
@@ -102,13 +106,18 @@ impl Reader<'_> {
         }
     }
 
-    /// The place of a name in the list, which it is put into once.
-    fn list(&mut self, name: Hostname) -> usize {
-        if let Some(at) = self.listed.iter().position(|listed| listed.name == name) {
-            return at;
+    /// The place of a name in the list, which it is put into once; none when the list is full.
+    fn list(&mut self, name: Hostname) -> Option<usize> {
+        if let Some(at) = self.places.get(&name) {
+            return Some(*at);
         }
+        let at = self.listed.len();
+        if at == MOST_NAMES {
+            return None;
+        }
+        self.places.insert(name.clone(), at);
         self.listed.push(Listed { name, has_hostname: false });
-        self.listed.len() - 1
+        Some(at)
     }
 }
 
@@ -166,7 +175,9 @@ fn included_files(ssh_dir: &Path, word: &str) -> Vec<PathBuf> {
         Some(rest) => ssh_dir.parent().unwrap_or(ssh_dir).join(rest),
         None => ssh_dir.join(word),
     };
-    let Some(pattern) = path.to_str() else { return vec![] };
+    // Two stars are one to ssh; to the library they are every directory there is below.
+    let Some(pattern) = path.to_str().map(|path| path.replace("**", "*")) else { return vec![] };
+    let pattern = &pattern;
     glob::glob(pattern).into_iter().flatten().flatten().take(MOST_FILES).collect()
 }
 
@@ -213,12 +224,12 @@ fn read_resolved(listed: &Listed, text: &str) -> Result<Alias, String> {
     if hostname.eq_ignore_ascii_case(listed.name.as_str()) && !listed.has_hostname {
         return Err("it has no HostName".to_owned());
     }
-    let user = value("user").and_then(|user| user.parse().ok()).or_else(|| "root".parse().ok());
+    let user = value("user").unwrap_or("root").parse().map_err(|error| format!("{error}"))?;
     let keys: Vec<&str> = values("identityfile").collect();
     Ok(Alias {
         name: listed.name.clone(),
         hostname: hostname.parse().map_err(|error| format!("{error}"))?,
-        user: user.ok_or("it has no user")?,
+        user,
         port: value("port").and_then(|port| port.parse().ok()).unwrap_or(22),
         identity_file: match keys.as_slice() {
             [only] if *only != "none" => Some(PathBuf::from(only)),
