@@ -29,6 +29,7 @@ mod service_isolation;
 mod service_leaks;
 mod service_lines;
 mod service_logins;
+mod service_socket_life;
 mod service_sockets;
 mod service_stacks;
 mod service_tools;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     trials.extend(service_tools::trials());
     trials.extend(service_config::trials());
     trials.extend(service_sockets::trials());
+    trials.extend(service_socket_life::trials());
     trials.extend(service_clients::trials());
     support::trials::run(3, trials)
 }
