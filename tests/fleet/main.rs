@@ -23,6 +23,7 @@ mod operations;
 mod service_bad_input;
 mod service_clients;
 mod service_config;
+mod service_contexts;
 mod service_crowd;
 mod service_front;
 mod service_isolation;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     trials.extend(service_config::trials());
     trials.extend(service_sockets::trials());
     trials.extend(service_socket_life::trials());
+    trials.extend(service_contexts::trials());
     trials.extend(service_clients::trials());
     support::trials::run(3, trials)
 }

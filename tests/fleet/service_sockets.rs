@@ -139,8 +139,7 @@ async fn files_images_and_builds_pass_unharmed(fleet: &Fleet) {
     let _image = Image(host);
     let id = host.run_container(&[IMAGE, "sleep", "1000"]);
     let bytes = noise(3_000_001);
-    let sum =
-        |bytes: &[u8]| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let sum = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
     fs::create_dir(desk.file("context")).unwrap();
     fs::write(desk.file("context/noise"), &bytes).unwrap();
     docker.ok(&["cp", "context/noise", &format!("{id}:/there")]);
@@ -158,12 +157,12 @@ async fn files_images_and_builds_pass_unharmed(fleet: &Fleet) {
     let said = docker.ok(&run_it);
     assert!(said.starts_with(&sum(&bytes)), "{said}");
 
-    let built = docker.ok(&["image", "inspect", "-f", "{{.Id}}", BUILT]);
+    let image = docker.ok(&["image", "inspect", "-f", "{{.Id}}", BUILT]);
     docker.ok(&["save", "-o", "image.tar", BUILT]);
     docker.ok(&["rmi", BUILT]);
     host.try_docker(&["image", "inspect", BUILT]).expect_err("it is removed");
     assert!(docker.ok(&["load", "-i", "image.tar"]).contains(BUILT));
-    assert_eq!(host.docker(&["image", "inspect", "-f", "{{.Id}}", BUILT]), built);
+    assert_eq!(host.docker(&["image", "inspect", "-f", "{{.Id}}", BUILT]), image);
     assert_eq!(docker.ok(&run_it), said);
     desk.close().await;
 }

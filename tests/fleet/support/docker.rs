@@ -17,20 +17,25 @@ const LIMIT: &str = "40";
 #[derive(Clone, Debug)]
 pub struct Docker {
     home: PathBuf,
-    /// `DOCKER_HOST`, when it is set.
-    host: Option<String>,
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Docker {
     /// docker that goes where its contexts lead.
     pub fn of(home: &Home) -> Self {
-        Self { home: home.path().to_owned(), host: None }
+        Self { home: home.path().to_owned(), variables: Vec::new() }
     }
 
     /// docker through the local socket of a host.
     pub fn through(home: &Home, host: &str) -> Self {
         let socket = home.runtime_dir().join("s").join(format!("{host}.sock"));
-        Self { home: home.path().to_owned(), host: Some(format!("unix://{}", socket.display())) }
+        Self::of(home).variable("DOCKER_HOST", &format!("unix://{}", socket.display()))
+    }
+
+    /// The same with a variable of its environment.
+    pub fn variable(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
     }
 
     /// Gives it the compose plugin of the fleet.
@@ -51,7 +56,7 @@ impl Docker {
             .env("HOME", &self.home)
             // this client may have no buildx, and older engines have no other builder
             .env("DOCKER_BUILDKIT", "0")
-            .envs(self.host.iter().map(|host| ("DOCKER_HOST", host)))
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(&self.home)
             .stdin(Stdio::null());
         command
