@@ -24,6 +24,7 @@ mod service_admin;
 mod service_bad_input;
 mod service_clients;
 mod service_config;
+mod service_contexts;
 mod service_crowd;
 mod service_doctor;
 mod service_engines;
@@ -35,6 +36,8 @@ mod service_leaks;
 mod service_lines;
 mod service_logins;
 mod service_reload;
+mod service_socket_life;
+mod service_sockets;
 mod service_stacks;
 mod service_tools;
 mod support;
@@ -65,6 +68,9 @@ fn main() -> ExitCode {
     trials.extend(service_hosts::trials());
     trials.extend(service_import::trials());
     trials.extend(service_admin::trials());
+    trials.extend(service_sockets::trials());
+    trials.extend(service_socket_life::trials());
+    trials.extend(service_contexts::trials());
     trials.extend(service_clients::trials());
     support::trials::run(3, trials)
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod conversation;
+pub mod docker;
 pub mod fake_engine;
 pub mod fleet;
 pub mod framer;
@@ -21,6 +22,7 @@ pub mod trials;
 pub mod wait;
 pub mod witnesses;
 
+pub use docker::Docker;
 pub use fleet::Fleet;
 pub use host::Host;
 pub use mcp_client::ToolAnswer;

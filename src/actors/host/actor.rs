@@ -161,8 +161,10 @@ impl Actor for HostActor {
                 return state.look_at_context(&myself).await;
             }
             HostMessage::ContextSettled { outcome } => {
+                let is_old = outcome.as_ref().is_ok_and(|name| *name != state.spec.context_name());
                 state.context.settle(&state.spec, &outcome, &state.contexts);
-                return Ok(());
+                // It was given another name meanwhile.
+                return if is_old { state.look_at_context(&myself).await } else { Ok(()) };
             }
             HostMessage::Wake => Input::Wake,
             HostMessage::Suspect { epoch } => return state.suspect(&myself, epoch).await,
@@ -172,8 +174,11 @@ impl Actor for HostActor {
                 return Ok(());
             }
             HostMessage::Retune(spec) => {
-                let enabled = spec.enabled;
+                let (enabled, renamed) = (spec.enabled, spec.context_name() != state.spec.context_name());
                 state.spec = spec;
+                if renamed && state.machine.session().is_some() {
+                    state.look_at_context(&myself).await?;
+                }
                 if enabled { Input::Start } else { Input::Disable }
             }
             HostMessage::Connected { epoch, outcome } => {

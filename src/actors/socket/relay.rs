@@ -114,7 +114,11 @@ async fn pass_reads(client: UnixStream, engine: Box<dyn ByteStream>) {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         // What reads has no body: one could be taken for another request behind it.
         if !reads || !request.body().is_end_stream() || request.headers().contains_key(UPGRADE) {
-            return Ok(forbidden(request.method()));
+            let method = request.method().clone();
+            // A tool that still sends must not find a closed connection in place of the words.
+            let mut body = request.into_body();
+            while let Some(Ok(_)) = body.frame().await {}
+            return Ok(forbidden(&method));
         }
         let (head, _) = request.into_parts();
         let mut plain = Request::new(Full::<Bytes>::default());

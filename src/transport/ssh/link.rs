@@ -26,11 +26,12 @@ const COMMANDS_BESIDE_STREAMS: usize = 2;
 
 /// Sessions that carry the engine's streams: no more than the pool keeps idle, so that none is closed
 /// and opened again under load. A session is given back a moment before sshd has closed it.
-const STREAMS: usize = 3;
+const STREAMS: usize = 2;
 
-/// Sessions that carry streams of other programs, which may last for hours: with the anchor, the commands
+/// Sessions that carry streams of other programs, which may last for hours; `docker run` in the
+/// foreground needs three. With the anchor, the commands
 /// and the engine's own streams eight, of the ten that sshd allows by default.
-const FOREIGN_STREAMS: usize = 2;
+const FOREIGN_STREAMS: usize = 3;
 
 /// Where Docker's socket is when nobody says otherwise.
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";

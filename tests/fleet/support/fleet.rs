@@ -120,6 +120,11 @@ impl Fleet {
         &self.state
     }
 
+    /// Docker's compose plugin, as hosts have it.
+    pub fn compose_plugin(&self) -> PathBuf {
+        PathBuf::from(&environment(&self.script)["FLEET_CACHE"]).join("plugins/docker-compose")
+    }
+
     /// The script with this fleet's settings.
     pub fn script(&self) -> &Script {
         &self.script

@@ -364,6 +364,15 @@ impl Host {
         PathBuf::from(format!("/proc/{}/root/run/engine.sock", self.pid()))
     }
 
+    /// Connections to its engine that somebody holds: older engines keep their own end of an ended
+    /// `exec` for a while, which is no affair of the client's.
+    pub fn engine_connections(&self) -> usize {
+        let sockets = fs::read_to_string(format!("/proc/{}/net/unix", self.pid())).expect("the host is up");
+        // of a connection (03) it is the engine's end that bears a name; its third reference is the client
+        let held = |line: &&str| line.contains(": 00000003 ") && line.contains(" 03 ");
+        sockets.lines().filter(|line| line.ends_with(" /run/engine.sock")).filter(held).count()
+    }
+
     /// Puts a recorder where clients on the host find the engine. See [`EngineRecorder`].
     pub fn record_engine(&self) -> EngineRecorder {
         let door = format!("/proc/{}/root{}", self.pid(), self.door());
