@@ -96,8 +96,6 @@ impl Offered {
                 Some(format!("it is the host {} already", known.value.id))
             } else if hosts.contains_key(&id) || candidates.iter().any(|other| other.id == id) {
                 Some(format!("there is a host {id} already"))
-            } else if let Some(twin) = candidates.iter().find(|other| is_same_place(&other.alias, &alias)) {
-                Some(format!("it leads to the same place as {}", twin.alias.name))
             } else if alias.proxied && !keep_alias {
                 Some("it is reached through a proxy, which only ssh's own configuration can say: include the file there".to_owned())
             } else {
@@ -115,10 +113,6 @@ impl Offered {
     pub fn find(&self, name: &Hostname) -> Option<&Alias> {
         self.aliases.iter().find(|alias| alias.name == *name)
     }
-}
-
-fn is_same_place(a: &Alias, b: &Alias) -> bool {
-    (&a.hostname, a.port) == (&b.hostname, b.port) && !a.proxied && !b.proxied
 }
 
 fn leads_to(endpoint: &Endpoint, alias: &Alias) -> bool {

@@ -3,7 +3,7 @@
 
 use super::edit::{HostEdit, Inexpressible, apply};
 use super::import::{self, Candidate, Offered};
-use super::{Sources, places};
+use super::{Sources, json_schema, places};
 use crate::domain::suggest::did_you_mean;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -64,6 +64,10 @@ pub async fn run(sources: &Sources, wanted: &[String], all: bool) -> Result<Stri
         source: std::io::Error::other(why.to_string()),
     })?;
     write_new(&path, &text).map_err(|source| InitError::Write { path: path.clone(), source })?;
+    // For editors; an older one is replaced, and without it everything works as well.
+    let schema = path.with_file_name(SCHEMA);
+    std::fs::write(&schema, format!("{:#}\n", json_schema()))
+        .map_err(|source| InitError::Write { path: schema.clone(), source })?;
     Ok(report(&path, &names, &chosen))
 }
 
@@ -81,7 +85,11 @@ pub fn choose(candidates: Vec<Candidate>, wanted: &[String], all: bool) -> Resul
     Ok(candidates.into_iter().filter(|candidate| all || wanted.contains(&name(candidate))).collect())
 }
 
+/// The schema's file, which the first line of the hosts file names.
+const SCHEMA: &str = "hosts.schema.json";
+
 const HEADER: &str = "\
+# yaml-language-server: $schema=hosts.schema.json
 # Hosts that Dockmaster keeps a line to. `dockmaster serve` notices changes by itself.
 #
 # hosts:

@@ -241,7 +241,17 @@ impl JsonSchema for Hosts {
 pub fn json_schema() -> serde_json::Value {
     let mut schema = SchemaSettings::draft07().into_generator().into_root_schema_for::<File>();
     schema.insert("title".to_owned(), "Dockmaster hosts file".into());
-    // As `File` reads them: a place for anchors.
-    schema.insert("patternProperties".to_owned(), serde_json::json!({"^x-": true}));
-    schema.to_value()
+    let mut schema = schema.to_value();
+    allow_extensions(&mut schema);
+    schema
+}
+
+/// As the reader takes them in every section: a place for anchors, and for notes of other programs.
+fn allow_extensions(schema: &mut serde_json::Value) {
+    let is_section = schema.get("properties").is_some();
+    let parts = schema.as_object_mut().into_iter().flatten().map(|(_, part)| part);
+    parts.for_each(allow_extensions);
+    if is_section {
+        schema["patternProperties"] = serde_json::json!({"^x-": true});
+    }
 }

@@ -38,7 +38,10 @@ pub async fn watch(sources: &Sources, mode: WatchMode, look: impl Fn()) {
     loop {
         // Anew each time: a directory may be another one by now, and its old watch deaf, even where the
         // file system gave it the same number again.
-        let _watcher = arm(&directories(sources), &hint);
+        let (sources, hint) = (sources.clone(), hint.clone());
+        // Files may lie on a share that hangs; a thread may wait for it.
+        let armed = tokio::task::spawn_blocking(move || arm(&directories(&sources), &hint));
+        let _watcher = armed.await.ok().flatten();
         // What changed while nobody watched.
         look();
         if let Ok(Some(())) = timeout(LOOK_EVERY, hints.recv()).await {

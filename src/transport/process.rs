@@ -6,7 +6,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+};
 
 /// A process about to be started: its own process group, so that a signal at the terminal reaches
 /// only Dockmaster, and killed when its handle is dropped.
@@ -66,6 +68,30 @@ pub async fn read_bounded(stream: Option<impl AsyncRead + Unpin>, max: usize) ->
         kept.extend_from_slice(&chunk[..read.min(room)]);
     }
     kept
+}
+
+/// The next line of a stream without its end, its first `max` bytes; `None` at the end of the stream. A
+/// line without end fills no memory.
+pub async fn read_line(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    max: usize,
+) -> std::io::Result<Option<String>> {
+    let (mut line, mut any) = (Vec::new(), false);
+    loop {
+        let chunk = stream.fill_buf().await?;
+        if chunk.is_empty() {
+            return Ok(any.then(|| String::from_utf8_lossy(&line).into_owned()));
+        }
+        any = true;
+        let end = chunk.iter().position(|byte| *byte == b'\n');
+        let part = &chunk[..end.unwrap_or(chunk.len())];
+        line.extend_from_slice(&part[..part.len().min(max.saturating_sub(line.len()))]);
+        let read = end.map_or(chunk.len(), |end| end + 1);
+        stream.consume(read);
+        if end.is_some() {
+            return Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()));
+        }
+    }
 }
 
 /// Writes all of `bytes` to a program and closes its input. One that reads no further is no error: its
@@ -136,6 +162,16 @@ mod tests {
         spec.deadline = Duration::from_millis(50);
         let fault = run(&spec).await.unwrap_err();
         assert_eq!(fault.kind, FaultKind::Deadline);
+    }
+
+    #[tokio::test]
+    async fn lines_are_read_to_their_end_and_kept_to_their_bound() {
+        let mut stream = std::io::Cursor::new(b"one\r\n\nfar too long a line\nlast".to_vec());
+        let mut lines = Vec::new();
+        while let Some(line) = read_line(&mut stream, 7).await.unwrap() {
+            lines.push(line);
+        }
+        assert_eq!(lines, ["one", "", "far too", "last"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{ByteStream, Carrier, Command, Connection, Link, Output, Route, Step}
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::TcpTarget;
 use futures_util::future::BoxFuture;
+use rustix::net::sockopt;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -45,7 +46,14 @@ struct Dialer {
 /// Connects to the engine at `target`.
 pub(super) async fn connect(target: TcpTarget) -> Result<Connection, Fault> {
     let started = Instant::now();
-    let tls = target.certificates.as_deref().map(tls_connector).transpose()?;
+    let tls = match target.certificates.clone() {
+        // Files may lie on a share that hangs; a thread may wait for it.
+        Some(directory) => match tokio::task::spawn_blocking(move || tls_connector(&directory)).await {
+            Ok(made) => Some(made?),
+            Err(panic) => return Err(Fault::new(FaultKind::Internal, panic.to_string())),
+        },
+        None => None,
+    };
     let dialer = Dialer { target, tls };
     dialer.ping(CONNECT_LIMIT).await?;
     let route = Route {
@@ -108,6 +116,14 @@ fn tls_connector(certificates: &Path) -> Result<TlsConnector, Fault> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
+/// A stream that is idle for hours ends when the machine at its other end is gone: within half a minute.
+fn keep_alive(stream: &TcpStream) -> rustix::io::Result<()> {
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, Duration::from_secs(15))?;
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(5))?;
+    sockopt::set_tcp_keepcnt(stream, 3)
+}
+
 impl Dialer {
     fn place(&self) -> String {
         format!("{}:{}", self.target.hostname, self.target.port)
@@ -122,6 +138,7 @@ impl Dialer {
         let stream = timeout(CONNECT_LIMIT, dialing).await.map_err(|_| late())?;
         let stream = stream.map_err(|error| self.fault(&error))?;
         stream.set_nodelay(true).map_err(|error| self.fault(&error))?;
+        keep_alive(&stream).map_err(|error| self.fault(&error.into()))?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
         let server = ServerName::try_from(name.to_owned())
             .map_err(|error| Fault::new(FaultKind::TlsFailed, format!("{name}: {error}")))?;

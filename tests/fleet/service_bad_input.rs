@@ -179,7 +179,7 @@ async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
         ),
         bad("no-key", "auth_failed", "key_unusable", "ssh_login", "hosts.no-key.identity_file"),
         bad("guest", "host_unreachable", "socket_denied", "engine_socket", "sudo usermod -aG docker guest"),
-        bad("stranger", "host_key", "host_key_unknown", "ssh_login", "ssh-keygen -lf"),
+        bad("stranger", "host_key", "host_key_unknown", "ssh_login", "dockmaster hosts trust stranger"),
         bad("no-listener", "host_unreachable", "refused", "ssh_login", "Start sshd"),
         bad("nobody", "host_unreachable", "unreachable", "ssh_login", "switched on"),
     ];
@@ -209,7 +209,7 @@ async fn a_changed_host_key_is_tried_once_until_a_person_has_looked(fleet: &Flee
     let attempts = host.ssh_attempts();
     let service = Service::start(&ServiceConfig::all(fleet).ssh_config(&ssh_config));
     service.wait_ready(&["h1", "h2"]).await;
-    let hint = format!("ssh-keygen -R {}", host.address());
+    let hint = "dockmaster hosts trust h3".to_owned();
     let bad = Bad { id: "h3", kind: "host_key", cause: "host_key_changed", step: "ssh_login", hint };
     for _ in 0..3 {
         assert_told(&service, "h1", &bad).await;

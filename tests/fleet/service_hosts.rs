@@ -68,7 +68,7 @@ async fn s10_a_host_is_added_by_command_once_it_was_connected_to(fleet: &Fleet) 
     let target = format!("ops@{}", pi.address());
     let refused = run(home, &["hosts", "add", "pi", &target]);
     assert_eq!(refused.status.code(), Some(1), "{}", refused.stderr);
-    for words in ["ssh-keygen -R", "Nothing was saved"] {
+    for words in ["dockmaster hosts trust pi", "Nothing was saved"] {
         assert!(refused.stderr.contains(words), "{}", refused.stderr);
     }
     assert!(refused.stdout.contains("failed: the host key has changed"), "{}", refused.stdout);

@@ -139,7 +139,8 @@ async fn ask_and_leave(service: &Service, host: &Host, recorder: &EngineRecorder
         let asking = join_all((0..4).map(|_| service.call("container_list", json!({"hosts": host.name()}))));
         tokio::select! {
             answers = asking => panic!("a hung engine has answered: {answers:?}"),
-            () = eventually("all four are with the engine", SOON, async || recorder.requests().len() == 4) => {}
+            // where streams cost sessions two are with the engine and two wait; all go away
+            () = eventually("they are with the engine", SOON, async || recorder.requests().len() >= 2) => {}
         }
     }
     eventually("the service has seen its clients go", SOON, async || clients(service) == 0).await;

@@ -5,12 +5,12 @@ use super::options::{SshSettings, anchored};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::SshTarget;
 use crate::runtime::dirs::RunDir;
-use crate::transport::process;
+use crate::transport::process::{self, read_line};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -27,6 +27,9 @@ const ECHO_LIMIT: Duration = Duration::from_secs(2);
 /// ssh's last words are awaited this long after its end.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// A longer line says nothing that anybody waits for.
+const MAX_LINE: usize = 16 * 1024;
+
 /// How much of ssh's standard error is kept.
 const MAX_STDERR: usize = 64 * 1024;
 
@@ -34,7 +37,7 @@ const MAX_STDERR: usize = 64 * 1024;
 pub(super) struct Anchor {
     child: Child,
     stdin: ChildStdin,
-    stdout: Lines<BufReader<ChildStdout>>,
+    stdout: BufReader<ChildStdout>,
     stderr: Stderr,
     /// What the anchor said about the host.
     pub(super) hello: Hello,
@@ -154,7 +157,7 @@ impl Anchor {
             return Err(Fault::new(FaultKind::Internal, "ssh started without pipes"));
         };
         let mut stderr = Stderr::collect(stderr);
-        let mut stdout = BufReader::new(stdout).lines();
+        let mut stdout = BufReader::new(stdout);
 
         let logged_in = timeout(LOGIN_LIMIT, stderr.authenticated());
         tokio::select! {
@@ -216,7 +219,7 @@ impl Anchor {
         let word = format!("echo-{number}");
         let exchange = async {
             self.stdin.write_all(format!("{word}\n").as_bytes()).await?;
-            while let Some(line) = self.stdout.next_line().await? {
+            while let Some(line) = read_line(&mut self.stdout, MAX_LINE).await? {
                 if line == word {
                     return Ok(());
                 }
@@ -236,10 +239,10 @@ impl Anchor {
 
 /// Whether an engine answers at the other end: then the login runs `docker system dial-stdio`, whatever it
 /// is told to run.
-async fn ping(stdin: &mut ChildStdin, stdout: &mut Lines<BufReader<ChildStdout>>) -> bool {
+async fn ping(stdin: &mut ChildStdin, stdout: &mut BufReader<ChildStdout>) -> bool {
     let exchange = async {
         stdin.write_all(b"GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n").await?;
-        while let Some(line) = stdout.next_line().await? {
+        while let Some(line) = read_line(stdout, MAX_LINE).await? {
             // Of an answer before, its body may stand in front: that ends without a line feed.
             if line.contains("HTTP/1.1 200") {
                 return Ok(());
@@ -251,8 +254,8 @@ async fn ping(stdin: &mut ChildStdin, stdout: &mut Lines<BufReader<ChildStdout>>
 }
 
 /// Skips what login scripts print before the anchor's own line.
-async fn find_hello(stdout: &mut Lines<BufReader<ChildStdout>>, nonce: &str) -> Option<Hello> {
-    while let Ok(Some(line)) = stdout.next_line().await {
+async fn find_hello(stdout: &mut BufReader<ChildStdout>, nonce: &str) -> Option<Hello> {
+    while let Ok(Some(line)) = read_line(stdout, MAX_LINE).await {
         if let Some((_, rest)) = line.split_once(nonce) {
             return Some(Hello::parse(rest.strip_prefix('\t').unwrap_or(rest)));
         }
@@ -277,9 +280,8 @@ impl Stderr {
         let (seen, authenticated) = watch::channel(false);
         let kept = Arc::clone(&text);
         let read = async move {
-            let mut lines = BufReader::new(stderr).split(b'\n');
-            while let Ok(Some(line)) = lines.next_segment().await {
-                let line = String::from_utf8_lossy(&line);
+            let mut stderr = BufReader::new(stderr);
+            while let Ok(Some(line)) = read_line(&mut stderr, MAX_LINE).await {
                 let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 if line.starts_with("Authenticated to ") {
                     // What went wrong on the way to a login that worked explains nothing later.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(5);
 
 /// Blocks until `condition` holds, and panics naming `what` when it does not within `limit`.
 pub fn wait_for(what: &str, limit: Duration, condition: impl FnMut() -> bool) {
