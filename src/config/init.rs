@@ -171,7 +171,7 @@ mod tests {
         let ssh_config = dir.path().join("ssh_config");
         std::fs::write(
             &ssh_config,
-            "Host nas same\n  HostName nas.lan\n  User ops\n  Port 2201\nHost backup\n  HostName b.lan\nHost *.lan !x\n  User y\nHost bare\n  User z\nHost _odd\n  HostName 10.0.0.9\n",
+            "Host nas backup\n  HostName nas.lan\n  User ops\n  Port 2201\nHost *.lan !x\n  User y\nHost bare\n  User z\nHost _odd\n  HostName 10.0.0.9\n",
         )
         .unwrap();
         let ssh = SshSettings { config: Some(ssh_config) };
