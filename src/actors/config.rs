@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// A reading that takes hosts away is confirmed by a second one after this long.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
@@ -166,8 +166,8 @@ struct ConfigState {
     desired: Hosts,
     /// Where its successor finds them.
     kept: Kept,
-    /// A reading that takes hosts away and waits for a second one to agree.
-    unconfirmed: Option<Hosts>,
+    /// A reading that takes hosts away, and since when it waits for a second one to agree.
+    unconfirmed: Option<(Hosts, Instant)>,
     /// What was read last, as a number: a look that finds the same reads no further. None while a reading
     /// waits for a word of a person, which may come at any time.
     stamp: Option<u64>,
@@ -336,7 +336,11 @@ impl ConfigState {
         }
         let verdict = match order {
             Order::Reload => Verdict::Take,
-            Order::None | Order::Edited { .. } => judge(&current, before.as_ref(), &read, confirmed),
+            Order::None | Order::Edited { .. } => {
+                // One that comes too soon after the first may have met the same accident.
+                let ripe = before.as_ref().filter(|(_, since)| since.elapsed() >= CONFIRM_AFTER);
+                judge(&current, ripe.map(|(first, _)| first), &read, confirmed)
+            }
         };
         let mut taken = read.clone();
         if verdict != Verdict::Take {
@@ -351,8 +355,16 @@ impl ConfigState {
         match verdict {
             Verdict::Take => {}
             Verdict::ReadAgain => {
-                self.unconfirmed = Some(read);
-                myself.send_after(CONFIRM_AFTER, || ConfigMessage::Look);
+                self.unconfirmed = match before {
+                    // Its confirmation is on the way.
+                    Some((first, since)) if first == read && since.elapsed() < CONFIRM_AFTER => {
+                        Some((first, since))
+                    }
+                    _ => {
+                        myself.send_after(CONFIRM_AFTER, || ConfigMessage::Look);
+                        Some((read, Instant::now()))
+                    }
+                };
             }
             Verdict::Refuse(files) => {
                 self.stamp = None;
