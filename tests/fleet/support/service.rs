@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::mcp_client::{McpClient, Reply, ToolAnswer};
-use super::wait::{eventually, wait_for};
+use super::wait::{eventually, holds_within, wait_for};
 use super::{Fleet, Host, temp_dir};
 
 const START: Duration = Duration::from_secs(20);
@@ -101,6 +101,18 @@ pub struct Home {
     hosts_file: PathBuf,
     ssh_config: PathBuf,
     variables: Vec<(String, String)>,
+}
+
+impl Drop for Home {
+    /// A docker client that a killed service had started may write for a moment longer.
+    fn drop(&mut self) {
+        let (path, mut gone) = (self.path().to_owned(), 0);
+        holds_within(STOP, || {
+            drop(std::fs::remove_dir_all(&path));
+            gone = if path.exists() { 0 } else { gone + 1 };
+            gone > 20
+        });
+    }
 }
 
 impl Home {
