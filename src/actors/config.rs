@@ -361,8 +361,10 @@ impl ConfigState {
                         Some((first, since))
                     }
                     _ => {
+                        // Before the timer starts, so that its look is never a moment too soon.
+                        let since = Instant::now();
                         myself.send_after(CONFIRM_AFTER, || ConfigMessage::Look);
-                        Some((read, Instant::now()))
+                        Some((read, since))
                     }
                 };
             }
