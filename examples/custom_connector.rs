@@ -42,12 +42,10 @@ impl Connector for TcpConnector {
             // Trying the way once tells a refused port from an engine that answers nonsense.
             dial(&address).await?;
             let route = Route { socket: address.clone(), carrier: Carrier::Local, steps: vec![] };
-            Ok(Connection {
-                link: Arc::new(TcpLink { address, route }),
-                // The connection's life. TCP to an engine has none between two requests, so this one
-                // never ends by itself; a call that breaks makes Dockmaster look.
-                lifeline: Box::pin(std::future::pending()),
-            })
+            // The connection's life. TCP to an engine has none between two requests, so this one never
+            // ends by itself; a call that breaks makes Dockmaster look.
+            let life = std::future::pending();
+            Ok(Connection::direct(Arc::new(TcpLink { address, route }), life))
         })
     }
 

@@ -41,18 +41,13 @@ impl Connector for PlayedHost {
             if attempt == 1 {
                 return Err(Fault::new(FaultKind::Refused, "port 22: Connection refused"));
             }
-            Ok(Connection {
-                link: Arc::new(PlayedLink(Route {
-                    socket: "memory".into(),
-                    carrier: Carrier::Local,
-                    steps: vec![],
-                })),
-                // The connection's life: it ends when this future does.
-                lifeline: Box::pin(async move {
-                    pulled.notified().await;
-                    Fault::new(FaultKind::LinkLost, "somebody pulled the cable")
-                }),
-            })
+            let route = Route { socket: "memory".into(), carrier: Carrier::Local, steps: vec![] };
+            // The connection's life: it ends when this future does.
+            let life = async move {
+                pulled.notified().await;
+                Fault::new(FaultKind::LinkLost, "somebody pulled the cable")
+            };
+            Ok(Connection::direct(Arc::new(PlayedLink(route)), life))
         })
     }
 

@@ -13,7 +13,7 @@ mod release;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
 use crate::domain::phase::EngineInfo;
-use crate::transport::{BoxFuture, Connection, Connector, Link};
+use crate::transport::{Connection, Connector, Link};
 use bollard::Docker;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,25 +57,63 @@ pub struct Engine {
     info: EngineInfo,
 }
 
+/// Why an engine was not reached.
+pub struct Unreached {
+    /// The cause.
+    pub fault: Fault,
+    /// The connection, where it is good all the same and only what lies behind it failed: the next attempt
+    /// may go on from here.
+    pub kept: Option<Connection>,
+}
+
+impl From<Fault> for Unreached {
+    fn from(fault: Fault) -> Self {
+        Self { fault, kept: None }
+    }
+}
+
 impl Engine {
-    /// Connects to `host` and asks its engine who it is. The second value resolves when the connection
-    /// ends; dropping it ends the connection.
+    /// Connects to `host` and asks its engine who it is; dropping the connection ends it. With one that is
+    /// `kept` from before, only the engine is tried again; when it turns out to be of no use, a new one is
+    /// made.
     pub async fn reach(
         connector: &dyn Connector,
         host: Arc<HostSpec>,
-    ) -> Result<(Self, BoxFuture<'static, Fault>), Fault> {
-        let Connection { link, mut lifeline } = connector.connect(host).await?;
-        // The lifeline is watched while the engine answers: it also carries the end of the link.
-        let engine = tokio::select! {
-            engine = timeout(ANSWER_LIMIT, Self::connect(link)) => engine,
-            fault = &mut lifeline => return Err(fault),
+        kept: Option<Connection>,
+    ) -> Result<(Self, Connection), Unreached> {
+        if let Some(connection) = kept {
+            match Self::over(connection).await {
+                Err(Unreached { fault, kept: None }) => {
+                    tracing::debug!(host = %host.id, %fault, "the connection is of no use any more");
+                }
+                outcome => return outcome,
+            }
+        }
+        Self::over(connector.connect(host).await?).await
+    }
+
+    /// Finds the engine over a connection. That is watched meanwhile: its end is a cause too.
+    async fn over(connection: Connection) -> Result<(Self, Connection), Unreached> {
+        let found = async {
+            let link = connection.access.link().await?;
+            timeout(ANSWER_LIMIT, Self::connect(link)).await.unwrap_or_else(|_| {
+                let seconds = ANSWER_LIMIT.as_secs();
+                let words = format!("the engine did not say who it is within {seconds} s");
+                Err(Fault::new(FaultKind::EngineDown, words))
+            })
         };
-        let engine = engine.unwrap_or_else(|_| {
-            let seconds = ANSWER_LIMIT.as_secs();
-            let words = format!("the engine did not say who it is within {seconds} s");
-            Err(Fault::new(FaultKind::EngineDown, words))
-        })?;
-        Ok((engine, lifeline))
+        let found = tokio::select! {
+            biased;
+            fault = connection.lifeline.clone() => return Err(fault.into()),
+            found = found => found,
+        };
+        match found {
+            Ok(engine) => Ok((engine, connection)),
+            Err(fault) => {
+                let kept = fault.kind.spares_the_login().then_some(connection);
+                Err(Unreached { fault, kept })
+            }
+        }
     }
 
     /// Asks the engine behind `link` who it is and settles the API version.

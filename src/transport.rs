@@ -1,5 +1,5 @@
-//! Floor 2: lines to hosts. A [`Connector`] makes a [`Connection`]; its [`Link`] opens byte streams to
-//! the engine and runs commands; its lifeline is the connection's life.
+//! Floor 2: lines to hosts. A [`Connector`] makes a [`Connection`]; its [`Access`] finds the engine; the
+//! [`Link`] to that opens byte streams and runs commands; the lifeline is the connection's life.
 //!
 //! The only floor that starts processes.
 
@@ -16,6 +16,9 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{Endpoint, HostSpec};
 use crate::runtime::dirs::{DirError, RunDir};
 use crate::runtime::permits::LoginPermits;
+use futures_util::FutureExt as _;
+use futures_util::future::Shared;
+
 pub use futures_util::future::BoxFuture;
 
 use std::sync::Arc;
@@ -24,7 +27,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Makes connections to hosts.
 pub trait Connector: Send + Sync + 'static {
-    /// Connects to `host` and checks that an engine answers. Dropping the future ends the attempt
+    /// Connects to `host`, up to where its engine is looked for. Dropping the future ends the attempt
     /// and everything it started.
     fn connect(&self, host: Arc<HostSpec>) -> BoxFuture<'static, Result<Connection, Fault>>;
 
@@ -33,12 +36,44 @@ pub trait Connector: Send + Sync + 'static {
     fn evidence(&self, host: Arc<HostSpec>) -> BoxFuture<'static, u64>;
 }
 
-/// A connection that was made.
+/// A connection that was made; dropping it, and every clone of its lifeline, ends it.
 pub struct Connection {
-    /// What can be done over it.
-    pub link: Arc<dyn Link>,
-    /// Resolves with the cause when the connection ends; dropping it ends the connection.
-    pub lifeline: BoxFuture<'static, Fault>,
+    /// The way on to the engine.
+    pub access: Box<dyn Access>,
+    /// The connection's life.
+    pub lifeline: Lifeline,
+}
+
+/// Resolves with the cause when a connection ends.
+pub type Lifeline = Shared<BoxFuture<'static, Fault>>;
+
+impl Connection {
+    /// A connection whose life is the future `life`.
+    pub fn new(access: Box<dyn Access>, life: impl Future<Output = Fault> + Send + 'static) -> Self {
+        let life: BoxFuture<'static, Fault> = Box::pin(life);
+        Self { access, lifeline: life.shared() }
+    }
+
+    /// A connection that is the link already.
+    pub fn direct(link: Arc<dyn Link>, life: impl Future<Output = Fault> + Send + 'static) -> Self {
+        Self::new(Box::new(Direct(link)), life)
+    }
+}
+
+/// Where a connection leads: to a host whose engine may be down. It is found by a step of its own, so that
+/// waiting for an engine costs no further login.
+pub trait Access: Send + Sync {
+    /// Finds the engine. May be asked again after a failure.
+    fn link(&self) -> BoxFuture<'_, Result<Arc<dyn Link>, Fault>>;
+}
+
+/// The access of a transport without logins.
+struct Direct(Arc<dyn Link>);
+
+impl Access for Direct {
+    fn link(&self) -> BoxFuture<'_, Result<Arc<dyn Link>, Fault>> {
+        Box::pin(async { Ok(Arc::clone(&self.0)) })
+    }
 }
 
 /// A byte stream to an engine.
@@ -126,10 +161,18 @@ pub enum Carrier {
     DialStdio,
 }
 
-/// A step on the way to an engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A step on the way to an engine, in the order they are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// Name, network, sshd, host key and login.
+    /// The hostname's address.
+    Dns,
+    /// A connection to the port.
+    Tcp,
+    /// The greeting of sshd.
+    Banner,
+    /// The host's key, compared with the known one.
+    HostKey,
+    /// The login; its time includes the steps before.
     Login,
     /// A POSIX shell that answers.
     Shell,
@@ -140,9 +183,25 @@ pub enum Step {
 }
 
 impl Step {
+    /// All of them in their order.
+    pub const ALL: [Self; 8] = [
+        Self::Dns,
+        Self::Tcp,
+        Self::Banner,
+        Self::HostKey,
+        Self::Login,
+        Self::Shell,
+        Self::Socket,
+        Self::Engine,
+    ];
+
     /// The stable word for output.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Banner => "sshd",
+            Self::HostKey => "host_key",
             Self::Login => "ssh_login",
             Self::Shell => "shell",
             Self::Socket => "engine_socket",
@@ -153,8 +212,14 @@ impl Step {
     /// The step at which a cause shows.
     pub const fn failing(kind: FaultKind) -> Self {
         match kind {
-            FaultKind::NoShell | FaultKind::SessionsExhausted => Self::Shell,
+            FaultKind::Dns => Self::Dns,
+            FaultKind::Refused | FaultKind::Unreachable | FaultKind::Timeout => Self::Tcp,
+            FaultKind::NoBanner | FaultKind::Throttled => Self::Banner,
+            FaultKind::HostKeyUnknown | FaultKind::HostKeyChanged => Self::HostKey,
+            FaultKind::NoShell => Self::Shell,
             FaultKind::NoEngine
+            | FaultKind::SessionsExhausted
+            | FaultKind::ForwardingRefused
             | FaultKind::SocketDenied
             | FaultKind::SudoRefused
             | FaultKind::EnginesAmbiguous

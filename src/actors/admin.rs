@@ -301,10 +301,12 @@ impl HostAdmin {
     }
 
     async fn reach(&self, spec: &HostSpec) -> Result<EngineInfo, AdminError> {
-        let reached = Engine::reach(self.connector.as_ref(), Arc::new(spec.clone())).await;
+        let reached = Engine::reach(self.connector.as_ref(), Arc::new(spec.clone()), None).await;
         match reached {
             Ok((engine, _line)) => Ok(engine.info().clone()),
-            Err(fault) => Err(AdminError::Unreachable { spec: Box::new(spec.clone()), fault }),
+            Err(unreached) => {
+                Err(AdminError::Unreachable { spec: Box::new(spec.clone()), fault: unreached.fault })
+            }
         }
     }
 

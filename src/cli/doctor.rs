@@ -5,7 +5,7 @@ use crate::config::{Sources, load};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{Endpoint, HostId, HostSpec};
 use crate::domain::suggest::did_you_mean;
-use crate::engine::Engine;
+use crate::engine::{Engine, Unreached};
 use crate::transport::ssh::aliases::reached_directly;
 use crate::transport::{Command, Link, Route, Step, SystemConnector};
 use futures_util::StreamExt as _;
@@ -31,13 +31,17 @@ struct Report {
 }
 
 impl Report {
-    fn step(&mut self, step: &str, took: Duration, detail: &str) {
+    fn step(&mut self, step: Step, took: Duration, detail: &str) {
+        self.ok(step.word(), took, detail);
+    }
+
+    fn ok(&mut self, step: &str, took: Duration, detail: &str) {
         let _ = writeln!(self.text, "  ok      {step:<13} {:>6} ms  {detail}", took.as_millis());
     }
 
-    fn failed(&mut self, step: &str, fault: &Fault, spec: &HostSpec) {
+    fn failed(&mut self, step: Step, fault: &Fault, spec: &HostSpec) {
         self.ok = false;
-        let _ = writeln!(self.text, "  FAILED  {step:<13} {fault}");
+        let _ = writeln!(self.text, "  FAILED  {:<13} {fault}", step.word());
         let _ = writeln!(self.text, "          {}", fault.fix(spec));
     }
 
@@ -94,8 +98,8 @@ async fn walk(sources: &Sources, connector: &SystemConnector, spec: &HostSpec) -
             None => report.note("network", "ssh goes over another host or through a program"),
         }
     }
-    match Engine::reach(connector, Arc::new(spec.clone())).await {
-        Ok((engine, _line)) => {
+    match Engine::reach(connector, Arc::new(spec.clone()), None).await {
+        Ok((engine, _connection)) => {
             let route = engine.link().route();
             steps(&mut report, route);
             let info = engine.info();
@@ -103,52 +107,55 @@ async fn walk(sources: &Sources, connector: &SystemConnector, spec: &HostSpec) -
             let _ = writeln!(report.text, "  ok      {:<13}            {words}", Step::Engine.word());
             compose(&mut report, engine.link().as_ref()).await;
         }
-        Err(fault) => report.failed(Step::failing(fault.kind).word(), &fault, spec),
+        Err(Unreached { fault, .. }) => report.failed(Step::failing(fault.kind), &fault, spec),
     }
     report
 }
 
 /// Name, network and sshd's first words, each apart.
-async fn knock(report: &mut Report, hostname: &str, port: u16) -> Result<(), (&'static str, Fault)> {
-    let late =
-        |what: &str| Fault::new(FaultKind::Timeout, format!("{what} within {} s", STEP_LIMIT.as_secs()));
+async fn knock(report: &mut Report, hostname: &str, port: u16) -> Result<(), (Step, Fault)> {
+    let late = |kind, what: &str| Fault::new(kind, format!("{what} within {} s", STEP_LIMIT.as_secs()));
     let started = Instant::now();
     let found = timeout(STEP_LIMIT, lookup_host((hostname, port))).await;
-    let found = found.map_err(|_| ("dns", late("no name server answered")))?;
+    let found = found.map_err(|_| (Step::Dns, late(FaultKind::Dns, "no name server answered")))?;
     let addresses: Vec<_> =
-        found.map_err(|error| ("dns", Fault::new(FaultKind::Dns, error.to_string())))?.collect();
+        found.map_err(|error| (Step::Dns, Fault::new(FaultKind::Dns, error.to_string())))?.collect();
     let shown: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
-    report.step("dns", started.elapsed(), &shown.join(", "));
+    report.step(Step::Dns, started.elapsed(), &shown.join(", "));
 
     let started = Instant::now();
     let stream = timeout(STEP_LIMIT, TcpStream::connect(addresses.as_slice())).await;
-    let stream = stream.map_err(|_| ("tcp", late("no answer")))?;
+    let stream = stream.map_err(|_| (Step::Tcp, late(FaultKind::Timeout, "no answer")))?;
     let mut stream = stream.map_err(|error| {
         let kind = match error.kind() {
             std::io::ErrorKind::ConnectionRefused => FaultKind::Refused,
             _ => FaultKind::Unreachable,
         };
-        ("tcp", Fault::new(kind, error.to_string()))
+        (Step::Tcp, Fault::new(kind, error.to_string()))
     })?;
-    report.step("tcp", started.elapsed(), &format!("port {port}"));
+    report.step(Step::Tcp, started.elapsed(), &format!("port {port}"));
 
     let started = Instant::now();
     let mut banner = vec![0; 255];
     let read = timeout(STEP_LIMIT, stream.read(&mut banner)).await;
-    let read = read.map_err(|_| ("sshd", late("no banner of sshd")))?.unwrap_or_default();
+    let read = read
+        .map_err(|_| (Step::Banner, late(FaultKind::NoBanner, "no greeting of sshd")))?
+        .unwrap_or_default();
     let banner = String::from_utf8_lossy(&banner[..read]).lines().next().unwrap_or_default().to_owned();
     if !banner.starts_with("SSH-") {
-        let words = format!("it is no sshd that answers, or it turns us away: {banner:?}");
-        return Err(("sshd", Fault::new(FaultKind::Throttled, words)));
+        // sshd turns away whom it has too many of by closing at once, or with a word of its own.
+        let turned_away = banner.is_empty() || banner.contains("MaxStartups");
+        let kind = if turned_away { FaultKind::Throttled } else { FaultKind::NoBanner };
+        return Err((Step::Banner, Fault::new(kind, format!("it said {banner:?}"))));
     }
-    report.step("sshd", started.elapsed(), &crate::domain::text::clean(&banner));
+    report.step(Step::Banner, started.elapsed(), &crate::domain::text::clean(&banner));
     Ok(())
 }
 
 fn steps(report: &mut Report, route: &Route) {
     for (step, took) in &route.steps {
         let detail = if *step == Step::Socket { route.socket.as_str() } else { "" };
-        report.step(step.word(), *took, detail);
+        report.step(*step, *took, detail);
     }
 }
 
@@ -160,7 +167,7 @@ async fn compose(report: &mut Report, link: &dyn Link) {
     match link.exec(&command).await {
         Ok(output) if output.status == Some(0) => {
             let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            report.step("compose", started.elapsed(), &version);
+            report.ok("compose", started.elapsed(), &version);
         }
         Ok(_) => report.note("compose", "not there; containers work without it"),
         Err(fault) => report.note("compose", &fault.to_string()),

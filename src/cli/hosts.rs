@@ -315,7 +315,8 @@ fn update(sources: &Sources, id: HostId, fields: Fields) -> Outcome {
 }
 
 async fn reach(connector: &SystemConnector, spec: &HostSpec) -> Result<EngineInfo, Fault> {
-    let (engine, _line) = Engine::reach(connector, Arc::new(spec.clone())).await?;
+    let reached = Engine::reach(connector, Arc::new(spec.clone()), None).await;
+    let (engine, _connection) = reached.map_err(|unreached| unreached.fault)?;
     Ok(engine.info().clone())
 }
 

@@ -4,6 +4,7 @@
 use super::host::{Endpoint, HostSpec, TcpTarget};
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 /// A cause, told apart because a different person or program has to act on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +21,8 @@ pub enum FaultKind {
     Unreachable,
     /// No answer in time: the machine is off, or a firewall drops packets.
     Timeout,
+    /// Something listens on the port and does not greet as sshd does.
+    NoBanner,
     /// sshd closed the connection before its key exchange (`MaxStartups`, penalties, fail2ban).
     Throttled,
     /// The host key is in no `known_hosts` file.
@@ -36,6 +39,8 @@ pub enum FaultKind {
     NoShell,
     /// sshd has no session left for us (`MaxSessions`).
     SessionsExhausted,
+    /// An engine listens, sshd forwards no sockets, and there is no docker client for the other way.
+    ForwardingRefused,
     /// No engine's socket was found, and no docker client either.
     NoEngine,
     /// The engine's socket is there and the user may not open it.
@@ -73,13 +78,14 @@ pub enum Recovery {
 
 impl FaultKind {
     /// Every cause, so that tests and tables cannot forget one.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::SshMissing,
         Self::SshConfig,
         Self::Dns,
         Self::Refused,
         Self::Unreachable,
         Self::Timeout,
+        Self::NoBanner,
         Self::Throttled,
         Self::HostKeyUnknown,
         Self::HostKeyChanged,
@@ -88,6 +94,7 @@ impl FaultKind {
         Self::KeyUnusable,
         Self::NoShell,
         Self::SessionsExhausted,
+        Self::ForwardingRefused,
         Self::NoEngine,
         Self::SocketDenied,
         Self::SudoRefused,
@@ -109,6 +116,7 @@ impl FaultKind {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
+            Self::NoBanner => "no_banner",
             Self::Throttled => "throttled",
             Self::HostKeyUnknown => "host_key_unknown",
             Self::HostKeyChanged => "host_key_changed",
@@ -117,6 +125,7 @@ impl FaultKind {
             Self::KeyUnusable => "key_unusable",
             Self::NoShell => "no_shell",
             Self::SessionsExhausted => "sessions_exhausted",
+            Self::ForwardingRefused => "forwarding_refused",
             Self::NoEngine => "no_engine",
             Self::SocketDenied => "socket_denied",
             Self::SudoRefused => "sudo_refused",
@@ -139,6 +148,7 @@ impl FaultKind {
             Self::Refused => "nothing listens on the port",
             Self::Unreachable => "no network route to the host",
             Self::Timeout => "no answer from the host",
+            Self::NoBanner => "something listens there and does not greet as sshd",
             Self::Throttled => "sshd turned the connection away",
             Self::HostKeyUnknown => "the host key is not known yet",
             Self::HostKeyChanged => "the host key has changed",
@@ -147,6 +157,7 @@ impl FaultKind {
             Self::KeyUnusable => "the identity file cannot be used",
             Self::NoShell => "the login gives no POSIX shell",
             Self::SessionsExhausted => "sshd allows no further session",
+            Self::ForwardingRefused => "sshd forwards no sockets, and there is no docker client on the host",
             Self::NoEngine => "no container engine found",
             Self::SocketDenied => "the user may not open the engine's socket",
             Self::SudoRefused => "the user may not run docker by sudo without a password",
@@ -160,6 +171,11 @@ impl FaultKind {
         }
     }
 
+    /// Whether the login is good all the same: only what lies behind it has to be tried again.
+    pub const fn spares_the_login(self) -> bool {
+        matches!(self, Self::EngineDown | Self::ApiTooOld)
+    }
+
     /// What the host's actor does about it.
     pub const fn recovery(self) -> Recovery {
         match self {
@@ -167,6 +183,7 @@ impl FaultKind {
             | Self::Refused
             | Self::Unreachable
             | Self::Timeout
+            | Self::NoBanner
             | Self::Throttled
             | Self::SessionsExhausted
             | Self::NoEngine
@@ -178,6 +195,7 @@ impl FaultKind {
             Self::SshMissing
             | Self::SshConfig
             | Self::NoShell
+            | Self::ForwardingRefused
             | Self::SocketDenied
             | Self::SudoRefused
             | Self::EnginesAmbiguous
@@ -195,6 +213,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// What ssh, the engine or the system said about it; cleaned and short, may be empty.
     pub detail: String,
+    /// How long it took to show, where somebody waited for it.
+    pub took: Option<Duration>,
 }
 
 impl std::error::Error for Fault {}
@@ -202,6 +222,9 @@ impl std::error::Error for Fault {}
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.meaning())?;
+        if let Some(took) = self.took {
+            write!(f, " (after {:.1} s)", took.as_secs_f64())?;
+        }
         if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
     }
 }
@@ -216,7 +239,12 @@ impl Fault {
         let joined = cleaned.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>();
         let joined = joined.join("; ");
         let (short, _) = super::text::cut(&joined, Self::LONGEST_DETAIL);
-        Self { kind, detail: short.to_owned() }
+        Self { kind, detail: short.to_owned(), took: None }
+    }
+
+    /// The same, which somebody waited for so long.
+    pub fn after(self, took: Duration) -> Self {
+        Self { took: Some(took), ..self }
     }
 
     /// What a person can do about it on `host`, as a sentence with the command to type.
@@ -244,6 +272,10 @@ impl Fault {
                     "Is {address} switched on and reachable? Try: {ssh} true. Dockmaster reconnects by itself."
                 )
             }
+            FaultKind::NoBanner => format!(
+                "Is it sshd that listens there, and does it answer? Try: {ssh} true. hosts.{}.port says which port is meant.",
+                host.id
+            ),
             FaultKind::Throttled => format!(
                 "Nothing to do: Dockmaster tries again. If it stays, raise MaxStartups or clear the ban for this machine on {address}."
             ),
@@ -273,6 +305,9 @@ impl Fault {
             }
             FaultKind::SessionsExhausted => format!(
                 "Close other sessions of {user} on {address} or raise MaxSessions in its sshd_config."
+            ),
+            FaultKind::ForwardingRefused => format!(
+                "On {address}: set AllowStreamLocalForwarding yes in sshd_config and reload sshd, or install the docker client."
             ),
             FaultKind::NoEngine => format!(
                 "Install Docker on {address}, or check that {user} has it in PATH: {ssh} docker version."

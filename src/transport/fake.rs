@@ -188,7 +188,7 @@ impl Connector for FakeConnector {
             }
             let route = Route { socket: "/fake".into(), carrier: Carrier::Local, steps: vec![] };
             let link = Arc::new(FakeLink { id, fake, route, cut: cut.clone() });
-            Ok(Connection { link, lifeline: Box::pin(async move { cut.fault().await }) })
+            Ok(Connection::direct(link, async move { cut.fault().await }))
         })
     }
 

@@ -35,7 +35,7 @@ pub async fn connect(path: PathBuf) -> Result<Connection, Fault> {
             }
         }
     };
-    Ok(Connection { link: Arc::new(link), lifeline: Box::pin(lifeline) })
+    Ok(Connection::direct(Arc::new(link), lifeline))
 }
 
 async fn knock(path: &Path) -> Result<UnixStream, Fault> {
@@ -111,7 +111,7 @@ mod tests {
         let listener = tokio::net::UnixListener::bind(&path).unwrap();
         let connection = connect(path).await.unwrap();
         drop(listener);
-        connection.link.suspect();
+        connection.access.link().await.unwrap().suspect();
         assert_eq!(connection.lifeline.await.kind, FaultKind::EngineDown);
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
 
 /// A process about to be started: its own process group, so that a signal at the terminal reaches
@@ -70,27 +70,46 @@ pub async fn read_bounded(stream: Option<impl AsyncRead + Unpin>, max: usize) ->
     kept
 }
 
-/// The next line of a stream without its end, its first `max` bytes; `None` at the end of the stream. A
-/// line without end fills no memory.
-pub async fn read_line(
-    stream: &mut (impl AsyncBufRead + Unpin),
+/// The lines of a stream, each bounded: a line without end fills no memory.
+pub struct Lines<R> {
+    stream: BufReader<R>,
     max: usize,
-) -> std::io::Result<Option<String>> {
-    let (mut line, mut any) = (Vec::new(), false);
-    loop {
-        let chunk = stream.fill_buf().await?;
-        if chunk.is_empty() {
-            return Ok(any.then(|| String::from_utf8_lossy(&line).into_owned()));
+    /// What is there of the next line.
+    line: Vec<u8>,
+    any: bool,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    /// The lines of `stream`, of each its first `max` bytes.
+    pub fn new(stream: R, max: usize) -> Self {
+        Self { stream: BufReader::new(stream), max, line: vec![], any: false }
+    }
+
+    /// The next line without its end; `None` at the end of the stream. The future may be dropped at any
+    /// point: nothing is lost.
+    pub async fn next(&mut self) -> std::io::Result<Option<String>> {
+        loop {
+            let chunk = self.stream.fill_buf().await?;
+            if chunk.is_empty() {
+                return Ok(std::mem::take(&mut self.any).then(|| self.take()));
+            }
+            self.any = true;
+            let end = chunk.iter().position(|byte| *byte == b'\n');
+            let part = &chunk[..end.unwrap_or(chunk.len())];
+            let room = self.max.saturating_sub(self.line.len());
+            self.line.extend_from_slice(&part[..part.len().min(room)]);
+            let read = end.map_or(chunk.len(), |end| end + 1);
+            self.stream.consume(read);
+            if end.is_some() {
+                self.any = false;
+                return Ok(Some(self.take()));
+            }
         }
-        any = true;
-        let end = chunk.iter().position(|byte| *byte == b'\n');
-        let part = &chunk[..end.unwrap_or(chunk.len())];
-        line.extend_from_slice(&part[..part.len().min(max.saturating_sub(line.len()))]);
-        let read = end.map_or(chunk.len(), |end| end + 1);
-        stream.consume(read);
-        if end.is_some() {
-            return Ok(Some(String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()));
-        }
+    }
+
+    fn take(&mut self) -> String {
+        let line = std::mem::take(&mut self.line);
+        String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned()
     }
 }
 
@@ -166,12 +185,22 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_read_to_their_end_and_kept_to_their_bound() {
-        let mut stream = std::io::Cursor::new(b"one\r\n\nfar too long a line\nlast".to_vec());
-        let mut lines = Vec::new();
-        while let Some(line) = read_line(&mut stream, 7).await.unwrap() {
-            lines.push(line);
+        let stream = std::io::Cursor::new(b"one\r\n\nfar too long a line\nlast".to_vec());
+        let (mut lines, mut read) = (Lines::new(stream, 7), Vec::new());
+        while let Some(line) = lines.next().await.unwrap() {
+            read.push(line);
         }
-        assert_eq!(lines, ["one", "", "far too", "last"]);
+        assert_eq!(read, ["one", "", "far too", "last"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_whose_reader_was_dropped_half_way_is_whole_at_the_next_reading() {
+        let (mut writer, stream) = tokio::io::duplex(64);
+        let mut lines = Lines::new(stream, 100);
+        writer.write_all(b"half").await.unwrap();
+        assert!(futures_util::FutureExt::now_or_never(lines.next()).is_none());
+        writer.write_all(b" and half\n").await.unwrap();
+        assert_eq!(lines.next().await.unwrap().as_deref(), Some("half and half"));
     }
 
     #[test]

@@ -7,13 +7,19 @@
 //! set `TCP_NODELAY` (it does so for sessions only; without it every answer waits 40 ms).
 //! Everything else (engine streams, commands) is multiplexed over that one login.
 
+mod access;
 pub mod aliases;
 mod anchor;
+mod budget;
 mod classify;
 mod dialstdio;
+mod hello;
+mod hold;
 pub mod hostkeys;
 mod link;
+mod mux;
 mod options;
+mod stderr;
 
 use super::{Connection, process};
 use crate::domain::fault::Fault;
@@ -38,12 +44,14 @@ impl SshConnector {
         Self { settings, run_dir, logins }
     }
 
-    /// Logs in to `target` and finds its engine.
+    /// Logs in to `target`.
     pub async fn connect(&self, target: &SshTarget) -> Result<Connection, Fault> {
         let resolved = self.resolve(target).await;
         let login = anchor::Anchor::cast(&self.settings, target, &self.run_dir);
-        let anchor = self.logins.run(options::jump_host(&resolved), login).await?;
-        link::establish(anchor, target).await
+        match self.logins.run(options::jump_host(&resolved), login).await {
+            Ok(anchor) => Ok(access::connection(anchor, target)),
+            Err(fault) => Err(hostkeys::with_known_key(fault).await),
+        }
     }
 
     /// A number that changes with the files that decide about a login to `target`: ssh's

@@ -72,7 +72,7 @@ pub(super) async fn connect(target: TcpTarget) -> Result<Connection, Fault> {
             }
         }
     };
-    Ok(Connection { link: Arc::new(link), lifeline: Box::pin(lifeline) })
+    Ok(Connection::direct(Arc::new(link), lifeline))
 }
 
 /// The files that decide about a connection to `target`.

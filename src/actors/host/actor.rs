@@ -13,11 +13,10 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{EngineInfo, HostStatus, Phase};
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
-use crate::engine::Engine;
+use crate::engine::{Engine, Unreached};
 use crate::runtime::backoff::fresh_seed;
 use crate::runtime::restart_window::RestartIntensity;
-use crate::transport::Connector;
-use futures_util::future::BoxFuture;
+use crate::transport::{Connection, Connector};
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -100,8 +99,9 @@ struct HostState {
     machine: Machine<Waiter, Arc<Session>>,
     /// The attempt or the link of an epoch; there is never more than one.
     line: Option<(u64, ActorCell)>,
-    /// The lifeline of the attempt that has just succeeded, until the machine has it held.
-    lifeline: Option<BoxFuture<'static, Fault>>,
+    /// The connection of the last attempt. It is kept while only its engine does not answer: no login is
+    /// repeated for an engine.
+    connection: Option<Connection>,
     probe: Option<ActorCell>,
     operations: HashMap<ActorId, Running>,
 }
@@ -140,7 +140,7 @@ impl Actor for HostActor {
             incarnation,
             machine,
             line: None,
-            lifeline: None,
+            connection: None,
             probe: None,
             operations: HashMap::new(),
         })
@@ -182,11 +182,17 @@ impl Actor for HostActor {
                 if enabled { Input::Start } else { Input::Disable }
             }
             HostMessage::Connected { epoch, outcome } => {
-                let outcome = outcome.map(|(session, lifeline)| {
-                    state.lifeline = Some(lifeline);
-                    let engine = session.engine.info().clone();
-                    (session, engine)
-                });
+                let (outcome, connection) = match outcome {
+                    Ok((session, connection)) => {
+                        let engine = session.engine.info().clone();
+                        (Ok((session, engine)), Some(connection))
+                    }
+                    Err(Unreached { fault, kept }) => (Err(fault), kept),
+                };
+                // One that comes too late is dropped.
+                if state.line.as_ref().is_some_and(|(current, _)| *current == epoch) {
+                    state.connection = connection;
+                }
                 Input::Connected { epoch, outcome }
             }
             HostMessage::LinkDown { epoch, fault } => Input::LinkDown { epoch, fault },
@@ -233,6 +239,7 @@ impl Actor for HostActor {
     ) -> Result<(), ActorProcessingErr> {
         state.withdraw(true);
         state.drain().await;
+        state.connection = None;
         if let Some(line) = state.drop_line() {
             // The process is to be gone before this actor is.
             let _ = line.wait(Some(LINE_GRACE)).await;
@@ -288,8 +295,6 @@ impl HostState {
         for effect in effects {
             self.carry_out(myself, effect).await?;
         }
-        // A connection that nobody holds came too late.
-        self.lifeline = None;
         let phase = self.machine.phase();
         if phase != before {
             if matches!(phase, Phase::Ready(_)) {
@@ -324,14 +329,12 @@ impl HostState {
                 self.drop_line();
                 let (me, host, connector) =
                     (myself.clone(), Arc::clone(&self.spec), Arc::clone(&self.connector));
+                let kept = self.connection.take();
                 let attempt = async move {
-                    let outcome = timeout(ATTEMPT_LIMIT, connect(connector, host, epoch)).await;
+                    let outcome = timeout(ATTEMPT_LIMIT, connect(connector, host, kept, epoch)).await;
                     let outcome = outcome.unwrap_or_else(|_| {
-                        let seconds = ATTEMPT_LIMIT.as_secs();
-                        Err(Fault::new(
-                            FaultKind::Timeout,
-                            format!("no end of the attempt within {seconds} s"),
-                        ))
+                        let words = format!("no end of the attempt within {} s", ATTEMPT_LIMIT.as_secs());
+                        Err(Fault::new(FaultKind::Timeout, words).into())
                     });
                     // The actor is gone: so is this task in a moment.
                     let _ = me.cast(HostMessage::Connected { epoch, outcome });
@@ -339,7 +342,9 @@ impl HostState {
                 self.line = Some((epoch, task::spawn(myself.get_cell(), attempt).await?));
             }
             Effect::Hold { epoch } => {
-                let Some(lifeline) = self.lifeline.take() else { return Ok(()) };
+                let Some(lifeline) = self.connection.as_ref().map(|held| held.lifeline.clone()) else {
+                    return Ok(());
+                };
                 let me = myself.clone();
                 let hold = async move {
                     let fault = lifeline.await;
@@ -347,7 +352,10 @@ impl HostState {
                 };
                 self.line = Some((epoch, task::spawn(myself.get_cell(), hold).await?));
             }
-            Effect::Drop => drop(self.drop_line()),
+            Effect::Drop => {
+                self.connection = None;
+                drop(self.drop_line());
+            }
             Effect::Arm { timer, delay } => {
                 myself.send_after(delay, move || HostMessage::TimerDue(timer));
             }
@@ -437,10 +445,14 @@ impl HostState {
 async fn connect(
     connector: Arc<dyn Connector>,
     host: Arc<HostSpec>,
+    kept: Option<Connection>,
     epoch: u64,
-) -> Result<(Arc<Session>, BoxFuture<'static, Fault>), Fault> {
+) -> Result<(Arc<Session>, Connection), Unreached> {
     let started = Instant::now();
     let endpoint = host.endpoint.clone();
-    let (engine, lifeline) = Engine::reach(connector.as_ref(), host).await?;
-    Ok((Arc::new(Session { engine, endpoint, epoch, connect_took: started.elapsed() }), lifeline))
+    let (engine, connection) = Engine::reach(connector.as_ref(), host, kept).await.map_err(|unreached| {
+        let fault = unreached.fault.after(started.elapsed());
+        Unreached { fault, ..unreached }
+    })?;
+    Ok((Arc::new(Session { engine, endpoint, epoch, connect_took: started.elapsed() }), connection))
 }

@@ -336,7 +336,8 @@ impl<W, S: Clone> Machine<W, S> {
         let held_for: Duration = now.duration_since(*since).try_into().unwrap_or_default();
         self.since = now;
         self.trouble = Some(fault.clone());
-        let mut effects = vec![Effect::Drop];
+        // Where only the engine is gone, the login stays for the next attempt.
+        let mut effects = if fault.kind.spares_the_login() { vec![] } else { vec![Effect::Drop] };
         if held_for >= self.policy.stable_after {
             // A link that was well broke: the network hiccuped or the host restarts. Try at once.
             self.background.reset();

@@ -6,7 +6,8 @@ use crate::actors::operation::Launch;
 use crate::contexts::ContextError;
 use crate::domain::fault::Fault;
 use crate::domain::host::HostSpec;
-use futures_util::future::BoxFuture;
+use crate::engine::Unreached;
+use crate::transport::Connection;
 use ractor::RpcReplyPort;
 use std::sync::Arc;
 
@@ -37,8 +38,8 @@ pub enum HostMessage {
     Connected {
         /// The attempt's epoch.
         epoch: u64,
-        /// The session and its lifeline, or why there is none.
-        outcome: Result<(Arc<Session>, BoxFuture<'static, Fault>), Fault>,
+        /// The session and its connection, or why there is none and what is left of the attempt.
+        outcome: Result<(Arc<Session>, Connection), Unreached>,
     },
     /// From the link or the probe task: the link of this epoch is dead.
     LinkDown {

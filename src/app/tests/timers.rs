@@ -176,12 +176,28 @@ async fn d2_an_engine_that_hangs_is_given_five_seconds_while_connecting_and_when
     let status = lab.until("nas", |status| status.phase.word() == "backoff").await;
     is(seconds(asked, Instant::now()), 7.0);
     assert_eq!(status.phase.cause().unwrap().kind, FaultKind::EngineDown);
-    until("an attempt", || lab.fake.attempts("nas") == 2).await;
-    let tried = lab.fake.attempt_times("nas")[1];
+    lab.until("nas", |status| status.phase.word() == "connecting").await;
+    let tried = Instant::now();
     lab.until("nas", |status| status.phase.word() == "backoff").await;
     is(seconds(tried, Instant::now()), 5.0);
     lab.fake.thaw("nas");
     lab.until_ready("nas").await;
+    assert_eq!(lab.fake.attempts("nas"), 1, "an engine that hangs costs no second login");
+}
+
+#[tokio::test(start_paused = true)]
+async fn d2_a_kept_login_that_died_meanwhile_is_replaced_within_the_same_attempt() {
+    let (lab, nas) = ready(&[("nas", &[])]).await;
+    lab.fake.freeze("nas");
+    let limit = Duration::from_secs(2);
+    let _ = nas.read("list", limit, async |operation| Ok(operation.engine().containers().await?)).await;
+    lab.until("nas", |status| status.phase.word() == "backoff").await;
+    lab.fake.cut("nas", FaultKind::LinkLost);
+    lab.fake.thaw("nas");
+    let status = lab
+        .until("nas", |status| status.phase.word() != "backoff" && status.phase.word() != "connecting")
+        .await;
+    assert_eq!((status.phase.word(), lab.fake.attempts("nas")), ("ready", 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,7 +42,8 @@ struct Answer {
 
 #[derive(Serialize, JsonSchema)]
 struct Report {
-    /// `ssh_login`, shell, `engine_socket`, `engine_ping` or compose.
+    /// dns, tcp, sshd, `host_key`, `ssh_login`, shell, `engine_socket`, `engine_ping` or compose; `ssh_login`
+    /// is the whole of it where it succeeded.
     step: &'static str,
     ok: bool,
     /// How long it took; absent for a step taken before the call and not repeated.
@@ -183,12 +184,12 @@ fn failed(
     let Some(fault) = fault else { return Err(failure.into()) };
     let failing = Step::failing(fault.kind);
     let ssh = matches!(spec.endpoint, Endpoint::Ssh(_));
-    let mut steps: Vec<Report> = [Step::Login, Step::Shell, Step::Socket, Step::Engine]
+    let mut steps: Vec<Report> = Step::ALL
         .into_iter()
-        .filter(|step| ssh || matches!(step, Step::Socket | Step::Engine))
-        .take_while(|step| *step != failing)
+        .filter(|step| *step < failing && (ssh || *step >= Step::Socket))
         .map(|step| Report { ms: None, ..Report::ok(step.word(), Duration::ZERO, None) })
         .collect();
+    let took = fault.took.unwrap_or(took);
     steps.push(Report::failed(failing.word(), took, fault, spec));
     Ok(Answer { host: spec.id.to_string(), ok: false, carrier: None, steps, note: Some(failure.message) })
 }

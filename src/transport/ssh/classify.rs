@@ -6,7 +6,7 @@ use crate::domain::fault::{Fault, FaultKind};
 
 /// Phrases of ssh's standard error with their meaning, the more telling first: a changed host key
 /// also ends in "verification failed", a refused login also in "closed by".
-const PHRASES: [(&str, FaultKind); 29] = [
+const PHRASES: [(&str, FaultKind); 32] = [
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", FaultKind::HostKeyChanged),
     ("host key is known for", FaultKind::HostKeyUnknown),
     ("Host key verification failed", FaultKind::HostKeyUnknown),
@@ -24,7 +24,10 @@ const PHRASES: [(&str, FaultKind); 29] = [
     ("No route to host", FaultKind::Unreachable),
     ("Network is unreachable", FaultKind::Unreachable),
     ("Host is down", FaultKind::Unreachable),
-    ("Connection timed out during banner exchange", FaultKind::Timeout),
+    ("timed out during banner exchange", FaultKind::NoBanner),
+    ("banner line contains invalid characters", FaultKind::NoBanner),
+    ("banner exchange: Connection to", FaultKind::NoBanner),
+    ("Protocol major versions differ", FaultKind::NoBanner),
     ("Connection timed out", FaultKind::Timeout),
     ("Operation timed out", FaultKind::Timeout),
     ("not responding", FaultKind::LinkLost),
@@ -37,6 +40,9 @@ const PHRASES: [(&str, FaultKind); 29] = [
     ("Broken pipe", FaultKind::LinkLost),
     ("Connection closed by", FaultKind::LinkLost),
 ];
+
+/// How ssh tells of a key it offers; what follows is its file or comment, algorithm and fingerprint.
+const OFFERING: &str = "Offering public key: ";
 
 /// ssh goes on without a key file that is not there: it is the cause of a refused login, and of
 /// nothing else that goes wrong.
@@ -62,7 +68,21 @@ fn known(stderr: &str) -> Option<Fault> {
     let (phrase, kind) = PHRASES.into_iter().find(|(phrase, _)| stderr.contains(phrase))?;
     let no_key = MISSING_KEY.iter().any(|words| stderr.contains(words));
     let kind = if kind == FaultKind::AuthRefused && no_key { FaultKind::KeyUnusable } else { kind };
-    Some(Fault::new(kind, telling_lines(stderr, phrase)))
+    let mut words = telling_lines(stderr, phrase);
+    if matches!(kind, FaultKind::AuthRefused | FaultKind::KeyUnusable) {
+        words.push_str(&format!("\n{}", offered(stderr)));
+    }
+    Some(Fault::new(kind, words))
+}
+
+/// The keys that ssh offered.
+fn offered(stderr: &str) -> String {
+    let key = |line: &str| {
+        let (_, key) = line.split_once(OFFERING)?;
+        Some(key.strip_suffix(" explicit").unwrap_or(key).trim().to_owned())
+    };
+    let keys: Vec<String> = stderr.lines().filter_map(key).collect();
+    if keys.is_empty() { "no key was offered".to_owned() } else { format!("offered: {}", keys.join(", ")) }
 }
 
 fn last_lines(stderr: &str) -> String {
@@ -92,6 +112,8 @@ fn telling_lines(stderr: &str, phrase: &str) -> String {
 fn is_chatter(line: &str) -> bool {
     let line = line.trim();
     line.is_empty()
+        || line.contains(OFFERING)
+        || line.contains("userauth_pubkey():")
         || line.chars().all(|c| c == '@')
         || [
             "Authenticated to",
@@ -128,7 +150,12 @@ mod tests {
             FaultKind::HostKeyUnknown,
             "No ED25519 host key",
         );
-        check("ops@nas: Permission denied (publickey).\n", FaultKind::AuthRefused, "(publickey)");
+        check(
+            "debug1: sshconnect2.c:userauth_pubkey():2066 (pid=7): Offering public key: /k ED25519 SHA256:abc explicit\nops@nas: Permission denied (publickey).\n",
+            FaultKind::AuthRefused,
+            "(publickey).; offered: /k ED25519 SHA256:abc",
+        );
+        check("ops@nas: Permission denied (publickey).\n", FaultKind::AuthRefused, "no key was offered");
         check(
             "no such identity: /k: No such file or directory\nops@nas: Permission denied (publickey).\n",
             FaultKind::KeyUnusable,
@@ -145,6 +172,12 @@ mod tests {
             "ssh: connect to host 10.0.0.9 port 22: Connection timed out\n",
             FaultKind::Timeout,
             "10.0.0.9",
+        );
+        check("Connection timed out during banner exchange\n", FaultKind::NoBanner, "banner");
+        check(
+            "kex_exchange_identification: banner line contains invalid characters\n",
+            FaultKind::NoBanner,
+            "invalid characters",
         );
         check(
             "ssh: connect to host 10.0.0.9 port 22: No route to host\n",

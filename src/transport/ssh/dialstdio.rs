@@ -1,5 +1,6 @@
 //! `docker system dial-stdio`: the way to the engine where sshd forwards no sockets.
 
+use super::mux::Open;
 use openssh::{Child, ChildStdin, ChildStdout, Session};
 use std::io;
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub(super) struct DialStdio {
     // Held for its life: dropping it closes the session.
     _child: Child<Arc<Session>>,
+    _open: Open,
     _permit: OwnedSemaphorePermit,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
@@ -19,10 +21,14 @@ pub(super) struct DialStdio {
 
 impl DialStdio {
     /// Wraps a started child whose standard streams are piped.
-    pub(super) fn new(mut child: Child<Arc<Session>>, permit: OwnedSemaphorePermit) -> Option<Self> {
+    pub(super) fn new(
+        mut child: Child<Arc<Session>>,
+        open: Open,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<Self> {
         let stdin = child.stdin().take();
         let stdout = child.stdout().take()?;
-        Some(Self { _child: child, _permit: permit, stdin, stdout })
+        Some(Self { _child: child, _open: open, _permit: permit, stdin, stdout })
     }
 }
 

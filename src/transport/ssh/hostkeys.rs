@@ -4,6 +4,9 @@ use super::options::{SshSettings, destination};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::SshTarget;
 use crate::transport::{Command, process};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use sha2::{Digest as _, Sha256};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -83,6 +86,33 @@ pub async fn offer(settings: &SshSettings, target: &SshTarget, scratch: &Path) -
     Ok(Offer { offered, known, line, file })
 }
 
+/// A fault that tells of a changed host key, with the fingerprint of the known key beside the one that ssh
+/// names; any other fault as it is.
+pub(super) async fn with_known_key(fault: Fault) -> Fault {
+    if fault.kind != FaultKind::HostKeyChanged {
+        return fault;
+    }
+    match known_key(&fault.detail).await {
+        Some(hash) => {
+            Fault::new(fault.kind, format!("the known key was {hash}\n{}", fault.detail.replace("; ", "\n")))
+        }
+        None => fault,
+    }
+}
+
+/// The fingerprint of the key that ssh's words `Offending … key in FILE:LINE` point at.
+async fn known_key(words: &str) -> Option<String> {
+    let place = words.split("; ").find_map(|part| part.strip_prefix("Offending ")?.split_once(" key in "))?.1;
+    let (file, number) = place.rsplit_once(':')?;
+    let number: usize = number.trim().parse().ok()?;
+    let text = tokio::fs::read_to_string(file).await.ok()?;
+    let line = text.lines().nth(number.checked_sub(1)?)?;
+    // Markers such as `@cert-authority` stand before the names.
+    let blob = line.split_whitespace().find(|word| word.starts_with("AAAA"))?;
+    let blob = STANDARD_NO_PAD.decode(blob.trim_end_matches('=')).ok()?;
+    Some(format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(blob))))
+}
+
 /// Writes an offered key to `known_hosts`, in the place of other keys of the same name.
 pub async fn accept(offer: &Offer) -> Result<(), Fault> {
     if !offer.known.is_empty() {
@@ -140,6 +170,24 @@ async fn known_hosts_file(settings: &SshSettings, target: &SshTarget) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_changed_key_is_told_with_the_fingerprint_of_the_known_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, known) = (dir.path().join("key"), dir.path().join("known_hosts"));
+        let key = key.to_str().unwrap();
+        process::run(&Command::new(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]))
+            .await
+            .unwrap();
+        let public = std::fs::read_to_string(format!("{key}.pub")).unwrap();
+        std::fs::write(&known, format!("# comment\nnas.lan {public}")).unwrap();
+        let shown = fingerprints(&["-l", "-f", key]).await.unwrap();
+        let words = format!("now SHA256:new.\nOffending ED25519 key in {}:2", known.display());
+        let fault = with_known_key(Fault::new(FaultKind::HostKeyChanged, words)).await;
+        assert!(fault.detail.starts_with(&format!("the known key was {}; now SHA256:new.", shown[0].hash)));
+        let other = Fault::new(FaultKind::Refused, "Offending x key in /none:1");
+        assert_eq!(with_known_key(other.clone()).await, other);
+    }
 
     #[test]
     fn fingerprints_are_read_in_both_styles_of_ssh_keygen() {
