@@ -87,7 +87,8 @@ impl App {
     pub async fn start(sources: Sources, settings: Settings, front: Front) -> Result<Self, AppError> {
         let connector = Arc::new(SystemConnector::of_this_machine(sources.ssh.clone())?);
         let contexts = sources.data_dir.as_deref().map_or_else(Contexts::none, Contexts::of_this_user);
-        let outside = Outside { connector, contexts, sockets: Some(sockets_dir()?) };
+        let outside =
+            Outside { connector, contexts, sockets: Some(sockets_dir()?), policy: ConnectPolicy::default() };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
     }
@@ -99,7 +100,12 @@ impl App {
         connector: Arc<dyn Connector>,
         front: Front,
     ) -> Result<Self, AppError> {
-        let outside = Outside { connector, contexts: Contexts::none(), sockets: None };
+        let outside = Outside {
+            connector,
+            contexts: Contexts::none(),
+            sockets: None,
+            policy: ConnectPolicy::default(),
+        };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
     }
@@ -108,7 +114,7 @@ impl App {
     async fn with_listeners(
         sources: Sources,
         settings: Settings,
-        Outside { connector, contexts, sockets }: Outside,
+        Outside { connector, contexts, sockets, policy }: Outside,
         open: impl FnOnce(&Ground, &Settings) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError>,
     ) -> Result<Self, AppError> {
         let directory = HostDirectory::new(Clock::start());
@@ -134,7 +140,7 @@ impl App {
             connector,
             contexts,
             sockets,
-            policy: ConnectPolicy::default(),
+            policy,
         };
         let children = vec![
             reaper_spec(directory.clone()),
@@ -197,6 +203,8 @@ struct Outside {
     contexts: Contexts,
     /// Where local sockets lie.
     sockets: Option<PathBuf>,
+    /// The numbers of its connections.
+    policy: ConnectPolicy,
 }
 
 /// What is there before the tree is: fronts are made of it.

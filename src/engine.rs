@@ -6,7 +6,9 @@
 mod client;
 pub mod containers;
 pub mod error;
+pub mod events;
 pub mod images;
+pub mod inventory;
 pub mod logs;
 mod release;
 
@@ -15,6 +17,7 @@ use crate::domain::host::HostSpec;
 use crate::domain::phase::EngineInfo;
 use crate::transport::{Connection, Connector, Link};
 use bollard::Docker;
+use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -55,6 +58,8 @@ pub struct Engine {
     docker: Docker,
     link: Arc<dyn Link>,
     info: EngineInfo,
+    /// When it was connected to, by its own clock.
+    met: Option<Timestamp>,
 }
 
 /// Why an engine was not reached.
@@ -142,12 +147,13 @@ impl Engine {
             platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
         };
         let docker = client::docker(Arc::clone(&link), Some(spoken))?;
+        let told = docker.info().await.ok();
+        let met = told.as_ref().and_then(|told| told.system_time.as_ref()?.parse().ok());
         // An engine that tells no name of its own is told apart by its place alone. Podman's is another one
         // each time it is asked.
-        let told = if is_podman { None } else { docker.info().await.ok() };
-        let id = told.and_then(|told| told.id).filter(|id| !id.is_empty());
+        let id = told.and_then(|told| told.id).filter(|id| !id.is_empty() && !is_podman);
         let info = EngineInfo { id, ..info };
-        Ok(Self { docker, link, info })
+        Ok(Self { docker, link, info, met })
     }
 
     /// What the engine said about itself.

@@ -3,7 +3,7 @@
 //! An entry outlives its host's actor: while that one is restarted, the entry still tells the last
 //! status and which life comes next.
 
-use super::host::{HostError, HostHandle, HostMessage, LastAnswer, Published, Session};
+use super::host::{HostError, HostHandle, HostMessage, LastAnswer, Published, Session, Shelf};
 use super::operation::Operations;
 use super::reaper::ReaperHandle;
 use super::slot::Slot;
@@ -36,6 +36,7 @@ pub struct HostDirectory {
 struct Entry {
     spec: Arc<HostSpec>,
     published: Arc<watch::Sender<Published>>,
+    known: Shelf,
     actor: Arc<watch::Sender<Option<ActorRef<HostMessage>>>>,
     /// When a call was answered last.
     answered: Arc<LastAnswer>,
@@ -94,6 +95,7 @@ impl HostDirectory {
             Entry {
                 spec,
                 published: Arc::new(watch::Sender::new(Published { status, session: None })),
+                known: Shelf::default(),
                 actor: Arc::new(watch::Sender::new(None)),
                 answered: Arc::new(LastAnswer::new(self.clock)),
                 operations: Operations::default(),
@@ -202,9 +204,13 @@ impl HostDirectory {
     }
 
     /// What is configured about `id`, and where its actor publishes; `None` once the host has left.
-    pub(super) fn publisher(&self, id: &HostId) -> Option<(Arc<HostSpec>, Arc<watch::Sender<Published>>)> {
+    pub(super) fn publisher(
+        &self,
+        id: &HostId,
+    ) -> Option<(Arc<HostSpec>, Arc<watch::Sender<Published>>, Shelf)> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(id).map(|entry| (Arc::clone(&entry.spec), Arc::clone(&entry.published)))
+        let entry = entries.get(id)?;
+        Some((Arc::clone(&entry.spec), Arc::clone(&entry.published), Arc::clone(&entry.known)))
     }
 
     /// Makes `actor` the one that handles reach.
@@ -219,6 +225,7 @@ impl HostDirectory {
         HostHandle {
             spec: Arc::clone(&entry.spec),
             published: entry.published.subscribe(),
+            known: entry.known.subscribe(),
             actor: entry.actor.subscribe(),
             answered: Arc::clone(&entry.answered),
             operations: entry.operations.clone(),

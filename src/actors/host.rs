@@ -7,6 +7,7 @@
 
 mod actor;
 mod context;
+mod follow;
 mod handle;
 pub(crate) mod machine;
 mod messages;
@@ -14,6 +15,8 @@ mod messages;
 mod properties;
 
 pub use actor::{HostArguments, child_spec};
+pub use follow::Known;
+pub(in crate::actors) use follow::Shelf;
 pub use handle::{HostError, HostHandle, LastAnswer, Published, Session};
 pub use machine::{Attempt, Unavailable};
 pub use messages::HostMessage;

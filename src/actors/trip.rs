@@ -23,7 +23,11 @@ where
     &'static str: From<&'a M>,
 {
     let kind = <&'static str>::from(message);
-    let protocol = std::any::type_name::<M>().rsplit("::").next().unwrap_or_default();
+    named(std::any::type_name::<M>().rsplit("::").next().unwrap_or_default(), kind);
+}
+
+/// The same for what is no message, such as a step of a task.
+pub(super) fn named(protocol: &str, kind: &str) {
     if WIRE.get().is_some_and(|wire| wire.split_once("::") == Some((protocol, kind))) {
         WIRE.set(None);
         // Without the report of a panic: with a backtrace each costs a tenth of a second.

@@ -4,6 +4,7 @@ mod admin;
 mod contexts;
 mod crashes;
 mod flood;
+mod follow;
 mod kills;
 mod operations;
 mod patience;
@@ -20,6 +21,7 @@ use crate::config::{Environment, Settings, Sources, load};
 use crate::contexts::Contexts;
 use crate::domain::fault::FaultKind;
 use crate::domain::phase::{HostStatus, Phase};
+use crate::domain::retry::ConnectPolicy;
 use crate::transport::Connector;
 use crate::transport::fake::{FakeConnector, Scene};
 use std::path::Path;
@@ -46,7 +48,12 @@ impl Lab {
 
     /// The same, with a front.
     async fn with_listeners(hosts: &[(&str, &[Scene])], listeners: Vec<Listener>) -> Self {
-        let outside = |connector| Outside { connector, contexts: Contexts::none(), sockets: None };
+        let outside = |connector| Outside {
+            connector,
+            contexts: Contexts::none(),
+            sockets: None,
+            policy: ConnectPolicy::default(),
+        };
         Self::with_outside(hosts, listeners, outside).await
     }
 
@@ -89,6 +96,17 @@ impl Lab {
         tokio::time::timeout(LONG, entered).await.expect("the status never became as wanted")
     }
 
+    /// Waits until everything on `host` was looked at and its events are followed.
+    async fn until_followed(&self, host: &str) {
+        self.until_ready(host).await;
+        let asked = || self.fake.deeds(host).iter().any(|deed| deed.contains("/events"));
+        crashes::until("a look and a stream", || {
+            asked()
+                && self.directory().host(host).is_ok_and(|host| host.known().is_some_and(|known| known.live))
+        })
+        .await;
+    }
+
     async fn until_ready(&self, host: &str) -> HostStatus {
         self.until(host, |status| matches!(status.phase, Phase::Ready(_))).await
     }
@@ -110,13 +128,14 @@ async fn s3_a_hundred_concurrent_callers_are_one_attempt() {
     let lab = Lab::new(&[("nas", &[])]).await;
     lab.until("nas", |_| true).await;
     let host = lab.directory().host("nas").unwrap();
+    let lists = || lab.fake.deeds("nas").iter().filter(|deed| deed.contains("/containers/json")).count();
     let calls = (0..100)
         .map(|_| host.read("list", LONG, async |operation| Ok(operation.engine().containers().await?)));
     let answers = futures_util::future::join_all(calls).await;
     assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(Vec::is_empty)), "{answers:?}");
     assert_eq!(lab.fake.attempts("nas"), 1);
-    let lists = lab.fake.deeds("nas").iter().filter(|deed| deed.contains("/containers/json")).count();
-    assert_eq!(lists, 100);
+    lab.until_followed("nas").await;
+    assert_eq!(lists(), 100 + 1, "theirs, and one of the events task");
 }
 
 #[tokio::test(start_paused = true)]

@@ -243,6 +243,7 @@ impl Fault {
     }
 
     /// The same, which somebody waited for so long.
+    #[must_use]
     pub fn after(self, took: Duration) -> Self {
         Self { took: Some(took), ..self }
     }

@@ -90,6 +90,8 @@ pub struct ConnectPolicy {
     pub auth_retry: Duration,
     /// How long a host is held before it is looked at again.
     pub hold: Duration,
+    /// How often everything on a host is looked at, whatever its events say.
+    pub full_look: Duration,
 }
 
 impl Default for ConnectPolicy {
@@ -101,6 +103,7 @@ impl Default for ConnectPolicy {
             stable_after: Duration::from_secs(60),
             auth_retry: Duration::from_secs(60),
             hold: Duration::from_secs(600),
+            full_look: Duration::from_secs(300),
         }
     }
 }

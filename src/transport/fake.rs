@@ -7,7 +7,7 @@ use crate::domain::host::HostSpec;
 use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -44,6 +44,8 @@ struct Stage {
     frozen: watch::Sender<BTreeSet<String>>,
     /// The engines that give themselves another name than their host's.
     engines: BTreeMap<String, &'static str>,
+    /// What happened at the engines: host and event.
+    events: watch::Sender<Vec<(String, &'static str)>>,
     /// The program that is a fault of our own the next time it is run.
     trap: Option<&'static str>,
 }
@@ -119,6 +121,11 @@ impl FakeConnector {
     /// The name the engine of a host gives itself.
     fn engine_of(&self, host: &str) -> String {
         self.stage().engines.get(host).map_or_else(|| host.to_owned(), ToString::to_string)
+    }
+
+    /// Has the engine of a host tell an event.
+    pub(crate) fn happen(&self, host: &str, event: &'static str) {
+        self.stage().events.send_modify(|events| events.push((host.to_owned(), event)));
     }
 
     /// From now on the engine and the shell of a host answer nothing; the link stays.
@@ -265,15 +272,20 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             continue;
         }
         let deed = head.split(" HTTP").next().unwrap_or_default().to_owned();
-        let path = deed.split(' ').nth(1).unwrap_or_default();
+        let path = deed.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
         let body = match path.rsplit('/').next().unwrap_or_default() {
             "version" => r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#,
             "_ping" => "OK",
+            "volumes" => r#"{"Volumes":[]}"#,
             "info" => &format!(r#"{{"ID":"{}"}}"#, fake.engine_of(&id)),
             _ => "[]",
         };
+        let is_events = path.ends_with("/events");
         fake.note(&id, deed);
         fake.thawed(&id).await;
+        if is_events {
+            return events(&id, &fake, stream.get_mut()).await;
+        }
         let answer = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
@@ -282,5 +294,29 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             return;
         }
         head.clear();
+    }
+}
+
+/// The events of a host, until the stream is closed.
+async fn events(id: &str, fake: &FakeConnector, stream: &mut tokio::io::DuplexStream) {
+    let mut events = fake.stage().events.subscribe();
+    let mut told = events.borrow().len();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut text = head.to_owned();
+    loop {
+        if stream.write_all(text.as_bytes()).await.is_err() {
+            return;
+        }
+        // A stream that says anything more has ended.
+        tokio::select! {
+            changed = events.changed() => if changed.is_err() { return },
+            _ = stream.read_u8() => return,
+        }
+        text.clear();
+        for (_, event) in events.borrow().iter().skip(told).filter(|(host, _)| host == id) {
+            text.push_str(&format!("{:x}\r\n{event}\n\r\n", event.len() + 1));
+        }
+        told = events.borrow().len();
+        fake.thawed(id).await;
     }
 }

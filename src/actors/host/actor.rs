@@ -1,6 +1,7 @@
 //! The host's actor: carries out the machine's effects and owns the tasks they start.
 
 use super::context::{self, ContextDesk};
+use super::follow::{Shelf, follow};
 use super::handle::{Published, Session};
 use super::machine::{Effect, Input, Machine, Unavailable};
 use super::messages::HostMessage;
@@ -40,6 +41,9 @@ const LINE_GRACE: Duration = Duration::from_secs(2);
 
 /// An engine that has not answered a ping within this time does not answer.
 const PROBE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A fault in following events passes with the next event, or not at all.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(10);
 
 /// A connector has limits of its own for every step, and logins wait for their turn. An attempt that has
 /// not ended after this long never will.
@@ -95,13 +99,16 @@ struct HostState {
     context: ContextDesk,
     directory: HostDirectory,
     published: Arc<watch::Sender<Published>>,
+    known: Shelf,
     incarnation: u64,
     machine: Machine<Waiter, Arc<Session>>,
+    full_look: Duration,
     /// The attempt or the link of an epoch; there is never more than one.
     line: Option<(u64, ActorCell)>,
     /// The connection of the last attempt. It is kept while only its engine does not answer: no login is
     /// repeated for an engine.
     connection: Option<Connection>,
+    events: Option<ActorCell>,
     probe: Option<ActorCell>,
     operations: HashMap<ActorId, Running>,
 }
@@ -124,7 +131,7 @@ impl Actor for HostActor {
     ) -> Result<HostState, ActorProcessingErr> {
         let HostArguments { id, connector, contexts, policy, directory } = arguments;
         // As it is configured now, which may have changed since this actor's first incarnation.
-        let (spec, published) =
+        let (spec, published, known) =
             directory.publisher(&id).ok_or("the host was removed while its actor started")?;
         myself.cast(HostMessage::Retune(Arc::clone(&spec)))?;
         let before = published.borrow().status.clone();
@@ -137,10 +144,13 @@ impl Actor for HostActor {
             context: ContextDesk::default(),
             directory,
             published,
+            known,
             incarnation,
             machine,
+            full_look: policy.full_look,
             line: None,
             connection: None,
+            events: None,
             probe: None,
             operations: HashMap::new(),
         })
@@ -195,6 +205,10 @@ impl Actor for HostActor {
                 }
                 Input::Connected { epoch, outcome }
             }
+            HostMessage::Follow { epoch } => {
+                let lives = state.machine.session().is_some_and(|session| session.epoch == epoch);
+                return if lives { state.follow(&myself).await } else { Ok(()) };
+            }
             HostMessage::LinkDown { epoch, fault } => Input::LinkDown { epoch, fault },
             HostMessage::TimerDue(timer) => Input::TimerDue(timer),
             HostMessage::Evidence { epoch, stamp } => Input::Evidence { epoch, stamp },
@@ -215,6 +229,15 @@ impl Actor for HostActor {
         state.operations.remove(&cell.get_id());
         if state.context.task == Some(cell.get_id()) && matches!(event, SupervisionEvent::ActorFailed(..)) {
             state.context.crashed();
+        }
+        if let SupervisionEvent::ActorFailed(cell, error) = &event
+            && state.events.as_ref().is_some_and(|events| events.get_id() == cell.get_id())
+        {
+            tracing::error!(host = %state.spec.id, %error, "following the engine's events panicked");
+            if let Some(epoch) = state.machine.session().map(|session| session.epoch) {
+                myself.send_after(FOLLOW_AGAIN, move || HostMessage::Follow { epoch });
+            }
+            return Ok(());
         }
         // A task that ends normally has sent its result; one that panicked will never.
         let SupervisionEvent::ActorFailed(cell, error) = event else { return Ok(()) };
@@ -299,6 +322,9 @@ impl HostState {
         if phase != before {
             if matches!(phase, Phase::Ready(_)) {
                 self.look_at_context(myself).await?;
+                self.follow(myself).await?;
+            } else if let Some(events) = self.events.take() {
+                events.kill();
             }
             let cause = phase.cause().map(ToString::to_string);
             tracing::info!(host = %self.spec.id, from = before.word(), to = phase.word(), cause, "phase");
@@ -370,6 +396,19 @@ impl HostState {
             }
             // A caller that has gone needs no answer.
             Effect::Answer(caller, answer) => drop(caller.send(answer)),
+        }
+        Ok(())
+    }
+
+    /// Keeps what is known of the host current, over the session there is.
+    async fn follow(&mut self, myself: &ActorRef<HostMessage>) -> Result<(), ActorProcessingErr> {
+        let Some(session) = self.machine.session().cloned() else { return Ok(()) };
+        let (me, epoch) = (myself.clone(), session.epoch);
+        let broken = move || drop(me.cast(HostMessage::Suspect { epoch }));
+        let (known, clock) = (Arc::clone(&self.known), self.directory.clock());
+        let following = follow(session, self.incarnation, known, clock, self.full_look, broken);
+        if let Some(old) = self.events.replace(task::spawn(myself.get_cell(), following).await?) {
+            old.kill();
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The client side of a host's actor.
 
+use super::follow::Known;
 use super::machine::Unavailable;
 use super::messages::HostMessage;
 use crate::actors::ask::{NoAnswer, ask};
@@ -125,6 +126,7 @@ impl LastAnswer {
 pub struct HostHandle {
     pub(in crate::actors) spec: Arc<HostSpec>,
     pub(in crate::actors) published: watch::Receiver<Published>,
+    pub(in crate::actors) known: watch::Receiver<Option<Known>>,
     pub(in crate::actors) actor: watch::Receiver<Option<ActorRef<HostMessage>>>,
     pub(in crate::actors) answered: Arc<LastAnswer>,
     pub(in crate::actors) operations: Operations,
@@ -148,6 +150,17 @@ impl HostHandle {
     /// The current line, when there is one; never waits for anybody.
     pub fn current_session(&self) -> Option<Arc<Session>> {
         self.published.borrow().session.clone()
+    }
+
+    /// What there is on the host, as far as that was ever seen; never waits for anybody.
+    pub fn known(&self) -> Option<Known> {
+        self.known.borrow().as_ref().filter(|known| known.endpoint == self.spec.endpoint).cloned()
+    }
+
+    /// Waits until what is known of the host fulfils `wanted`, or returns `None` when the host is removed.
+    pub async fn wait_for_known(&mut self, wanted: impl Fn(&Known) -> bool) -> Option<Known> {
+        let known = self.known.wait_for(|known| known.as_ref().is_some_and(&wanted)).await.ok()?;
+        known.clone()
     }
 
     /// Waits until the host's status fulfils `wanted`, or returns `None` when the host is removed.

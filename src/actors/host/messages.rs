@@ -48,6 +48,11 @@ pub enum HostMessage {
         /// Why.
         fault: Fault,
     },
+    /// A timer: the events task of this link crashed and is to be started again.
+    Follow {
+        /// The link's epoch.
+        epoch: u64,
+    },
     /// A timer of the actor's own.
     TimerDue(TimerId),
     /// From the evidence task: the state of what could cure a held host.

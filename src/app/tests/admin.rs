@@ -33,8 +33,12 @@ impl Ground {
             ..Sources::default()
         };
         let settings = load(&sources).unwrap();
-        let outside =
-            Outside { connector: Arc::new(fake.clone()), contexts: Contexts::none(), sockets: None };
+        let outside = Outside {
+            connector: Arc::new(fake.clone()),
+            contexts: Contexts::none(),
+            sockets: None,
+            policy: ConnectPolicy::default(),
+        };
         let app = App::with_listeners(sources, settings, outside, |_, _| Ok((vec![], None)));
         Self { app: app.await.unwrap(), fake, dir }
     }

@@ -16,7 +16,12 @@ impl Ground {
         let client =
             ["docker", "--config", dir.path().join("docker").to_str().unwrap()].map(ToOwned::to_owned);
         let contexts = Contexts::with_client(&dir.path().join("data"), client.to_vec());
-        let outside = |connector| Outside { connector, contexts: contexts.clone(), sockets: None };
+        let outside = |connector| Outside {
+            connector,
+            contexts: contexts.clone(),
+            sockets: None,
+            policy: ConnectPolicy::default(),
+        };
         let lab = Lab::with_outside(hosts, vec![], outside).await;
         Self { lab, contexts, _dir: dir }
     }

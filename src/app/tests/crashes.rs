@@ -41,6 +41,7 @@ const TABLE: &[(Victim, &str)] = &[
     (Host, "HostMessage::Context"),
     (Host, "HostMessage::ContextSettled"),
     (Host, "HostMessage::LinkDown"),
+    (Host, "HostMessage::Follow"),
     (Host, "HostMessage::TimerDue"),
     (Host, "HostMessage::Evidence"),
     (Config, "ConfigMessage::Reload"),
@@ -176,6 +177,12 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
         cut(&[Scene::Hangs]);
         lab.until("nas", |status| status.phase.word() == "connecting").await;
     }
+    if kind == "HostMessage::Follow" {
+        // The events task crashes first.
+        trip::set("Event::take");
+        lab.fake.happen("nas", r#"{"Type":"container","Action":"start"}"#);
+        until("the wire", trip::is_tripped).await;
+    }
     if (victim, kind) == (Hosts, "SupervisorMessage::Resume") {
         for incarnation in 1..=4 {
             lab.until("third", |now| now.incarnation == incarnation && now.phase.word() == "ready").await;
@@ -202,8 +209,8 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
         (_, "HostMessage::Evidence") => cut(&[Scene::Fails(FaultKind::SocketDenied)]),
         (_, "ConfigMessage::Reload" | "ConfigMessage::Loaded") => lab.app.reload(),
         (_, "ConfigMessage::Edited") => lab.app.admin().config.apply(None).await,
-        // The watch looks every minute.
-        (_, "ConfigMessage::Look") => {}
+        // The timer is due after ten seconds; the watch looks every minute.
+        (_, "HostMessage::Follow" | "ConfigMessage::Look") => {}
         (_, "McpMessage::Run") => assert_eq!(lab.app.mcp.run("run", async {}).await, Err(CutOff)),
         (_, "McpMessage::Cancel") => assert_eq!(lab.app.mcp.run("run", async { 7 }).await, Ok(7)),
         (_, "McpMessage::Open" | "McpMessage::Closed") => front.breaks.notify_one(),
@@ -316,7 +323,7 @@ async fn crash(victim: Victim, kind: &'static str) {
     let hosts: [(&str, &[Scene]); 3] = [("nas", &[]), ("pi", &[]), ("third", &[])];
     let mut lab = Lab::with_listeners(&hosts, vec![front.listener()]).await;
     for (host, _) in hosts {
-        lab.until_ready(host).await;
+        lab.until_followed(host).await;
     }
     until("a front", || front.opened() == 1).await;
     let tasks = alive_tasks();

@@ -55,8 +55,8 @@ const IN_REVERSE: [&str; 4] = ["last", "container", "file", "first"];
 
 async fn lab() -> (Lab, HostHandle) {
     let lab = Lab::new(&[("nas", &[]), ("pi", &[])]).await;
-    lab.until_ready("nas").await;
-    lab.until_ready("pi").await;
+    lab.until_followed("nas").await;
+    lab.until_followed("pi").await;
     let host = lab.directory().host("nas").unwrap();
     (lab, host)
 }

@@ -22,6 +22,7 @@ impl Ground {
         let outside = |connector| Outside {
             connector,
             contexts: Contexts::none(),
+            policy: ConnectPolicy::default(),
             sockets: Some(sockets.path().to_owned()),
         };
         let lab = Lab::with_outside(hosts, vec![], outside).await;

@@ -1,7 +1,9 @@
 //! `host_list`
 
 use crate::actors::host::HostHandle;
+use crate::actors::operation::Operation;
 use crate::domain::phase::Phase;
+use crate::engine::inventory::Inventory;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -15,7 +17,7 @@ use std::collections::BTreeMap;
 struct Parameters {
     /// Host name, comma list, @tag or * (default).
     hosts: Option<String>,
-    /// Ask every engine now and count its containers, instead of telling the known state.
+    /// Ask every engine now, instead of telling what is known of it.
     #[serde(default)]
     probe: bool,
 }
@@ -63,9 +65,12 @@ struct Host {
     /// When Dockmaster tries again by itself (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     next_try: Option<String>,
-    /// Containers by state, where the host was probed.
+    /// Containers by state, as far as they were ever seen.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     containers: BTreeMap<String, usize>,
+    /// When that was so (RFC 3339); absent where it is so now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers_as_of: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -95,20 +100,21 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     };
     let (mut counts, mut errors) = (BTreeMap::new(), Vec::new());
     if parameters.probe {
-        let (answers, failures) =
-            // Where every host failed, their rows say so.
-            gather(&context, &hosts, async |operation| Ok(operation.engine().containers().await?)).await.unwrap_or_default();
-        for (host, containers) in answers {
-            let by_state: &mut BTreeMap<String, usize> = counts.entry(host.spec().id.clone()).or_default();
-            for container in containers {
-                *by_state.entry(container.state).or_default() += 1;
-            }
-        }
+        let ask = async |operation: Operation| {
+            let containers = operation.engine().containers().await?;
+            Ok(Inventory { containers, ..Inventory::default() }.states())
+        };
+        // Where every host failed, their rows say so.
+        let (answers, failures) = gather(&context, &hosts, ask).await.unwrap_or_default();
+        counts = answers.into_iter().map(|(host, states)| (host.spec().id.clone(), states)).collect();
         errors = failures;
     }
     let hosts = hosts.iter().map(|host| {
-        let containers = counts.remove(&host.spec().id).unwrap_or_default();
-        Host { containers, ..row(&context, host) }
+        let row = row(&context, host);
+        match counts.remove(&host.spec().id) {
+            Some(containers) => Host { containers, containers_as_of: None, ..row },
+            None => row,
+        }
     });
     Ok(Answer { hosts: hosts.collect(), errors, configuration: context.admin.config.faults() })
 }
@@ -125,6 +131,7 @@ fn row(context: &ToolContext, host: &HostHandle) -> Host {
         _ => None,
     };
     let cause = status.phase.cause();
+    let known = host.known();
     Host {
         host: spec.id.to_string(),
         phase: status.phase.word(),
@@ -139,6 +146,7 @@ fn row(context: &ToolContext, host: &HostHandle) -> Host {
         message: cause.map(ToString::to_string),
         hint: cause.map(|fault| fault.fix(spec)),
         next_try: status.phase.next_try().map(rfc3339),
-        containers: BTreeMap::new(),
+        containers: known.as_ref().map(|known| known.inventory.states()).unwrap_or_default(),
+        containers_as_of: known.filter(|known| !known.live).map(|known| rfc3339(known.as_of)),
     }
 }

@@ -105,10 +105,8 @@ pub(super) fn remote_command(nonce: &str) -> String {
 /// The line that has the anchor run `words`, which a shell will read, with `stdin` as its input.
 pub(super) fn run_line(number: u64, words: &str, stdin: &[u8]) -> String {
     // A line feed in a word would end the line.
-    let words = match words.contains('\n') {
-        true => &format!("eval \"$(printf '{}')\"", octal(words.as_bytes())),
-        false => words,
-    };
+    let coded = words.contains('\n').then(|| format!("eval \"$(printf '{}')\"", octal(words.as_bytes())));
+    let words = coded.as_deref().unwrap_or(words);
     if stdin.is_empty() {
         return format!("run {number} {words}\n");
     }
@@ -117,7 +115,11 @@ pub(super) fn run_line(number: u64, words: &str, stdin: &[u8]) -> String {
 
 /// Bytes as a format of `printf` that prints them.
 fn octal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("\\{byte:03o}")).collect()
+    bytes.iter().flat_map(|byte| ['\\', digit(byte >> 6), digit(byte >> 3 & 7), digit(byte & 7)]).collect()
+}
+
+fn digit(value: u8) -> char {
+    char::from(b'0' + value)
 }
 
 /// A word no login message prints by chance.

@@ -9,12 +9,15 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
+/// Orders that wait for the anchor; it takes them at once.
+const QUEUE: usize = 16;
+
 /// What the anchor is asked to do; clones ask the same anchor.
 #[derive(Debug, Clone)]
-pub(super) struct Orders(mpsc::UnboundedSender<Order>);
+pub(super) struct Orders(mpsc::Sender<Order>);
 
 /// The other end of [`Orders`].
-pub(super) type Ordered = mpsc::UnboundedReceiver<Order>;
+pub(super) type Ordered = mpsc::Receiver<Order>;
 
 #[derive(Debug)]
 pub(super) enum Order {
@@ -36,14 +39,14 @@ pub(super) struct Job {
 
 impl Orders {
     pub(super) fn channel() -> (Self, Ordered) {
-        let (sender, ordered) = mpsc::unbounded_channel();
+        let (sender, ordered) = mpsc::channel(QUEUE);
         (Self(sender), ordered)
     }
 
     /// Asks whether the link still carries data; a dead one ends the anchor's life.
     pub(super) fn echo(&self) {
-        // An anchor that is gone has told so already.
-        let _ = self.0.send(Order::Echo);
+        // An anchor that is gone has told so already, and one with a full queue is being looked at.
+        let _ = self.0.try_send(Order::Echo);
     }
 
     /// Has the anchor run the shell's words `line`, with the input and the bounds of `command`.
@@ -57,7 +60,7 @@ impl Orders {
             done,
         };
         let gone = || Fault::new(FaultKind::LinkLost, "the link ended before the command did");
-        self.0.send(Order::Run(job)).map_err(|_| gone())?;
+        self.0.send(Order::Run(job)).await.map_err(|_| gone())?;
         output.await.map_err(|_| gone())
     }
 }

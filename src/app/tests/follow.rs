@@ -1,0 +1,83 @@
+//! What is known of a host: kept current by events, found by full looks, and old when the line is gone.
+
+use super::crashes::until;
+use super::*;
+use crate::actors::host::HostHandle;
+use tokio::time::{Instant, advance, sleep};
+
+/// How often each section was looked at, and how often events were asked for.
+fn looks(lab: &Lab) -> [usize; 5] {
+    ["/containers/json", "/images/json", "/volumes", "/networks", "/events"].map(|path| {
+        let deeds = lab.fake.deeds("nas");
+        deeds.iter().filter(|deed| deed.split('?').next().is_some_and(|deed| deed.ends_with(path))).count()
+    })
+}
+
+async fn followed() -> (Lab, HostHandle) {
+    let lab = Lab::new(&[("nas", &[])]).await;
+    lab.until_ready("nas").await;
+    let mut nas = lab.directory().host("nas").unwrap();
+    assert!(nas.wait_for_known(|known| known.live).await.is_some());
+    until("a stream", || looks(&lab) == [1, 1, 1, 1, 1]).await;
+    (lab, nas)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_looks_at_its_own_section_and_a_group_of_them_once() {
+    let (lab, mut nas) = followed().await;
+    let first = nas.known().unwrap();
+    for event in [
+        r#"{"Type":"container","Action":"create","timeNano":1000000001}"#,
+        r#"{"Type":"network","Action":"connect","timeNano":1000000002}"#,
+        r#"{"Type":"container","Action":"start","timeNano":1000000003}"#,
+        r#"{"Type":"container","Action":"exec_start: true","timeNano":1000000004}"#,
+    ] {
+        lab.fake.happen("nas", event);
+    }
+    nas.wait_for_known(|known| known.as_of > first.as_of).await.unwrap();
+    assert_eq!(looks(&lab), [2, 1, 1, 1, 1]);
+    lab.fake.happen("nas", r#"{"Type":"volume","Action":"create"}"#);
+    until("a look at the volumes", || looks(&lab) == [2, 1, 2, 1, 1]).await;
+    lab.fake.happen("nas", r#"{"Type":"container","Action":"exec_die"}"#);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(looks(&lab), [2, 1, 2, 1, 1], "a health check changes nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_is_looked_at_every_five_minutes_whatever_events_say() {
+    let (lab, _) = followed().await;
+    let begun = Instant::now();
+    until("a full look", || looks(&lab) == [2, 2, 2, 2, 1]).await;
+    let waited = begun.elapsed().as_secs();
+    assert!((295..=301).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_is_opened_again_where_it_was_and_the_line_stays() {
+    let (lab, mut nas) = followed().await;
+    lab.fake.happen("nas", r#"{"Type":"image","Action":"pull","timeNano":5000000006}"#);
+    until("a look at the images", || looks(&lab) == [1, 2, 1, 1, 1]).await;
+    lab.fake.happen("nas", "no event");
+    nas.wait_for_known(|known| !known.live).await.unwrap();
+    nas.wait_for_known(|known| known.live).await.unwrap();
+    until("the next stream", || looks(&lab) == [2, 3, 2, 2, 2]).await;
+    let again = lab.fake.deeds("nas").into_iter().rfind(|deed| deed.contains("/events")).unwrap();
+    assert!(again.contains("since=5.000000006"), "{again}");
+    let pinged = lab.fake.deeds("nas").iter().any(|deed| deed.ends_with("/_ping"));
+    assert!(pinged && lab.fake.attempts("nas") == 1, "the engine was asked, and answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_known_of_a_lost_host_stays_and_grows_old() {
+    let (lab, mut nas) = followed().await;
+    advance(Duration::from_secs(100)).await;
+    lab.fake.script("nas", vec![Scene::Fails(FaultKind::Refused); 4]);
+    lab.fake.cut("nas", FaultKind::LinkLost);
+    let known = nas.wait_for_known(|known| !known.live).await.unwrap();
+    let lost = nas.status().since;
+    assert!(known.as_of.duration_since(lost).as_millis().abs() < 1000, "{} {lost}", known.as_of);
+    lab.until("nas", |status| status.phase.word() == "backoff").await;
+    assert_eq!(nas.known().map(|known| known.as_of), Some(known.as_of));
+    lab.until_ready("nas").await;
+    assert!(nas.wait_for_known(|known| known.live).await.is_some());
+}
