@@ -1,7 +1,7 @@
 # Few targets, each a thing people do. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fuzz fleet fleet-down demo
+.PHONY: help build test lint fuzz bench fleet fleet-down demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -15,6 +15,7 @@ test: ## all tests; as root also those on three real hosts, which it makes and r
 
 lint: ## formatting and lints, as CI checks them
 	cargo fmt --check
+	cargo fmt --check --manifest-path benches/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
 
 # Coverage for libFuzzer by flags that every compiler has; the target keeps them away from build scripts.
@@ -28,6 +29,9 @@ fuzz: ## let libFuzzer try the readers of hosts files and ssh configurations (FU
 	        --manifest-path tests/fuzz/Cargo.toml --bin $$name -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 \
 	        $(CURDIR)/target/fuzz/corpus/$$name $(CURDIR)/tests/corpus/$$name || exit 1; \
 	done
+
+bench: ## time the ways to an engine side by side and write benches/RESULTS.md (root; BENCH_ROUNDS)
+	benches/bench.sh
 
 fleet: ## make three real test hosts and leave them running (root)
 	tests/fleet/fleet.sh up 3
