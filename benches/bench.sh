@@ -114,10 +114,10 @@ load_all() {
 [[ $rounds =~ ^[1-9][0-9]*$ ]] || die "BENCH_ROUNDS is a number of rounds, not '$rounds'"
 cargo build --release --manifest-path "$root/Cargo.toml" --target-dir "$target"
 # The program's own versions of what both need.
-cp "$root/Cargo.lock" "$here/Cargo.lock"
+[[ $here/Cargo.lock -nt $root/Cargo.lock ]] || cp "$root/Cargo.lock" "$here/Cargo.lock"
 cargo build --release --manifest-path "$here/Cargo.toml" --target-dir "$target"
 
-# Whoever tests on this fleet holds the same lock.
+# Whoever tests on this fleet holds the same lock; its file stays, as a lock's file must.
 exec 8>"${TMPDIR:-/tmp}/$FLEET_NAME.in-use"
 flock -n 8 || die "somebody else uses the hosts $FLEET_NAME"
 # A short name, for sockets lie below it; known before anybody can be started with it.

@@ -28,11 +28,11 @@ pub(crate) fn all(near: &Figures, far: &Figures) -> Vec<Goal> {
         goals.push(close(line, figures, "list through MCP", names::MCP, names::MCP_LOCAL));
     }
     for ((line, figures), least) in lines.into_iter().zip([50.0, 15.0]) {
-        let what = format!("list at the link before docker's over ssh://, {line}");
+        let what = format!("list at the link against `docker ps` over ssh://, {line}");
         goals.push(faster(what, figures, names::LINK, least));
     }
     for (line, figures) in lines {
-        let what = format!("`docker ps` over our local socket before that over ssh://, {line}");
+        let what = format!("`docker ps` over our local socket against that over ssh://, {line}");
         goals.push(faster(what, figures, names::DOCKER_OURS, 8.0));
     }
     for (line, figures) in lines {

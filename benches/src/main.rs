@@ -37,6 +37,8 @@ async fn main() -> Result<()> {
     let near = measured(&site, Line::Loopback, rounds).await.context("on loopback")?;
     let far = measured(&site, Line::Far, rounds).await.context("through the proxy")?;
     let page = report::page(&machine, &near, &far, &goals::all(&near, &far), rounds);
+    // What a failed call said may name a file of this run's home.
+    let page = page.replace(dir.as_str(), "~");
     say(&page);
     std::fs::write(PathBuf::from(results), page).with_context(|| format!("{results} cannot be written"))
 }

@@ -1,5 +1,5 @@
 //! A TCP proxy that makes a line long: every byte arrives later by the same delay in each direction. It
-//! delays and does not throttle: pieces travel together. Connecting itself is not delayed.
+//! delays and does not throttle: pieces travel together.
 //!
 //! Each direction has two threads, because the system's sleep is exact to some 60 µs where an event loop's
 //! timer rounds up to the next millisecond, twice per round trip.
@@ -49,6 +49,8 @@ fn serve(connection: impl Fn(TcpStream) + Clone + Send + 'static) -> Result<Sock
 }
 
 fn carry(client: &TcpStream, target: SocketAddr, delay: Duration) -> std::io::Result<()> {
+    // The client is connected to this proxy at once; on a long line TCP's handshake takes a round trip.
+    thread::sleep(delay * 2);
     let target = TcpStream::connect(target)?;
     target.set_nodelay(true)?;
     one_way(client.try_clone()?, target.try_clone()?, delay);

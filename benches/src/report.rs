@@ -37,17 +37,19 @@ fn explanation(rounds: usize, far: &Figures) -> String {
     let round_trip = far.round_trip.map(milliseconds).unwrap_or_default();
     format!(
         "Three hosts, each with an sshd and an engine of its own, share this machine's cores with all that is measured.
-Each runs 20 idle containers, one of them started by compose, and one that has logged 200 lines. All ways take turns in
-{rounds} rounds after one to warm up: once per round, or up to ten times while they have used less than 100 ms of it. So the
-factors count, not the milliseconds.
+Each runs 20 idle containers, one of them started by compose, and one that has logged 200 lines. After a round to warm up
+there are {rounds} more, in which all ways take turns at each piece of work: a slow one once per round, a quick one up to ten times
+while it has used less than 100 ms. It is the ratios that count: the milliseconds are this machine's, and those of whatever
+else it did.
 
 *Direct socket* and *at the link* are the same client in one process, at the engine's socket and over an ssh link; *through
-MCP* is `dockmaster serve` over HTTP, with its hosts by ssh or by their sockets. For docker, *ping* is `docker version` and
+MCP* is `dockmaster serve` over HTTP, with its hosts by ssh or by their sockets, called without a token by a client that
+keeps its connection. For docker, *ping* is `docker version` and
 *list* is `docker ps`. Every way that uses ssh starts it through the same one-line script, which gives it its configuration.
 sshd has its default limits. A time of 16 lists at once or of all hosts is that of the slowest of them.
 
-The far line is a proxy between ssh and sshd that delays each byte by 10 ms each way and connects at once; a byte through it
-and back took {round_trip} ms (median).
+The far line is a proxy between ssh and sshd that delays each byte by 10 ms each way, and the start of a connection by a
+round trip, as TCP's handshake does. A byte through it and back took {round_trip} ms (median).
 "
     )
 }
