@@ -1,7 +1,7 @@
 //! The run: every contestant does the same work in turn, again and again.
 
 use crate::contestant::{Call, Contestant, checked, checked_fan_out};
-use anyhow::{Error, Result};
+use anyhow::{Context as _, Error, Result};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,7 +130,12 @@ pub(crate) async fn run(
 ) -> Result<Figures> {
     let names = contestants.iter().map(|contestant| contestant.name()).collect();
     let mut figures = Figures { names, ..Figures::default() };
-    let mut round_trips = Vec::new();
+    let (mut bare, mut round_trips) = (None, Vec::new());
+    if let Some(echo) = echo {
+        let stream = TcpStream::connect(echo).await.context("the echo takes no connection")?;
+        stream.set_nodelay(true)?;
+        bare = Some(stream);
+    }
     let hosts = contestants.first().map_or(0, |contestant| contestant.hosts());
     let work = Work::COLUMNS.map(|(work, _)| work).into_iter().chain((1..hosts).map(Work::Alone));
     let work: Vec<Work> = work.collect();
@@ -146,6 +151,12 @@ pub(crate) async fn run(
             let first = round % turns.len().max(1);
             turns.rotate_left(first);
             for _ in 0..MOST {
+                if turns.iter().all(|(_, used)| *used >= SHARE) {
+                    break;
+                }
+                if let Some(bare) = &mut bare {
+                    round_trips.push(round_trip(bare).await.context("the echo is gone")?);
+                }
                 for (contestant, used) in turns.iter_mut().filter(|(_, used)| *used < SHARE) {
                     let (took, outcomes) = once(contestant, work).await;
                     *used += took;
@@ -154,9 +165,6 @@ pub(crate) async fn run(
                     }
                 }
             }
-        }
-        if let Some(echo) = echo {
-            round_trips.extend(bare_round_trips(echo).await?);
         }
     }
     figures.round_trip = percentile(&round_trips, 50);
@@ -189,18 +197,12 @@ async fn limited(work: impl Future<Output = Result<()>>) -> Result<()> {
     timeout(LIMIT, work).await?
 }
 
-/// One byte to and fro, a few times.
-async fn bare_round_trips(echo: std::net::SocketAddr) -> Result<Vec<f64>> {
-    let mut stream = TcpStream::connect(echo).await?;
-    stream.set_nodelay(true)?;
-    let mut seconds = Vec::new();
-    for _ in 0..MOST / 2 {
-        let started = Instant::now();
-        stream.write_all(b"?").await?;
-        stream.read_u8().await?;
-        seconds.push(started.elapsed().as_secs_f64());
-    }
-    Ok(seconds)
+/// One byte to and fro; the time in seconds.
+async fn round_trip(stream: &mut TcpStream) -> Result<f64> {
+    let started = Instant::now();
+    stream.write_all(b"?").await?;
+    stream.read_u8().await?;
+    Ok(started.elapsed().as_secs_f64())
 }
 
 #[cfg(test)]

@@ -44,12 +44,13 @@ else it did.
 
 *Direct socket* and *at the link* are the same client in one process, at the engine's socket and over an ssh link; *through
 MCP* is `dockmaster serve` over HTTP, with its hosts by ssh or by their sockets, called without a token by a client that
-keeps its connection. For docker, *ping* is `docker version` and
-*list* is `docker ps`. Every way that uses ssh starts it through the same one-line script, which gives it its configuration.
-sshd has its default limits. A time of 16 lists at once or of all hosts is that of the slowest of them.
+keeps its connection. For docker, *ping* is `docker version` and *list* is `docker ps --all`. Every way that uses ssh starts
+it through the same one-line script, which gives it its configuration. sshd has its default limits. A time of 16 lists at once
+or of all hosts is that of the slowest of them.
 
 The far line is a proxy between ssh and sshd that delays each byte by 10 ms each way, and the start of a connection by a
-round trip, as TCP's handshake does. A byte through it and back took {round_trip} ms (median).
+round trip, as TCP's handshake does. A byte through it and back took {round_trip} ms (median, measured in
+between); that is the round trip of the goals.
 "
     )
 }
