@@ -86,7 +86,10 @@ impl App {
     /// Starts the service on real hosts; its sockets lie in a runtime directory that goes with it.
     pub async fn start(sources: Sources, settings: Settings, front: Front) -> Result<Self, AppError> {
         let connector = Arc::new(SystemConnector::of_this_machine(sources.ssh.clone())?);
-        let contexts = sources.data_dir.as_deref().map_or_else(Contexts::none, Contexts::of_this_user);
+        let contexts = match &sources.data_dir {
+            Some(data_dir) => Contexts::of_service(data_dir, &sources.files()),
+            None => Contexts::none(),
+        };
         let outside =
             Outside { connector, contexts, sockets: Some(sockets_dir()?), policy: ConnectPolicy::default() };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))

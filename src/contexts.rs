@@ -122,6 +122,8 @@ struct Inner {
     client: Vec<String>,
     /// One file for each context of ours; the locks lie beside it.
     records: PathBuf,
+    /// The hosts files of the service whose hosts get contexts by themselves, in one line.
+    service: Option<String>,
     turns: Semaphore,
     said: AtomicBool,
 }
@@ -134,13 +136,36 @@ impl Contexts {
 
     /// Those of this user; what is ours is remembered below `data_dir`.
     pub fn of_this_user(data_dir: &Path) -> Self {
-        Self::with_client(data_dir, vec!["docker".to_owned()])
+        Self::with_client(data_dir, vec!["docker".to_owned()], None)
     }
 
-    pub(crate) fn with_client(data_dir: &Path, client: Vec<String>) -> Self {
+    /// The same for a service whose hosts stand in `files`: what it makes, it takes away again when a host
+    /// has left those, whenever that was.
+    pub fn of_service(data_dir: &Path, files: &[PathBuf]) -> Self {
+        let files: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+        Self::with_client(data_dir, vec!["docker".to_owned()], Some(files.join(":").replace('\n', " ")))
+    }
+
+    pub(crate) fn with_client(data_dir: &Path, client: Vec<String>, service: Option<String>) -> Self {
         let records = data_dir.join("contexts");
         let (turns, said) = (Semaphore::new(CLIENTS), AtomicBool::new(false));
-        Self(Some(Arc::new(Inner { client, records, turns, said })))
+        Self(Some(Arc::new(Inner { client, records, service, turns, said })))
+    }
+
+    /// The contexts that a service with the same hosts files made, now or earlier.
+    pub fn made_for_us(&self) -> Vec<String> {
+        let Some((inner, service)) =
+            self.0.as_deref().and_then(|inner| Some((inner, inner.service.as_ref()?)))
+        else {
+            return vec![];
+        };
+        let ours = |entry: std::fs::DirEntry| {
+            let record = std::fs::read_to_string(entry.path()).ok()?;
+            let made_for_us = record.lines().nth(1) == Some(service);
+            made_for_us.then(|| entry.file_name().into_string().ok()).flatten()
+        };
+        let records = std::fs::read_dir(&inner.records).into_iter().flatten().flatten();
+        records.filter_map(ours).collect()
     }
 
     /// Makes sure that there is a context as `wanted`: there already, made, or led to the right place.
@@ -314,7 +339,8 @@ impl Inner {
     }
 
     fn record(&self, wanted: &Wanted) -> Result<(), ContextError> {
-        std::fs::write(self.records.join(&wanted.name), &wanted.host)
+        let service = self.service.as_deref().unwrap_or_default();
+        std::fs::write(self.records.join(&wanted.name), format!("{}\n{service}\n", wanted.host))
             .map_err(|error| not_remembered(&wanted.name, &error))
     }
 
@@ -343,7 +369,14 @@ mod tests {
         fn contexts(&self) -> Contexts {
             let config = self.0.path().join("docker");
             let client = ["docker", "--config", config.to_str().unwrap()].map(ToOwned::to_owned);
-            Contexts::with_client(&self.0.path().join("data"), client.to_vec())
+            Contexts::with_client(&self.0.path().join("data"), client.to_vec(), None)
+        }
+
+        /// The same, as a service whose hosts stand in this file.
+        fn service(&self, file: &str) -> Contexts {
+            let config = self.0.path().join("docker");
+            let client = ["docker", "--config", config.to_str().unwrap()].map(ToOwned::to_owned);
+            Contexts::with_client(&self.0.path().join("data"), client.to_vec(), Some(file.to_owned()))
         }
 
         /// As the user would type it.
@@ -422,9 +455,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn s10_a_service_knows_again_what_it_made_and_nothing_that_others_did() {
+        let (user, right) = (User::new(), wanted("ssh://ops@nas"));
+        user.service("/a").ensure(&right).await.unwrap();
+        user.service("/b").ensure(&Wanted { name: "docker-mcp-pi".into(), ..right.clone() }).await.unwrap();
+        user.contexts().ensure(&Wanted { name: "dockmaster-nas".into(), ..right }).await.unwrap();
+        assert_eq!(user.service("/a").made_for_us(), ["docker-mcp-nas"]);
+        assert_eq!(user.service("/b").made_for_us(), ["docker-mcp-pi"]);
+        assert_eq!(user.contexts().made_for_us(), [""; 0]);
+    }
+
+    #[tokio::test]
     async fn without_a_docker_client_there_are_none_and_that_is_said_once() {
         let dir = tempfile::tempdir().unwrap();
-        let contexts = Contexts::with_client(dir.path(), vec!["/nonexistent/docker".to_owned()]);
+        let contexts = Contexts::with_client(dir.path(), vec!["/nonexistent/docker".to_owned()], None);
         assert_eq!(contexts.ensure(&wanted("ssh://nas")).await, Err(ContextError::NoClient));
         assert_eq!((contexts.first_word(), contexts.first_word()), (true, false));
     }

@@ -2,6 +2,7 @@
 
 mod auth;
 mod guard;
+mod peer;
 
 pub use auth::{Token, TokenError};
 
@@ -50,9 +51,10 @@ impl HttpServer {
             serve: Arc::new(move || {
                 let (server, socket) = (self.clone(), Arc::clone(&socket));
                 Box::pin(async move {
-                    let socket = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+                    let socket =
+                        peer::PromptListener(tokio::net::TcpListener::from_std(socket.try_clone()?)?);
                     let stop = server.stop.clone();
-                    let service = server.router().into_make_service_with_connect_info::<SocketAddr>();
+                    let service = server.router().into_make_service_with_connect_info::<peer::Peer>();
                     axum::serve(socket, service).with_graceful_shutdown(stop.cancelled_owned()).await
                 })
             }),

@@ -406,10 +406,8 @@ impl ConfigState {
         }
         let wanted: BTreeSet<String> = self.desired.values().map(|host| host.value.context_name()).collect();
         let unwanted = entered.values().map(|spec| spec.context_name()).filter(|name| !wanted.contains(name));
-        let unwanted: Vec<String> = unwanted.collect();
-        if !unwanted.is_empty() {
-            task::spawn(myself.get_cell(), remove_contexts(contexts.clone(), unwanted)).await?;
-        }
+        let unwanted: BTreeSet<String> = unwanted.collect();
+        task::spawn(myself.get_cell(), remove_contexts(contexts.clone(), unwanted, wanted)).await?;
         for (id, Sourced { value: spec, .. }) in &self.desired {
             let before = entered.get(id);
             directory.enter(Arc::clone(spec));
@@ -445,8 +443,10 @@ impl ConfigState {
     }
 }
 
-/// Takes away the contexts that no host has any more, where they are ours.
-async fn remove_contexts(contexts: Contexts, names: Vec<String>) {
+/// Takes away the contexts that no host has any more, where they are ours: those of hosts that left just
+/// now, and of such that left while no service ran.
+async fn remove_contexts(contexts: Contexts, mut names: BTreeSet<String>, wanted: BTreeSet<String>) {
+    names.extend(contexts.made_for_us().into_iter().filter(|name| !wanted.contains(name)));
     for name in names {
         match contexts.remove(&name).await {
             Ok(true) => tracing::info!(context = name, "Docker context removed with its host"),

@@ -38,6 +38,14 @@ pub struct Sources {
     pub data_dir: Option<PathBuf>,
 }
 
+impl Sources {
+    /// Every file that is read where it exists, the weakest first, by its absolute path.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let files = places::candidates(self).into_iter();
+        files.map(|path| std::path::absolute(&path).unwrap_or(path)).collect()
+    }
+}
+
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {

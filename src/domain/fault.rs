@@ -326,7 +326,10 @@ impl Fault {
                 format!("Say which one is meant: dockmaster hosts edit {} --socket PATH.", host.id)
             }
             FaultKind::EngineDown => {
-                format!("Start it on {address}: sudo systemctl start docker. Dockmaster notices by itself.")
+                format!(
+                    "Start it on {address}: sudo systemctl start docker. Dockmaster notices by itself. Where it listens elsewhere: dockmaster hosts edit {} --socket PATH.",
+                    host.id
+                )
             }
             FaultKind::ApiTooOld => format!("Update the engine on {address} to Docker 20.10 or newer."),
             FaultKind::Internal => {

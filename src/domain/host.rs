@@ -149,7 +149,7 @@ fn valid_context(text: &str) -> bool {
 }
 
 /// How a host is reached over SSH.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SshTarget {
     /// Where sshd listens, or the alias that the user's ssh configuration resolves.
     pub hostname: Hostname,

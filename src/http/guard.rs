@@ -1,6 +1,7 @@
 //! The check in front of every route: the name the client used, the page it came from, and who it is.
 
-use super::auth::{Token, is_own_process};
+use super::auth::Token;
+use super::peer::Peer;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -45,9 +46,9 @@ impl Guard {
         host.is_some_and(|host| self.knows(without_port(host)))
     }
 
-    fn admits_client(&self, headers: &HeaderMap, peer: SocketAddr) -> bool {
+    fn admits_client(&self, headers: &HeaderMap, peer: &Peer) -> bool {
         let authorization = headers.get(header::AUTHORIZATION).map(hyper::http::HeaderValue::as_bytes);
-        self.token.is_presented_by(authorization) || is_own_process(peer, self.address)
+        self.token.is_presented_by(authorization) || peer.is_own_process(self.address)
     }
 }
 
@@ -64,7 +65,7 @@ fn without_port(authority: &str) -> &str {
 /// Refuses with 403 a wrong name or page, with 401 an unknown client.
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -76,7 +77,7 @@ pub(super) async fn check(
     if !guard.admits_origin(headers) {
         return (StatusCode::FORBIDDEN, "pages of that Origin may not use this server\n").into_response();
     }
-    if !guard.admits_client(headers, peer) {
+    if !guard.admits_client(headers, &peer) {
         let why = "send Authorization: Bearer TOKEN with the token from Dockmaster's data directory\n";
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response();
     }

@@ -11,10 +11,14 @@ use std::time::Duration;
 /// The variable that carries the mark.
 const VARIABLE: &str = "DOCKMASTER_OPERATION";
 
-/// Asks marked processes to end, then makes them. Environments are read from `/proc`, that of another
-/// user's process excepted; a process that has ended and is not yet reaped has none any more.
-const END_SCRIPT: &str = "n=0; while p=$(grep -lsF -- \"$1\" /proc/[0-9]*/environ | cut -d/ -f3); [ -n \"$p\" ]; do \
-    n=$((n+1)); [ $n -gt 5 ] && echo $p && exit 1; \
+/// Asks marked processes to end, then makes them. The mark comes by standard input, so that no process of
+/// the search bears it. Environments are read from `/proc`, that of another user's process excepted; a
+/// process that has ended and is not yet reaped has none any more. A command line bears the mark until
+/// `env` has put it into the environment. Where nothing is found the first time, a process may be about to
+/// start: a second look follows.
+const END_SCRIPT: &str = "read -r m; n=0; while :; do \
+    p=$(printf '%s\\n' \"$m\" | grep -lsF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline | cut -d/ -f3); \
+    n=$((n+1)); [ -z \"$p\" ] && [ $n -gt 1 ] && exit 0; [ $n -gt 5 ] && echo $p && exit 1; \
     if [ $n -gt 2 ]; then kill -KILL $p; else kill -TERM $p; fi 2>/dev/null; sleep 1; done";
 
 /// Six rounds of a second, and a look at every process of the host in each.
@@ -46,8 +50,8 @@ impl ProcessMark {
 
     /// Ends whatever runs under this mark on the host behind `link`; returns once it has ended.
     pub async fn end(&self, link: &dyn Link) -> Result<(), Fault> {
-        let command =
-            Command { deadline: END_LIMIT, ..Command::new(["sh", "-c", END_SCRIPT, "sh", &self.word]) };
+        let stdin = format!("{}\n", self.word).into_bytes();
+        let command = Command { deadline: END_LIMIT, stdin, ..Command::new(["sh", "-c", END_SCRIPT]) };
         let output = link.exec(&command).await?;
         if output.status != Some(0) {
             let left = String::from_utf8_lossy(&output.stdout);
@@ -93,7 +97,7 @@ impl Link for MarkedLink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::process::ThisMachine;
+    use crate::transport::process::{self, ThisMachine};
 
     /// Processes on this machine whose environment holds the word.
     fn running(mark: &ProcessMark) -> usize {
@@ -122,6 +126,19 @@ mod tests {
         assert!(mark.may_run());
         mark.end(&ThisMachine).await.unwrap();
         assert_eq!((running(&mark), mark.may_run()), (0, false));
+    }
+
+    #[tokio::test]
+    async fn s5_a_command_that_is_only_about_to_start_is_ended_too() {
+        let mark = ProcessMark::new(format!("test-{:x}", rand::random::<u64>()));
+        // As sshd starts it: a shell that has the mark in its words and not yet in its environment.
+        let early = format!("sleep 0.3; while :; do sleep 600; done; env {} true", mark.word);
+        let late = format!("sleep 0.5; exec env {} sleep 600", mark.word);
+        let (early, late) = (Command::new(["sh", "-c", &early]), Command::new(["sh", "-c", &late]));
+        let (ended, early, late) =
+            tokio::join!(mark.end(&ThisMachine), process::run(&early), process::run(&late));
+        assert!(ended.is_ok());
+        assert_eq!((early.unwrap().status, late.unwrap().status), (None, None), "ended by a signal");
     }
 
     #[tokio::test]

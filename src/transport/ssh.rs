@@ -26,7 +26,11 @@ use crate::domain::fault::Fault;
 use crate::domain::host::SshTarget;
 use crate::runtime::dirs::RunDir;
 use crate::runtime::permits::LoginPermits;
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 pub use options::SshSettings;
 
@@ -36,12 +40,17 @@ pub struct SshConnector {
     settings: SshSettings,
     run_dir: RunDir,
     logins: LoginPermits,
+    /// What OpenSSH made of targets lately, for looks that come every few seconds.
+    resolved: Arc<Mutex<HashMap<SshTarget, (Instant, String)>>>,
 }
+
+/// A change of ssh's configuration itself is noticed this late while a host is held.
+const RESOLVED_FOR: Duration = Duration::from_secs(15);
 
 impl SshConnector {
     /// A connector that keeps its sockets in `run_dir` and bounds its logins in flight by `logins`.
     pub fn new(settings: SshSettings, run_dir: RunDir, logins: LoginPermits) -> Self {
-        Self { settings, run_dir, logins }
+        Self { settings, run_dir, logins, resolved: Arc::default() }
     }
 
     /// Logs in to `target`.
@@ -57,8 +66,21 @@ impl SshConnector {
     /// A number that changes with the files that decide about a login to `target`: ssh's
     /// configuration, known hosts and keys, as OpenSSH itself resolves them.
     pub async fn evidence(&self, target: &SshTarget) -> u64 {
-        let resolved = self.resolve(target).await;
+        let resolved = self.resolved_lately(target).await;
         process::stamp(options::deciding_files(&resolved).chain(self.settings.config.clone()).chain(agent()))
+    }
+
+    async fn resolved_lately(&self, target: &SshTarget) -> String {
+        let fresh = |(at, _): &(Instant, String)| at.elapsed() < RESOLVED_FOR;
+        let lately = || self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, resolved)) = lately().get(target).filter(|found| fresh(found)) {
+            return resolved.clone();
+        }
+        let resolved = self.resolve(target).await;
+        let mut known = lately();
+        known.retain(|_, found| fresh(found));
+        known.insert(target.clone(), (Instant::now(), resolved.clone()));
+        resolved
     }
 
     /// What OpenSSH itself makes of `target` (`ssh -G`); empty when it cannot be asked, which the login

@@ -103,7 +103,7 @@ async fn engine_dies_and_starts_again(fleet: &Fleet) {
     host.kill_engine();
     assert!(!host.ssh("ops", &[], "docker ps").ok());
     host.start_engine();
-    recorder.clear();
+    recorder.forget();
     assert!(host.ssh("ops", &[], "docker ps").ok());
     assert!(!recorder.requests().is_empty(), "a recorder outlives its engine");
 }

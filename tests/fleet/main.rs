@@ -16,12 +16,14 @@
     unreachable_pub
 )]
 
+mod events;
 mod fleet_engines;
 mod fleet_itself;
 mod fleet_logins;
 mod operations;
 mod service_admin;
 mod service_bad_input;
+mod service_causes;
 mod service_clients;
 mod service_config;
 mod service_contexts;
@@ -52,12 +54,14 @@ fn main() -> ExitCode {
     trials.extend(fleet_logins::trials());
     trials.extend(support_itself::trials());
     trials.extend(operations::trials());
+    trials.extend(events::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_logins::trials());
     trials.extend(service_isolation::trials());
     trials.extend(service_crowd::trials());
     trials.extend(service_leaks::trials());
     trials.extend(service_bad_input::trials());
+    trials.extend(service_causes::trials());
     trials.extend(service_engines::trials());
     trials.extend(service_doctor::trials());
     trials.extend(service_front::trials());

@@ -4,21 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dockmaster::actors::host::{HostError, HostHandle};
+use dockmaster::actors::host::HostError;
 use dockmaster::actors::operation::Operation;
-use dockmaster::app::{App, Front};
-use dockmaster::config::{Sources, load};
 use dockmaster::engine::EngineError;
-use dockmaster::runtime::dirs::RunDir;
-use dockmaster::runtime::permits::LoginPermits;
-use dockmaster::transport::ssh::{SshConnector, SshSettings};
-use dockmaster::transport::{Command, SystemConnector};
+use dockmaster::transport::Command;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::support::processes::{self, Process};
+use crate::support::processes::Process;
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually, wait_for};
+use crate::support::{Embedded, Fleet, Host, IMAGE, Service, ServiceConfig, eventually, wait_for};
 use crate::trials;
 
 const LIMIT: Duration = Duration::from_secs(40);
@@ -34,46 +29,6 @@ pub fn trials() -> Vec<Trial> {
         s5_a_caller_that_goes_takes_the_process_on_the_host_with_it,
         s5_a_cancelled_tool_call_ends_its_command_on_the_host,
     ]
-}
-
-/// Dockmaster on one host of the fleet.
-struct Embedded {
-    app: App,
-    host: HostHandle,
-    _dir: tempfile::TempDir,
-}
-
-impl Embedded {
-    async fn start(fleet: &Fleet, host: &Host) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("hosts.yml");
-        std::fs::write(&file, ServiceConfig::none(fleet).with(host, &[]).yaml()).unwrap();
-        let sources = Sources { config: Some(file), ..Sources::default() };
-        let settings = load(&sources).unwrap();
-        let ssh = SshSettings { config: Some(fleet.ssh_config()) };
-        let run_dir = RunDir::create_in(&dir.path().join("run")).unwrap();
-        let ssh = SshConnector::new(ssh, run_dir, LoginPermits::new(4));
-        let connector = Arc::new(SystemConnector::new(ssh));
-        let app = App::with_connector(sources, settings, connector, Front::Embedded).await.unwrap();
-        let host = app.directory().host(host.name()).unwrap();
-        host.session(LIMIT).await.unwrap();
-        Self { app, host, _dir: dir }
-    }
-
-    /// Ends it, and waits until its ssh has been waited for: the runtime does that, while it lives.
-    async fn stop(self) {
-        self.app.shutdown().await;
-        let me = std::process::id();
-        let gone = async || processes::children(me).iter().all(|child| child.name != "ssh");
-        eventually("no ssh, alive or not waited for", SOON, gone).await;
-    }
-
-    /// Waits until nothing is left over.
-    async fn settled(&self) {
-        let reaper = self.app.directory().reaper();
-        let settled = async || reaper.leftovers().is_empty() && self.host.operations().running().is_empty();
-        eventually("nothing is held any more", SOON, settled).await;
-    }
 }
 
 /// A file with a secret, a running container and a running process.

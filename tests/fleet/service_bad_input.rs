@@ -12,7 +12,7 @@ use crate::support::fake_engine::FakeEngine;
 use crate::support::host::Part;
 use crate::support::service::{Home, Stdio};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually, temp_dir};
+use crate::support::{Away, Fleet, Host, IMAGE, Service, ServiceConfig, eventually, temp_dir};
 use crate::trials;
 
 /// Three attempts on an address that nobody has, and their waits.
@@ -179,9 +179,9 @@ async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
         ),
         bad("no-key", "auth_failed", "key_unusable", "ssh_login", "hosts.no-key.identity_file"),
         bad("guest", "host_unreachable", "socket_denied", "engine_socket", "sudo usermod -aG docker guest"),
-        bad("stranger", "host_key", "host_key_unknown", "ssh_login", "dockmaster hosts trust stranger"),
-        bad("no-listener", "host_unreachable", "refused", "ssh_login", "Start sshd"),
-        bad("nobody", "host_unreachable", "unreachable", "ssh_login", "switched on"),
+        bad("stranger", "host_key", "host_key_unknown", "host_key", "dockmaster hosts trust stranger"),
+        bad("no-listener", "host_unreachable", "refused", "tcp", "Start sshd"),
+        bad("nobody", "host_unreachable", "unreachable", "tcp", "switched on"),
     ];
     for case in &cases {
         assert_told(&service, "h1", case).await;
@@ -210,7 +210,7 @@ async fn a_changed_host_key_is_tried_once_until_a_person_has_looked(fleet: &Flee
     let service = Service::start(&ServiceConfig::all(fleet).ssh_config(&ssh_config));
     service.wait_ready(&["h1", "h2"]).await;
     let hint = "dockmaster hosts trust h3".to_owned();
-    let bad = Bad { id: "h3", kind: "host_key", cause: "host_key_changed", step: "ssh_login", hint };
+    let bad = Bad { id: "h3", kind: "host_key", cause: "host_key_changed", step: "host_key", hint };
     for _ in 0..3 {
         assert_told(&service, "h1", &bad).await;
         service.call("container_list", json!({})).await;
@@ -292,31 +292,17 @@ fn seconds_to_next_try(row: &Value) -> i64 {
     at.duration_since(jiff::Timestamp::now()).as_secs()
 }
 
-/// Something moved out of the way on a host, until this is dropped.
-struct Away<'a> {
-    host: &'a Host,
-    path: String,
-}
-
-impl<'a> Away<'a> {
-    fn take(host: &'a Host, path: &str) -> Self {
-        host.exec(&["mv", path, &format!("{path}.away")]);
-        Self { host, path: path.to_owned() }
-    }
-}
-
-impl Drop for Away<'_> {
-    fn drop(&mut self) {
-        self.host.clean_up(&["mv", &format!("{}.away", self.path), &self.path]);
-    }
-}
-
 async fn an_engine_that_cannot_be_used_is_told_with_its_fix(fleet: &Fleet) {
     let [h1, h2, h3] = ["h1", "h2", "h3"].map(|name| fleet.host(name));
     h1.run_container(&[IMAGE, "sleep", "1000"]);
     let old = FakeEngine::speaking(h2, "1.40");
-    let client = h3.exec(&["sh", "-c", "command -v docker"]);
-    let no_docker = [Away::take(h3, &client), Away::take(h3, "/run/docker.sock")];
+    let clients = h3.exec(&[
+        "sh",
+        "-c",
+        "for d in $(echo $PATH | tr : ' '); do [ -x $d/docker ] && echo $d/docker; done; true",
+    ]);
+    let away = clients.lines().chain(["/run/docker.sock"]);
+    let no_docker: Vec<_> = away.map(|path| Away::take(h3, path)).collect();
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&["h1"]).await;
     let bad = |id, cause, step, hint: &str| Bad {
@@ -355,8 +341,8 @@ async fn a_hung_login_is_told(fleet: &Fleet) {
     let failure = both.failure("h2");
     assert_eq!(failure["kind"], "timeout", "{failure}");
     assert!(failure["hint"].is_string(), "{failure}");
-    let hint = "switched on".to_owned();
-    let bad = Bad { id: "h2", kind: "host_unreachable", cause: "timeout", step: "ssh_login", hint };
+    let hint = "Is it sshd that listens there".to_owned();
+    let bad = Bad { id: "h2", kind: "host_unreachable", cause: "no_banner", step: "sshd", hint };
     assert_told(&service, "h1", &bad).await;
 }
 

@@ -44,7 +44,10 @@ async fn cause_becomes(service: &Service, cause: &str) -> Value {
 async fn is_listed(service: &Service, host: &Host) {
     host.run_container(&["--name", "seen-by-all", IMAGE, "sleep", "1000"]);
     assert_eq!(names(service).await, ["seen-by-all"]);
+    eventually("its events tell it", READY, async || service.row("h1").await["containers"]["running"] == 1)
+        .await;
     host.docker(&["rm", "-f", "seen-by-all"]);
+    eventually("they tell its end", READY, async || service.row("h1").await["containers"].is_null()).await;
 }
 
 async fn a_newer_engine_is_spoken_to_in_its_own_version(fleet: &Fleet) {

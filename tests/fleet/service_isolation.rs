@@ -166,8 +166,8 @@ async fn a_dead_engine_is_named_and_comes_back(fleet: &Fleet) {
     host.start_engine();
     service.wait_ready_within(&["h2"], HEALED).await;
     assert_eq!(witnesses.list(&service).await.structured["errors"], json!([]));
-    // each attempt is one login, whatever was asked meanwhile
-    assert_eq!(host.ssh_logins() - logins, attempts_in_log(&service) - tried);
+    assert!(attempts_in_log(&service) > tried);
+    assert_eq!(host.ssh_logins(), logins, "the login is good all the same");
     witnesses.assert_counts();
     assert_eq!(service.pid(), pid);
     assert_nothing_was_restarted(&service);
@@ -251,7 +251,7 @@ async fn a_killed_sshd_costs_the_line_only_with_its_session(fleet: &Fleet) {
     assert_eq!(service.row("h2").await["since"], since);
     host.kill_ssh_sessions();
     list_until(&service, &mut witnesses, "h2", NOTICED, "nobody listens", |failure| {
-        is_down(failure) && failure["message"].as_str().is_some_and(|text| text.contains("refused"))
+        is_down(failure) && failure["message"].as_str().is_some_and(|text| text.contains("nothing listens"))
     })
     .await;
     assert_host_row_tells(&service.row("h2").await, &["refused"]);

@@ -133,7 +133,7 @@ async fn break_and_mend(service: &Service, host: &Host) {
 
 /// Clients that ask a hung engine and go away before there is an answer.
 async fn ask_and_leave(service: &Service, host: &Host, recorder: &EngineRecorder) {
-    recorder.clear();
+    recorder.forget();
     host.hang(Part::Engine);
     {
         let asking = join_all((0..4).map(|_| service.call("container_list", json!({"hosts": host.name()}))));
@@ -182,7 +182,8 @@ async fn broken_lines_and_clients_that_go_away_cost_nothing_for_good(fleet: &Fle
         after == before
     });
     assert!(back, "before {before:?}\nafter {after:?} beside {idle:?}");
-    assert!(idle.forwarded <= 8 && idle.sessions <= 4, "more than are kept idle: {idle:?}");
+    // of each host four connections of the pool and the one of its events
+    assert!(idle.forwarded <= 10 && idle.sessions <= 4, "more than are kept idle: {idle:?}");
     assert!(holds_within(IDLE, || threads(&service) <= threads_before), "{threads_before} threads before");
     for host in fleet.hosts() {
         assert_eq!(host.ssh_connections(), 1, "{}", host.name());

@@ -3,8 +3,10 @@
 // Not every verb is used by a trial at all times.
 #![allow(dead_code)]
 
+pub mod away;
 pub mod conversation;
 pub mod docker;
+pub mod embedded;
 pub mod fake_engine;
 pub mod fleet;
 pub mod framer;
@@ -22,7 +24,9 @@ pub mod trials;
 pub mod wait;
 pub mod witnesses;
 
+pub use away::Away;
 pub use docker::Docker;
+pub use embedded::Embedded;
 pub use fleet::Fleet;
 pub use host::Host;
 pub use mcp_client::ToolAnswer;

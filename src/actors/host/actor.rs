@@ -45,6 +45,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// A fault in following events passes with the next event, or not at all.
 const FOLLOW_AGAIN: Duration = Duration::from_secs(10);
 
+/// A connection that has ended says why within this time.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// A connector has limits of its own for every step, and logins wait for their turn. An attempt that has
 /// not ended after this long never will.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(300);
@@ -429,11 +432,17 @@ impl HostState {
         if probing {
             return Ok(());
         }
-        let me = myself.clone();
+        let (me, life) = (myself.clone(), self.connection.as_ref().map(|held| held.lifeline.clone()));
         let probe = async move {
             let fault = match timeout(PROBE_LIMIT, session.engine.ping()).await {
                 Ok(Ok(())) => return,
-                Ok(Err(error)) => error.into_fault(),
+                Ok(Err(error)) => match (error.into_fault(), life) {
+                    // The connection itself knows better why it ended, a moment later.
+                    (fault, Some(life)) if fault.kind == FaultKind::LinkLost => {
+                        timeout(LAST_WORD, life).await.unwrap_or(fault)
+                    }
+                    (fault, _) => fault,
+                },
                 Err(_) => {
                     let seconds = PROBE_LIMIT.as_secs();
                     Fault::new(FaultKind::EngineDown, format!("no answer to a ping within {seconds} s"))

@@ -11,8 +11,9 @@ use crate::runtime::backoff::Backoff;
 use jiff::Timestamp;
 use std::time::Duration;
 
-/// While held, what could cure the host is looked at this often: a look costs one `ssh -G`.
-const EVIDENCE_EVERY: Duration = Duration::from_secs(15);
+/// While held, what could cure the host is looked at this often: a look costs a few `stat`, and now and then
+/// an `ssh -G`.
+const EVIDENCE_EVERY: Duration = Duration::from_secs(2);
 
 /// A failed attempt of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,10 +12,21 @@ struct Ground {
 
 impl Ground {
     async fn new(hosts: &[(&str, &[Scene])]) -> Self {
+        Self::after(hosts, &[]).await
+    }
+
+    /// The same, after a service of the same files had made contexts of these names.
+    async fn after(hosts: &[(&str, &[Scene])], made: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let client =
             ["docker", "--config", dir.path().join("docker").to_str().unwrap()].map(ToOwned::to_owned);
-        let contexts = Contexts::with_client(&dir.path().join("data"), client.to_vec());
+        let contexts =
+            Contexts::with_client(&dir.path().join("data"), client.to_vec(), Some("hosts.yml".into()));
+        for name in made {
+            let wanted =
+                Wanted { name: (*name).to_owned(), host: "ssh://gone".into(), description: String::new() };
+            contexts.ensure(&wanted).await.unwrap();
+        }
         let outside = |connector| Outside {
             connector,
             contexts: contexts.clone(),
@@ -83,6 +94,13 @@ async fn s3_a_context_that_somebody_removed_is_made_again_for_the_next_caller() 
     ground.contexts.remove("docker-mcp-nas").await.unwrap();
     assert_eq!(nas.ensure_context(LONG).await, Ok("docker-mcp-nas".to_owned()));
     assert_eq!(ground.endpoint("docker-mcp-nas").await.unwrap(), "ssh://nas");
+}
+
+#[tokio::test]
+async fn s10_a_context_whose_host_left_while_no_service_ran_goes_at_the_next_start() {
+    let ground = Ground::after(&[("nas", &[])], &["docker-mcp-nas", "docker-mcp-gone"]).await;
+    ground.until_endpoint("docker-mcp-gone", None).await;
+    ground.until_endpoint("docker-mcp-nas", Some("ssh://nas")).await;
 }
 
 #[tokio::test]

@@ -263,6 +263,14 @@ impl Host {
         self.verb("exec", command).trim().to_owned()
     }
 
+    /// The docker clients in the path of its users.
+    pub fn docker_clients(&self) -> Vec<String> {
+        // `/bin` may be `/usr/bin`.
+        let script =
+            "for d in $(echo $PATH | tr : ' '); do [ -x $d/docker ] && readlink -f $d/docker; done | sort -u";
+        self.exec(&["sh", "-c", script]).lines().map(ToOwned::to_owned).collect()
+    }
+
     /// The same for cleaning up, where a failure may only be told: a panic in a destructor that
     /// runs because of another one would end the whole run.
     pub fn clean_up(&self, command: &[&str]) {

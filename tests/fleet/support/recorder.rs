@@ -5,14 +5,19 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::Background;
 use super::conversation::{Conversation, Request};
+use super::wait_for;
+
+/// A service follows an engine within milliseconds.
+const SOON: Duration = Duration::from_secs(30);
 
 /// A request as a client made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +31,25 @@ pub struct Recorded {
 }
 
 #[derive(Debug, Default)]
-struct Book(Mutex<Vec<Recorded>>);
+struct Book {
+    requests: Mutex<Vec<Recorded>>,
+    /// Whether anybody ever asked for events.
+    followed: AtomicBool,
+}
 
 impl Book {
     fn open(&self) -> MutexGuard<'_, Vec<Recorded>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self, requests: Vec<Request>) {
         let at = Instant::now();
+        let follows = requests.iter().any(|(_, path)| path.contains("/events"));
         let recorded = requests.into_iter().map(|(method, path)| Recorded { method, path, at });
         self.open().extend(recorded);
+        if follows {
+            self.followed.store(true, Ordering::SeqCst);
+        }
     }
 }
 
@@ -88,8 +101,15 @@ impl EngineRecorder {
         self.book.open().clone()
     }
 
-    /// Forgets what was recorded.
+    /// Forgets what was recorded, once the service has asked for events: that is the last of what it does
+    /// by itself when a line comes up.
     pub fn clear(&self) {
+        wait_for("the service follows the engine", SOON, || self.book.followed.load(Ordering::SeqCst));
+        self.forget();
+    }
+
+    /// Forgets what was recorded.
+    pub fn forget(&self) {
         self.book.open().clear();
     }
 }
