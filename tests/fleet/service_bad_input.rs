@@ -296,13 +296,9 @@ async fn an_engine_that_cannot_be_used_is_told_with_its_fix(fleet: &Fleet) {
     let [h1, h2, h3] = ["h1", "h2", "h3"].map(|name| fleet.host(name));
     h1.run_container(&[IMAGE, "sleep", "1000"]);
     let old = FakeEngine::speaking(h2, "1.40");
-    let clients = h3.exec(&[
-        "sh",
-        "-c",
-        "for d in $(echo $PATH | tr : ' '); do [ -x $d/docker ] && echo $d/docker; done; true",
-    ]);
-    let away = clients.lines().chain(["/run/docker.sock"]);
-    let no_docker: Vec<_> = away.map(|path| Away::take(h3, path)).collect();
+    let mut away = h3.docker_clients();
+    away.push("/run/docker.sock".to_owned());
+    let no_docker: Vec<_> = away.iter().map(|path| Away::take(h3, path)).collect();
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&["h1"]).await;
     let bad = |id, cause, step, hint: &str| Bad {
