@@ -143,7 +143,9 @@ fn told(phase: Option<Phase>) -> String {
             format!("ready: {} {}, API {}", engine.product, engine.version, engine.api)
         }
         Some(phase) => {
-            format!("{}: {}", phase.word(), phase.cause().map(ToString::to_string).unwrap_or_default())
+            // Printed whole, a cause also tells how long it took.
+            let words = phase.cause().map(|cause| format!("{}: {}", cause.kind.meaning(), cause.detail));
+            format!("{}: {}", phase.word(), words.unwrap_or_default())
         }
         None => "removed".to_owned(),
     }
