@@ -18,7 +18,7 @@ use dockmaster::domain::fault::{Fault, FaultKind};
 use dockmaster::domain::host::{Endpoint, HostSpec};
 use dockmaster::domain::phase::Phase;
 use dockmaster::transport::{
-    BoxFuture, ByteStream, Carrier, Command, Connection, Connector, Link, Output, Route,
+    BoxFuture, ByteStream, Carrier, Command, Connection, Connector, Link, Route, Sink,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl Link for TcpLink {
 
     // A command on the host: there is no way to run one over the engine's port. What needs one, such as
     // reading a stack's file, fails with these words; everything else works.
-    fn exec<'a>(&'a self, _: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+    fn stream<'a>(&'a self, _: &'a Command, _: Sink<'a>) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
         Box::pin(async { Err(Fault::new(FaultKind::NoShell, "the engine's port runs no commands")) })
     }
 

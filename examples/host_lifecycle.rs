@@ -17,7 +17,7 @@ use dockmaster::domain::fault::{Fault, FaultKind};
 use dockmaster::domain::host::HostSpec;
 use dockmaster::domain::phase::Phase;
 use dockmaster::transport::{
-    BoxFuture, ByteStream, Carrier, Command, Connection, Connector, Link, Output, Route,
+    BoxFuture, ByteStream, Carrier, Command, Connection, Connector, Link, Route, Sink,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -64,7 +64,7 @@ impl Link for PlayedLink {
         tokio::spawn(answer(theirs));
         Box::pin(async move { Ok(Box::new(ours) as Box<dyn ByteStream>) })
     }
-    fn exec<'a>(&'a self, _: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+    fn stream<'a>(&'a self, _: &'a Command, _: Sink<'a>) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
         Box::pin(async { Err(Fault::new(FaultKind::NoShell, "a played host runs nothing")) })
     }
     fn suspect(&self) {}

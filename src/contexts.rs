@@ -160,9 +160,8 @@ impl Contexts {
             return vec![];
         };
         let ours = |entry: std::fs::DirEntry| {
-            let record = std::fs::read_to_string(entry.path()).ok()?;
-            let made_for_us = record.lines().nth(1) == Some(service);
-            made_for_us.then(|| entry.file_name().into_string().ok()).flatten()
+            let name = entry.file_name().into_string().ok()?;
+            inner.claims(&name).contains(service).then_some(name)
         };
         let records = std::fs::read_dir(&inner.records).into_iter().flatten().flatten();
         records.filter_map(ours).collect()
@@ -194,13 +193,22 @@ impl Contexts {
         self.ensure(wanted).await
     }
 
-    /// Removes a context if it is ours and not in use; says whether it did.
+    /// Removes a context if it is ours and not in use; says whether it did. A service leaves one to others
+    /// whose hosts have it too.
     pub async fn remove(&self, name: &str) -> Result<bool, ContextError> {
         let inner = self.inner()?;
         let _turn = inner.turns.acquire().await;
         let _lock = inner.lock(name).await?;
         if !inner.is_ours(name) {
             return Ok(false);
+        }
+        if let Some(service) = &inner.service {
+            let others: Vec<String> =
+                inner.claims(name).into_iter().filter(|claim| claim != service).collect();
+            if !others.is_empty() {
+                inner.write(name, &inner.endpoint(name), &others)?;
+                return Ok(false);
+            }
         }
         if let Some(there) = inner.inspect(name).await? {
             if there.current {
@@ -249,6 +257,9 @@ impl Inner {
     async fn settle(&self, wanted: &Wanted, there: Context) -> Result<Done, ContextError> {
         let Wanted { name, host, description } = wanted;
         if same_endpoint(&there.host, host) {
+            if there.ours {
+                self.record(wanted)?;
+            }
             return Ok(Done::Nothing);
         }
         if !there.ours {
@@ -338,10 +349,31 @@ impl Inner {
         self.records.join(name).exists()
     }
 
+    /// Remembers a context, and that this service has a host for it.
     fn record(&self, wanted: &Wanted) -> Result<(), ContextError> {
-        let service = self.service.as_deref().unwrap_or_default();
-        std::fs::write(self.records.join(&wanted.name), format!("{}\n{service}\n", wanted.host))
-            .map_err(|error| not_remembered(&wanted.name, &error))
+        let mut claims = self.claims(&wanted.name);
+        claims.extend(self.service.iter().cloned());
+        claims.sort();
+        claims.dedup();
+        self.write(&wanted.name, &wanted.host, &claims)
+    }
+
+    /// The hosts files of the services that have a host for a context.
+    fn claims(&self, name: &str) -> Vec<String> {
+        let record = std::fs::read_to_string(self.records.join(name)).unwrap_or_default();
+        record.lines().skip(1).filter(|line| !line.is_empty()).map(ToOwned::to_owned).collect()
+    }
+
+    fn endpoint(&self, name: &str) -> String {
+        let record = std::fs::read_to_string(self.records.join(name)).unwrap_or_default();
+        record.lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// A record is the endpoint, and below it a line for each claim.
+    fn write(&self, name: &str, endpoint: &str, claims: &[String]) -> Result<(), ContextError> {
+        let record: Vec<&str> = std::iter::once(endpoint).chain(claims.iter().map(String::as_str)).collect();
+        std::fs::write(self.records.join(name), record.join("\n") + "\n")
+            .map_err(|error| not_remembered(name, &error))
     }
 
     fn forget(&self, name: &str) {
@@ -463,6 +495,19 @@ mod tests {
         assert_eq!(user.service("/a").made_for_us(), ["docker-mcp-nas"]);
         assert_eq!(user.service("/b").made_for_us(), ["docker-mcp-pi"]);
         assert_eq!(user.contexts().made_for_us(), [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn s10_a_context_that_two_services_have_goes_with_the_last() {
+        let (user, right) = (User::new(), wanted("ssh://ops@nas"));
+        for file in ["/a", "/b", "/a"] {
+            user.service(file).ensure(&right).await.unwrap();
+        }
+        assert_eq!(user.service("/a").remove("docker-mcp-nas").await, Ok(false), "the other one has it too");
+        assert_eq!(host(&user, "docker-mcp-nas").await.unwrap(), "ssh://ops@nas");
+        assert_eq!(user.service("/b").made_for_us(), ["docker-mcp-nas"]);
+        assert_eq!(user.service("/b").remove("docker-mcp-nas").await, Ok(true));
+        assert_eq!(host(&user, "docker-mcp-nas").await, None);
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@ use crate::domain::host::HostSpec;
 use crate::domain::phase::EngineInfo;
 use crate::transport::{Connection, Connector, Link};
 use bollard::Docker;
+use client::Pool;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,8 @@ impl std::fmt::Display for ApiVersion {
 /// An engine that answered, over the link it answered on. A new link means a new `Engine`.
 pub struct Engine {
     docker: Docker,
+    /// For its events, over a stream of their own.
+    followed: Docker,
     link: Arc<dyn Link>,
     info: EngineInfo,
     /// When it was connected to, by its own clock.
@@ -123,8 +126,13 @@ impl Engine {
 
     /// Asks the engine behind `link` who it is and settles the API version.
     pub async fn connect(link: Arc<dyn Link>) -> Result<Self, Fault> {
-        let unversioned = client::docker(Arc::clone(&link), None)?;
-        let version = unversioned.version().await.map_err(|error| EngineError::from(error).into_fault())?;
+        let calls = Arc::clone(&link);
+        let pool = Pool::new(move || {
+            let link = Arc::clone(&calls);
+            Box::pin(async move { link.open_engine().await })
+        });
+        let version =
+            pool.docker(None)?.version().await.map_err(|error| EngineError::from(error).into_fault())?;
         let told = version.api_version.as_deref().unwrap_or_default();
         let theirs = ApiVersion::parse(told).ok_or_else(|| {
             Fault::new(FaultKind::EngineDown, format!("the engine names no API version ({told:?})"))
@@ -146,19 +154,30 @@ impl Engine {
             api: spoken.to_string(),
             platform: format!("{}/{}", version.os.unwrap_or_default(), version.arch.unwrap_or_default()),
         };
-        let docker = client::docker(Arc::clone(&link), Some(spoken))?;
+        let docker = pool.docker(Some(spoken))?;
+        let following = Arc::clone(&link);
+        let followed = Pool::new(move || {
+            let link = Arc::clone(&following);
+            Box::pin(async move { link.open_events().await })
+        });
+        let followed = followed.docker(Some(spoken))?;
         let told = docker.info().await.ok();
         let met = told.as_ref().and_then(|told| told.system_time.as_ref()?.parse().ok());
         // An engine that tells no name of its own is told apart by its place alone. Podman's is another one
         // each time it is asked.
         let id = told.and_then(|told| told.id).filter(|id| !id.is_empty() && !is_podman);
         let info = EngineInfo { id, ..info };
-        Ok(Self { docker, link, info, met })
+        Ok(Self { docker, followed, link, info, met })
     }
 
     /// What the engine said about itself.
     pub fn info(&self) -> &EngineInfo {
         &self.info
+    }
+
+    /// Whether it told the time when it was connected to: then its events begin where that was.
+    pub fn tells_time(&self) -> bool {
+        self.met.is_some()
     }
 
     /// The link below, for commands and files.

@@ -91,8 +91,34 @@ pub trait Link: Send + Sync {
         self.open_engine()
     }
 
-    /// Runs a program on the host, never through a local shell, and collects what it prints.
-    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>>;
+    /// Opens a byte stream for the engine's events, which lasts as long as it may: where streams cost sessions
+    /// it is refused, or ended, before a call goes without.
+    fn open_events(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        self.open_engine()
+    }
+
+    /// Whether a call would have to wait for others to end before it reaches the engine.
+    fn is_crowded(&self) -> bool {
+        false
+    }
+
+    /// Runs a program on the host, never through a local shell, hands what it prints to `sink` as it comes,
+    /// and returns its exit status; `None` when a signal ended it. Where the host allows no session for it,
+    /// the first [`Command::max_output`] bytes of each stream come together at the end.
+    fn stream<'a>(
+        &'a self,
+        command: &'a Command,
+        sink: Sink<'a>,
+    ) -> BoxFuture<'a, Result<Option<i32>, Fault>>;
+
+    /// Runs a program on the host, and collects what it prints.
+    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+        Box::pin(async move {
+            let mut collected = Collected::up_to(command.max_output);
+            let status = self.stream(command, &mut |source, bytes| collected.take(source, bytes)).await?;
+            Ok(collected.output(status))
+        })
+    }
 
     /// Asks whether the connection still carries data; a dead one ends its lifeline.
     fn suspect(&self);
@@ -110,7 +136,7 @@ pub struct Command {
     pub stdin: Vec<u8>,
     /// The longest it may take.
     pub deadline: Duration,
-    /// How many bytes of each output stream are kept; the rest is read and dropped.
+    /// How many bytes of each output stream are kept where they are collected; the rest is read and dropped.
     pub max_output: usize,
 }
 
@@ -124,6 +150,12 @@ impl Command {
             max_output: 1 << 20,
         }
     }
+
+    /// What is said of one that takes longer than it may.
+    fn late(&self) -> Fault {
+        let (program, seconds) = (self.argv.first().map_or("", String::as_str), self.deadline.as_secs());
+        Fault::new(FaultKind::Deadline, format!("{program} took longer than {seconds} s"))
+    }
 }
 
 /// What a program left behind.
@@ -135,6 +167,45 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// Its standard error, bounded.
     pub stderr: Vec<u8>,
+}
+
+/// One of a program's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Takes what a program prints, as it comes.
+pub type Sink<'a> = &'a mut (dyn FnMut(Source, &[u8]) + Send);
+
+/// What a program printed, of each stream the first bytes: a talkative program fills no memory.
+#[derive(Debug)]
+struct Collected {
+    max: usize,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Collected {
+    fn up_to(max: usize) -> Self {
+        Self { max, stdout: vec![], stderr: vec![] }
+    }
+
+    fn take(&mut self, source: Source, bytes: &[u8]) {
+        let kept = match source {
+            Source::Stdout => &mut self.stdout,
+            Source::Stderr => &mut self.stderr,
+        };
+        let room = self.max.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    fn output(self, status: Option<i32>) -> Output {
+        Output { status, stdout: self.stdout, stderr: self.stderr }
+    }
 }
 
 /// How a connection reaches its engine.

@@ -407,7 +407,10 @@ impl ConfigState {
         let wanted: BTreeSet<String> = self.desired.values().map(|host| host.value.context_name()).collect();
         let unwanted = entered.values().map(|spec| spec.context_name()).filter(|name| !wanted.contains(name));
         let unwanted: BTreeSet<String> = unwanted.collect();
-        task::spawn(myself.get_cell(), remove_contexts(contexts.clone(), unwanted, wanted)).await?;
+        // A reading without any host of a file may be that of a file that is not there yet.
+        let of_files = self.desired.values().any(|host| matches!(host.origin, Origin::File(_)));
+        let earlier = of_files.then_some(wanted);
+        task::spawn(myself.get_cell(), remove_contexts(contexts.clone(), unwanted, earlier)).await?;
         for (id, Sourced { value: spec, .. }) in &self.desired {
             let before = entered.get(id);
             directory.enter(Arc::clone(spec));
@@ -444,9 +447,11 @@ impl ConfigState {
 }
 
 /// Takes away the contexts that no host has any more, where they are ours: those of hosts that left just
-/// now, and of such that left while no service ran.
-async fn remove_contexts(contexts: Contexts, mut names: BTreeSet<String>, wanted: BTreeSet<String>) {
-    names.extend(contexts.made_for_us().into_iter().filter(|name| !wanted.contains(name)));
+/// now, and, where it is known what is `wanted`, of such that left while no service ran.
+async fn remove_contexts(contexts: Contexts, mut names: BTreeSet<String>, wanted: Option<BTreeSet<String>>) {
+    if let Some(wanted) = wanted {
+        names.extend(contexts.made_for_us().into_iter().filter(|name| !wanted.contains(name)));
+    }
     for name in names {
         match contexts.remove(&name).await {
             Ok(true) => tracing::info!(context = name, "Docker context removed with its host"),

@@ -2,7 +2,7 @@
 
 use super::ApiVersion;
 use crate::domain::fault::{Fault, FaultKind};
-use crate::transport::{ByteStream, Link};
+use crate::transport::ByteStream;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -38,27 +38,40 @@ const HEAD_LIMIT_SECONDS: u64 = 600;
 type Body =
     Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, io::Error>> + Send>>>>;
 
-/// A bollard client over `link`, speaking `api`, or naming no version when it is not known yet.
-pub(super) fn docker(link: Arc<dyn Link>, api: Option<ApiVersion>) -> Result<Docker, Fault> {
-    let client: Client<Dialer, Body> = Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_LIMIT)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
-        .build(Dialer(link));
-    let requests = Arc::new(Semaphore::new(REQUESTS));
-    let transport = move |request: BollardRequest| {
-        let (client, requests) = (client.clone(), Arc::clone(&requests));
-        Box::pin(async move {
-            let request = with_version(request, api)?;
-            // Held until the head of the answer: bodies may stream for hours.
-            let _permit = requests.acquire_owned().await;
-            client.request(request).await.map_err(bollard::errors::Error::from)
-        }) as Pin<Box<dyn Future<Output = _> + Send>>
-    };
-    let spoken = api.unwrap_or(super::OLDEST_API);
-    let version = ClientVersion { major_version: spoken.major, minor_version: spoken.minor };
-    Docker::connect_with_custom_transport(transport, Some("http://docker"), HEAD_LIMIT_SECONDS, &version)
-        .map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))
+/// Connections over a link; clients of one pool share them.
+pub(super) struct Pool {
+    client: Client<Dialer, Body>,
+    requests: Arc<Semaphore>,
+}
+
+impl Pool {
+    /// A pool whose connections are streams that `dial` opens.
+    pub(super) fn new(dial: impl Fn() -> Dialling + Send + Sync + 'static) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_LIMIT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .build(Dialer(Arc::new(dial)));
+        Self { client, requests: Arc::new(Semaphore::new(REQUESTS)) }
+    }
+
+    /// A bollard client that speaks `api`, or names no version when it is not known yet.
+    pub(super) fn docker(&self, api: Option<ApiVersion>) -> Result<Docker, Fault> {
+        let (client, requests) = (self.client.clone(), Arc::clone(&self.requests));
+        let transport = move |request: BollardRequest| {
+            let (client, requests) = (client.clone(), Arc::clone(&requests));
+            Box::pin(async move {
+                let request = with_version(request, api)?;
+                // Held until the head of the answer: bodies may stream for hours.
+                let _permit = requests.acquire_owned().await;
+                client.request(request).await.map_err(bollard::errors::Error::from)
+            }) as Pin<Box<dyn Future<Output = _> + Send>>
+        };
+        let spoken = api.unwrap_or(super::OLDEST_API);
+        let version = ClientVersion { major_version: spoken.major, minor_version: spoken.minor };
+        Docker::connect_with_custom_transport(transport, Some("http://docker"), HEAD_LIMIT_SECONDS, &version)
+            .map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))
+    }
 }
 
 /// bollard 0.21 leaves the API version out of the path; without it the engine would answer in its
@@ -79,9 +92,12 @@ fn with_version(
     Ok(request)
 }
 
-/// Opens streams of a link for the pool.
+/// A stream that is being opened.
+pub(super) type Dialling = BoxFuture<'static, Result<Box<dyn ByteStream>, Fault>>;
+
+/// Opens streams for the pool.
 #[derive(Clone)]
-struct Dialer(Arc<dyn Link>);
+struct Dialer(Arc<dyn Fn() -> Dialling + Send + Sync>);
 
 impl tower_service::Service<Uri> for Dialer {
     type Response = TokioIo<Stretch>;
@@ -93,8 +109,8 @@ impl tower_service::Service<Uri> for Dialer {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let link = Arc::clone(&self.0);
-        Box::pin(async move { Ok(TokioIo::new(Stretch(link.open_engine().await?))) })
+        let dialling = (self.0)();
+        Box::pin(async move { Ok(TokioIo::new(Stretch(dialling.await?))) })
     }
 }
 

@@ -29,7 +29,7 @@ impl Engine {
         if let Some(since) = since.or(self.met) {
             options = options.since(&format!("{}.{:09}", since.as_second(), since.subsec_nanosecond()));
         }
-        let events = self.docker.events(Some(options.build()));
+        let events = self.followed.events(Some(options.build()));
         events.map(|event| Ok(Event::from(event?))).boxed()
     }
 }

@@ -1,7 +1,7 @@
 //! A connector for what real hosts cannot show: scripted outcomes, a log of attempts and of what was
 //! done, an engine that answers from memory.
 
-use super::{ByteStream, Carrier, Command, Connection, Connector, Link, Output, Route};
+use super::{ByteStream, Carrier, Command, Connection, Connector, Link, Route, Sink};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
 use futures_util::future::BoxFuture;
@@ -123,7 +123,7 @@ impl FakeConnector {
         self.stage().engines.get(host).map_or_else(|| host.to_owned(), ToString::to_string)
     }
 
-    /// Has the engine of a host tell an event.
+    /// Has the engine of a host tell an event; an empty one ends the stream.
     pub(crate) fn happen(&self, host: &str, event: &'static str) {
         self.stage().events.send_modify(|events| events.push((host.to_owned(), event)));
     }
@@ -236,7 +236,7 @@ impl Link for FakeLink {
     }
 
     /// Every command succeeds at once and says nothing; one with the word `hang` never ends.
-    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+    fn stream<'a>(&'a self, command: &'a Command, _: Sink<'a>) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
         self.fake.note(&self.id, format!("exec {}", command.argv.join(" ")));
         let trapped = self.fake.stage().trap.take_if(|program| command.argv[0] == *program).is_some();
         assert!(!trapped, "as planned");
@@ -251,7 +251,7 @@ impl Link for FakeLink {
             tokio::select! {
                 biased;
                 fault = self.cut.fault() => Err(fault),
-                () = end => Ok(Output { status: Some(0), stdout: vec![], stderr: vec![] }),
+                () = end => Ok(Some(0)),
             }
         })
     }
@@ -277,7 +277,7 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             "version" => r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#,
             "_ping" => "OK",
             "volumes" => r#"{"Volumes":[]}"#,
-            "info" => &format!(r#"{{"ID":"{}"}}"#, fake.engine_of(&id)),
+            "info" => &format!(r#"{{"ID":"{}","SystemTime":"2026-01-01T00:00:00Z"}}"#, fake.engine_of(&id)),
             _ => "[]",
         };
         let is_events = path.ends_with("/events");
@@ -314,6 +314,9 @@ async fn events(id: &str, fake: &FakeConnector, stream: &mut tokio::io::DuplexSt
         }
         text.clear();
         for (_, event) in events.borrow().iter().skip(told).filter(|(host, _)| host == id) {
+            if event.is_empty() {
+                return;
+            }
             text.push_str(&format!("{:x}\r\n{event}\n\r\n", event.len() + 1));
         }
         told = events.borrow().len();

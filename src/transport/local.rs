@@ -1,6 +1,6 @@
 //! The engine of this machine, through its socket.
 
-use super::{ByteStream, Carrier, Command, Connection, Link, Output, Route, Step, process};
+use super::{ByteStream, Carrier, Command, Connection, Link, Route, Sink, Step, process};
 use crate::domain::fault::{Fault, FaultKind};
 use futures_util::future::BoxFuture;
 use std::io::ErrorKind;
@@ -77,8 +77,12 @@ impl Link for LocalLink {
         })
     }
 
-    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
-        Box::pin(process::run(command))
+    fn stream<'a>(
+        &'a self,
+        command: &'a Command,
+        sink: Sink<'a>,
+    ) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
+        Box::pin(process::stream(command, sink))
     }
 
     fn suspect(&self) {

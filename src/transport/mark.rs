@@ -2,7 +2,7 @@
 //! environment, and so does whatever that starts in turn. Closing a session ends no process that sshd
 //! started without a terminal; the mark finds it again, also over another link.
 
-use super::{BoxFuture, ByteStream, Command, Link, Output, Route};
+use super::{BoxFuture, ByteStream, Command, Link, Route, Sink};
 use crate::domain::fault::{Fault, FaultKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +12,12 @@ use std::time::Duration;
 const VARIABLE: &str = "DOCKMASTER_OPERATION";
 
 /// Asks marked processes to end, then makes them. The mark comes by standard input, so that no process of
-/// the search bears it. Environments are read from `/proc`, that of another user's process excepted; a
-/// process that has ended and is not yet reaped has none any more. A command line bears the mark until
-/// `env` has put it into the environment. Where nothing is found the first time, a process may be about to
-/// start: a second look follows.
-const END_SCRIPT: &str = "read -r m; n=0; while :; do \
+/// the search bears it; unless it is whole, nothing is done, because an empty one would be found everywhere.
+/// Environments are read from `/proc`, that of another user's process excepted; a process that has ended and
+/// is not yet reaped has none any more. A command line bears the mark until `env` has put it into the
+/// environment. Where nothing is found the first time, a process may be about to start: a second look follows.
+const END_SCRIPT: &str = "read -r m || exit 2; case $m in DOCKMASTER_OPERATION=?*) ;; *) exit 2;; esac; \
+    printf 'grep\\n' | grep -qsF -f - /proc/self/cmdline || exit 2; n=0; while :; do \
     p=$(printf '%s\\n' \"$m\" | grep -lsF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline | cut -d/ -f3); \
     n=$((n+1)); [ -z \"$p\" ] && [ $n -gt 1 ] && exit 0; [ $n -gt 5 ] && echo $p && exit 1; \
     if [ $n -gt 2 ]; then kill -KILL $p; else kill -TERM $p; fi 2>/dev/null; sleep 1; done";
@@ -53,9 +54,19 @@ impl ProcessMark {
         let stdin = format!("{}\n", self.word).into_bytes();
         let command = Command { deadline: END_LIMIT, stdin, ..Command::new(["sh", "-c", END_SCRIPT]) };
         let output = link.exec(&command).await?;
-        if output.status != Some(0) {
-            let left = String::from_utf8_lossy(&output.stdout);
-            return Err(Fault::new(FaultKind::Internal, format!("processes that do not end: {left}")));
+        match output.status {
+            Some(0) => {}
+            Some(1) => {
+                let left = String::from_utf8_lossy(&output.stdout);
+                return Err(Fault::new(FaultKind::Internal, format!("processes that do not end: {left}")));
+            }
+            _ => {
+                let words = String::from_utf8_lossy(&output.stderr);
+                return Err(Fault::new(
+                    FaultKind::Internal,
+                    format!("processes were not looked for: {words}"),
+                ));
+            }
         }
         self.unfinished.store(0, Ordering::SeqCst);
         Ok(())
@@ -73,15 +84,19 @@ impl Link for MarkedLink {
         self.link.open_engine()
     }
 
-    fn exec<'a>(&'a self, command: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+    fn stream<'a>(
+        &'a self,
+        command: &'a Command,
+        sink: Sink<'a>,
+    ) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
         Box::pin(async move {
             let head = ["env", &self.mark.word].map(ToOwned::to_owned);
             let argv = head.into_iter().chain(command.argv.iter().cloned()).collect();
             let marked = Command { argv, ..command.clone() };
             self.mark.unfinished.fetch_add(1, Ordering::SeqCst);
-            let output = self.link.exec(&marked).await?;
+            let status = self.link.stream(&marked, sink).await?;
             self.mark.unfinished.fetch_sub(1, Ordering::SeqCst);
-            Ok(output)
+            Ok(status)
         })
     }
 
@@ -126,6 +141,19 @@ mod tests {
         assert!(mark.may_run());
         mark.end(&ThisMachine).await.unwrap();
         assert_eq!((running(&mark), mark.may_run()), (0, false));
+    }
+
+    #[tokio::test]
+    async fn s5_a_mark_that_does_not_arrive_whole_ends_nothing() {
+        let script = format!("kill() {{ echo killed; }}; {END_SCRIPT}");
+        for shell in ["bash", "dash"] {
+            for stdin in ["", "\n", "DOCKMASTER_OPERATION=\n", "DOCKMASTER_OPERATION=0", "x\n"] {
+                let command = Command { stdin: stdin.into(), ..Command::new([shell, "-c", &script]) };
+                let output = process::run(&command).await.unwrap();
+                assert_eq!((output.status, output.stdout), (Some(2), vec![]), "{shell} {stdin:?}");
+            }
+        }
+        assert!(END_SCRIPT.contains(&format!(" {VARIABLE}=?*)")), "the variable has another name");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! Local processes: argument vectors only, bounded output, a deadline, killed when dropped.
 
-use super::{Command, Output};
+use super::{Collected, Command, Output, Sink, Source};
 use crate::domain::fault::{Fault, FaultKind};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -26,6 +26,17 @@ pub async fn run(spec: &Command) -> Result<Output, Fault> {
 
 /// The same, with these variables taken out of its environment.
 pub async fn run_without(spec: &Command, variables: &[&str]) -> Result<Output, Fault> {
+    let mut collected = Collected::up_to(spec.max_output);
+    let status = stream_without(spec, variables, &mut |source, bytes| collected.take(source, bytes)).await?;
+    Ok(collected.output(status))
+}
+
+/// Runs `spec` on this machine, and hands what it prints to `sink` as it comes.
+pub async fn stream(spec: &Command, sink: Sink<'_>) -> Result<Option<i32>, Fault> {
+    stream_without(spec, &[], sink).await
+}
+
+async fn stream_without(spec: &Command, variables: &[&str], sink: Sink<'_>) -> Result<Option<i32>, Fault> {
     let Some((program, args)) = spec.argv.split_first() else {
         return Err(Fault::new(FaultKind::Internal, "an empty command"));
     };
@@ -41,33 +52,43 @@ pub async fn run_without(spec: &Command, variables: &[&str]) -> Result<Output, F
         .spawn()
         .map_err(|error| Fault::new(FaultKind::Internal, format!("cannot start {program}: {error}")))?;
     let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let collect = async {
-        let (stdout, stderr, (), status) = tokio::join!(
-            read_bounded(out, spec.max_output),
-            read_bounded(err, spec.max_output),
-            write_all(input, &spec.stdin),
-            child.wait(),
-        );
+    let work = async {
+        let ((), (), status) =
+            tokio::join!(pump(out, err, sink), write_all(input, &spec.stdin), child.wait());
         let status = status.map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
-        Ok(Output { status: status.code(), stdout, stderr })
+        Ok(status.code())
     };
-    tokio::time::timeout(spec.deadline, collect).await.unwrap_or_else(|_| {
-        let seconds = spec.deadline.as_secs();
-        Err(Fault::new(FaultKind::Deadline, format!("{program} took longer than {seconds} s")))
-    })
+    tokio::time::timeout(spec.deadline, work).await.unwrap_or_else(|_| Err(spec.late()))
 }
 
-/// Reads a stream to its end and keeps the first `max` bytes: a talkative program is neither
-/// blocked nor does it fill the memory.
-pub async fn read_bounded(stream: Option<impl AsyncRead + Unpin>, max: usize) -> Vec<u8> {
-    let mut kept = Vec::new();
-    let Some(mut stream) = stream else { return kept };
-    let mut chunk = vec![0; 16 * 1024];
-    while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-        let room = max.saturating_sub(kept.len());
-        kept.extend_from_slice(&chunk[..read.min(room)]);
+/// Hands what comes over two streams to `sink`, until both have ended.
+pub async fn pump(
+    stdout: Option<impl AsyncRead + Unpin>,
+    stderr: Option<impl AsyncRead + Unpin>,
+    sink: Sink<'_>,
+) {
+    let (mut stdout, mut stderr) = (stdout, stderr);
+    let (mut out, mut err) = (vec![0; CHUNK], vec![0; CHUNK]);
+    while stdout.is_some() || stderr.is_some() {
+        tokio::select! {
+            read = read_some(&mut stdout, &mut out), if stdout.is_some() => match read {
+                Some(read) => sink(Source::Stdout, &out[..read]),
+                None => stdout = None,
+            },
+            read = read_some(&mut stderr, &mut err), if stderr.is_some() => match read {
+                Some(read) => sink(Source::Stderr, &err[..read]),
+                None => stderr = None,
+            },
+        }
     }
-    kept
+}
+
+/// How much is read at once.
+const CHUNK: usize = 16 * 1024;
+
+/// The next bytes of a stream; `None` at its end. One that breaks has ended.
+async fn read_some(stream: &mut Option<impl AsyncRead + Unpin>, chunk: &mut [u8]) -> Option<usize> {
+    stream.as_mut()?.read(chunk).await.ok().filter(|read| *read > 0)
 }
 
 /// The lines of a stream, each bounded: a line without end fills no memory.
@@ -145,8 +166,12 @@ impl super::Link for ThisMachine {
         Box::pin(async { Err(Fault::new(FaultKind::NoEngine, "none here")) })
     }
 
-    fn exec<'a>(&'a self, command: &'a Command) -> super::BoxFuture<'a, Result<Output, Fault>> {
-        Box::pin(run(command))
+    fn stream<'a>(
+        &'a self,
+        command: &'a Command,
+        sink: Sink<'a>,
+    ) -> super::BoxFuture<'a, Result<Option<i32>, Fault>> {
+        Box::pin(stream(command, sink))
     }
 
     fn suspect(&self) {}
@@ -167,6 +192,23 @@ mod tests {
         spec.max_output = 10;
         let output = run(&spec).await.unwrap();
         assert_eq!((output.status, output.stdout.len(), output.stderr), (Some(3), 10, b"bad\n".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn s8_output_is_handed_over_while_the_program_runs() {
+        // It ends when it hears, and it hears when its first word was handed over.
+        let dir = tempfile::tempdir().unwrap();
+        let heard = dir.path().join("heard");
+        let script =
+            format!("echo first; while [ ! -e {} ]; do sleep 0.01; done; echo last >&2", heard.display());
+        let mut said = Vec::new();
+        let mut sink = |source, bytes: &[u8]| {
+            std::fs::write(&heard, "").unwrap();
+            said.push((source, bytes.to_vec()));
+        };
+        let status = stream(&Command::new(["sh", "-c", &script]), &mut sink).await;
+        assert_eq!(status, Ok(Some(0)));
+        assert_eq!(said, [(Source::Stdout, b"first\n".to_vec()), (Source::Stderr, b"last\n".to_vec())]);
     }
 
     #[tokio::test]

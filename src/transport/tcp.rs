@@ -1,7 +1,7 @@
 //! An engine at a port of its own, with certificates on both sides or (where its owner says so) without
 //! any protection.
 
-use super::{ByteStream, Carrier, Command, Connection, Link, Output, Route, Step};
+use super::{ByteStream, Carrier, Command, Connection, Link, Route, Sink, Step};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::TcpTarget;
 use futures_util::future::BoxFuture;
@@ -190,7 +190,7 @@ impl Link for TcpLink {
         Box::pin(self.dialer.open())
     }
 
-    fn exec<'a>(&'a self, _: &'a Command) -> BoxFuture<'a, Result<Output, Fault>> {
+    fn stream<'a>(&'a self, _: &'a Command, _: Sink<'a>) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
         Box::pin(async {
             let words = "the host is reached at its engine's port alone, so no program can be run there";
             Err(Fault::new(FaultKind::NoShell, words))

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use dockmaster::engine::inventory::Inventory;
 
+use crate::support::host::Engine;
 use crate::support::trials::Trial;
 use crate::support::{Embedded, Fleet, IMAGE};
 use crate::trials;
@@ -13,7 +14,7 @@ use crate::trials;
 const KNOWN: Duration = Duration::from_secs(20);
 
 pub fn trials() -> Vec<Trial> {
-    trials![what_happens_at_an_engine_is_known_without_asking]
+    trials![what_happens_at_an_engine_is_known_without_asking, what_happens_at_podman_is_known_too]
 }
 
 async fn known(dockmaster: &Embedded, what: &str, is: impl Fn(&Inventory) -> bool) {
@@ -58,12 +59,27 @@ async fn what_happens_at_an_engine_is_known_without_asking(fleet: &Fleet) {
             && !inventory.networks.iter().any(|one| one.name == "followed")
     })
     .await;
-    // over one stream, and with no more looks than there were events
+    // over one stream, and with no more looks than there were events: docker tells about twenty
     let requests = recorder.requests();
+    assert!((9..=30).contains(&requests.len()), "{requests:?}");
     assert!(requests.iter().all(|request| request.method == "GET"), "{requests:?}");
     assert!(
         requests.iter().all(|request| !request.path.contains("/events")),
         "a second stream: {requests:?}"
     );
     dockmaster.stop().await;
+}
+
+async fn what_happens_at_podman_is_known_too(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.engine(Engine::Podman);
+    let dockmaster = Embedded::start(fleet, host).await;
+    let volume = |inventory: &Inventory| inventory.volumes.iter().any(|one| one.name == "followed");
+    known(&dockmaster, "nothing yet", |inventory| !volume(inventory)).await;
+    host.docker(&["volume", "create", "followed"]);
+    known(&dockmaster, "a volume", volume).await;
+    host.docker(&["volume", "rm", "followed"]);
+    known(&dockmaster, "its end", |inventory| !volume(inventory)).await;
+    dockmaster.stop().await;
+    fleet.heal_all();
 }

@@ -1,13 +1,13 @@
 //! What an operation holds on a real host, and that it lets go of it: a process, a file, a container.
 //! Dockmaster runs inside this process here, because no tool makes such things yet.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dockmaster::actors::host::HostError;
 use dockmaster::actors::operation::Operation;
 use dockmaster::engine::EngineError;
-use dockmaster::transport::Command;
+use dockmaster::transport::{Command, Source};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -28,6 +28,7 @@ pub fn trials() -> Vec<Trial> {
         s5_a_reconnect_finds_process_file_and_container_gone,
         s5_a_caller_that_goes_takes_the_process_on_the_host_with_it,
         s5_a_cancelled_tool_call_ends_its_command_on_the_host,
+        s8_what_a_command_prints_is_handed_over_as_it_comes,
     ]
 }
 
@@ -140,6 +141,31 @@ async fn s5_a_cancelled_tool_call_ends_its_command_on_the_host(fleet: &Fleet) {
     wait_for("the end of compose", SOON, || waiting().is_empty());
     // and the line is as good as before
     service.structured("container_list", json!({})).await;
+}
+
+/// It ends when it is told that its first word was heard.
+async fn s8_what_a_command_prints_is_handed_over_as_it_comes(fleet: &Fleet) {
+    let dockmaster = Embedded::start(fleet, fleet.host("h1")).await;
+    let script = "f=/tmp/$$; echo $f; while [ ! -e $f ]; do sleep 0.05; done; rm $f; echo last >&2; exit 3";
+    let read = dockmaster.host.read("stream", LIMIT, |operation| async move {
+        let (said, heard) = (Mutex::new(Vec::new()), Notify::new());
+        let command = Command::new(["sh", "-c", script]);
+        let mut sink = |source, bytes: &[u8]| {
+            said.lock().unwrap().push((source, String::from_utf8_lossy(bytes).into_owned()));
+            heard.notify_one();
+        };
+        let answer = async {
+            heard.notified().await;
+            let file = said.lock().unwrap()[0].1.trim().to_owned();
+            operation.link().exec(&Command::new(["touch", &file])).await
+        };
+        let (status, answer) = tokio::join!(operation.link().stream(&command, &mut sink), answer);
+        assert_eq!((status?, answer?.status), (Some(3), Some(0)));
+        Ok(said.into_inner().unwrap())
+    });
+    let said = read.await.unwrap();
+    assert_eq!((said.len(), &said[1]), (2, &(Source::Stderr, "last\n".to_owned())), "{said:?}");
+    dockmaster.stop().await;
 }
 
 struct Cleared<'a>(&'a Host);

@@ -23,6 +23,8 @@ pub fn trials() -> Vec<Trial> {
         a_hostile_configuration_of_ssh_changes_nothing => 120,
         one_session_is_enough => 120,
         fewer_sessions_than_callers_are_shared => 120,
+        few_sessions_carry_calls_commands_and_events => 180,
+        an_engine_that_starts_elsewhere_is_found_over_the_same_login => 120,
     ]
 }
 
@@ -171,8 +173,55 @@ async fn fewer_sessions_than_callers_are_shared(fleet: &Fleet) {
     let logins = host.ssh_logins();
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &["compose_path: /data/causes"]));
     service.wait_ready(&["h1"]).await;
+    let before = sessions(host);
     stack.assert_read(&service, 16).await;
     assert_eq!(host.ssh_logins(), logins + 1);
+    assert!(sessions(host) >= before + 16, "they were run in sessions, and not by the anchor");
+}
+
+/// How many sessions sshd has begun.
+fn sessions(host: &Host) -> usize {
+    host.sshd_log().matches("Starting session: ").count()
+}
+
+/// Where the engine's streams need sessions, there are two or three of them.
+async fn few_sessions_carry_calls_commands_and_events(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.run_container(&[IMAGE, "sleep", "1000"]);
+    let stack = Stack::on(host);
+    for most in ["MaxSessions 2", "MaxSessions 3"] {
+        host.sshd_options(&[most, "AllowStreamLocalForwarding no"]);
+        let logins = host.ssh_logins();
+        let config = ServiceConfig::none(fleet).with(host, &["compose_path: /data/causes"]);
+        let service = Service::start(&config);
+        service.wait_ready(&["h1"]).await;
+        let lists = (0..16).map(|_| service.structured("container_list", json!({})));
+        for listed in futures_util::future::join_all(lists).await {
+            assert_eq!((&listed["errors"], &listed["total"]), (&json!([]), &json!(1)), "{most}: {listed}");
+        }
+        stack.assert_read(&service, 8).await;
+        let known = async || service.row("h1").await["containers"] == json!({"running": 1});
+        eventually("what there is is known", TOLD, known).await;
+        assert_eq!(host.ssh_logins(), logins + 1, "{most}");
+    }
+}
+
+/// The socket that was there at the login is not the one the engine comes back at.
+async fn an_engine_that_starts_elsewhere_is_found_over_the_same_login(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let usual = Away::take(host, &host.door());
+    let logins = host.ssh_logins();
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    eventually("no engine", TOLD, async || service.row("h1").await["cause"] == "engine_down").await;
+    let there = "mkdir -p /run/podman && ln -s \"$(readlink -f \"$1.away\")\" /run/podman/podman.sock";
+    host.exec(&["sh", "-c", there, "sh", &host.door()]);
+    service.wait_ready(&["h1"]).await;
+    let tested = service.structured("host_test", json!({"host": "h1"})).await;
+    assert_eq!(tested["steps"][2]["detail"], "/run/podman/podman.sock", "{tested}");
+    assert_eq!(host.ssh_logins(), logins + 1);
+    drop(service);
+    host.exec(&["rm", "-r", "/run/podman"]);
+    drop(usual);
 }
 
 /// A stack whose file lies on a host.

@@ -40,7 +40,7 @@ async fn recorder_notes_each_request_once(fleet: &Fleet) {
     assert_eq!(lists.count(), 1, "{seen:?}");
     assert!(seen.iter().any(|request| request.method == "HEAD" && request.path == "/_ping"), "{seen:?}");
     assert!(seen.is_sorted_by_key(|request| request.at));
-    recorder.clear();
+    recorder.forget();
     host.docker(&["ps"]);
     assert_eq!(recorder.requests(), [], "the side door leads past the recorder");
     drop(recorder);

@@ -265,7 +265,7 @@ impl Actor for HostActor {
     ) -> Result<(), ActorProcessingErr> {
         state.withdraw(true);
         state.drain().await;
-        state.connection = None;
+        state.end_connection();
         if let Some(line) = state.drop_line() {
             // The process is to be gone before this actor is.
             let _ = line.wait(Some(LINE_GRACE)).await;
@@ -382,7 +382,7 @@ impl HostState {
                 self.line = Some((epoch, task::spawn(myself.get_cell(), hold).await?));
             }
             Effect::Drop => {
-                self.connection = None;
+                self.end_connection();
                 drop(self.drop_line());
             }
             Effect::Arm { timer, delay } => {
@@ -407,9 +407,9 @@ impl HostState {
     async fn follow(&mut self, myself: &ActorRef<HostMessage>) -> Result<(), ActorProcessingErr> {
         let Some(session) = self.machine.session().cloned() else { return Ok(()) };
         let (me, epoch) = (myself.clone(), session.epoch);
-        let broken = move || drop(me.cast(HostMessage::Suspect { epoch }));
+        let suspect = move || drop(me.cast(HostMessage::Suspect { epoch }));
         let (known, clock) = (Arc::clone(&self.known), self.directory.clock());
-        let following = follow(session, self.incarnation, known, clock, self.full_look, broken);
+        let following = follow(session, self.incarnation, known, clock, self.full_look, suspect);
         if let Some(old) = self.events.replace(task::spawn(myself.get_cell(), following).await?) {
             old.kill();
         }
@@ -443,6 +443,8 @@ impl HostState {
                     }
                     (fault, _) => fault,
                 },
+                // It has not been asked: calls with long answers have all streams there may be.
+                Err(_) if session.engine.link().is_crowded() => return,
                 Err(_) => {
                     let seconds = PROBE_LIMIT.as_secs();
                     Fault::new(FaultKind::EngineDown, format!("no answer to a ping within {seconds} s"))
@@ -452,6 +454,14 @@ impl HostState {
         };
         self.probe = Some(task::spawn(myself.get_cell(), probe).await?);
         Ok(())
+    }
+
+    /// Lets go of the connection, and of whoever else holds on to its life.
+    fn end_connection(&mut self) {
+        self.connection = None;
+        for task in self.probe.take().into_iter().chain(self.events.take()) {
+            task.kill();
+        }
     }
 
     /// Ends the attempt or link there is: dropping its future ends its process. Not waited for:

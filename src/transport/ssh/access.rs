@@ -1,8 +1,7 @@
 //! From a login to the engine: which socket, by forward or by `dial-stdio`.
 
 use super::anchor::{Anchor, LinkDir};
-use super::budget::Budget;
-use super::hello::Hello;
+use super::hello::{Hello, fresh_nonce, look};
 use super::hold::{Orders, hold};
 use super::link::SshLink;
 use super::mux::{Mux, NOT_FOUND, Shell, dial_stdio};
@@ -49,7 +48,7 @@ pub(super) fn connection(anchor: Anchor, target: &SshTarget) -> Connection {
     };
     let (orders, ordered) = Orders::channel();
     let access = SshAccess {
-        mux: Arc::new(Mux::new(&anchor.dir.control(), shell, orders.clone())),
+        mux: Arc::new(Mux::new(&anchor.dir.control(), shell, orders.clone(), anchor.hello.runs_commands)),
         hello: anchor.hello.clone(),
         target: target.clone(),
         orders,
@@ -63,12 +62,15 @@ pub(super) fn connection(anchor: Anchor, target: &SshTarget) -> Connection {
 impl Access for SshAccess {
     fn link(&self) -> BoxFuture<'_, Result<Arc<dyn Link>, Fault>> {
         Box::pin(async {
+            let mut hello = self.hello.clone();
             if self.was_asked.swap(true, Ordering::SeqCst) {
-                // A login that was kept for a while may have died in silence.
+                // A login that was kept for a while may have died in silence, and an engine that was started
+                // meanwhile may be elsewhere.
                 self.orders.echo();
+                hello = self.look_again().await.unwrap_or(hello);
             }
             let started = Instant::now();
-            let socket = choose_socket(&self.hello, &self.target)?;
+            let socket = choose_socket(&hello, &self.target)?;
             let carrier = self.carrier(&socket).await?;
             let steps = self.steps.into_iter().chain([(Step::Socket, started.elapsed())]).collect();
             let route = Route { socket, carrier, steps };
@@ -79,6 +81,14 @@ impl Access for SshAccess {
 }
 
 impl SshAccess {
+    /// What there is on the host by now.
+    async fn look_again(&self) -> Option<Hello> {
+        let nonce = fresh_nonce();
+        let command = Command { deadline: PING_LIMIT, ..Command::new(["sh", "-c", &look(&nonce)]) };
+        let output = self.mux.exec(&command, &self.mux.budgets.commands).await.ok()?;
+        String::from_utf8_lossy(&output.stdout).lines().find_map(|line| Hello::read(line, &nonce))
+    }
+
     async fn carrier(&self, socket: &str) -> Result<Carrier, Fault> {
         match self.mux.shell {
             // It has proved itself as the anchor, and forwards nothing.
@@ -99,12 +109,12 @@ impl SshAccess {
     /// A forward that fails looks the same whatever the reason; `dial-stdio` tells the reasons apart,
     /// and where it works it is the way to go.
     async fn dial_stdio_instead(&self, socket: &str) -> Result<Carrier, Fault> {
-        let budget = Budget::new(1);
         let command = Command { deadline: PING_LIMIT, ..Command::new(dial_stdio(socket)) };
-        let output = self.mux.exec(&command, &budget).await.map_err(|fault| match fault.kind {
-            FaultKind::Deadline => Fault { kind: FaultKind::EngineDown, ..fault },
-            _ => fault,
-        })?;
+        let output =
+            self.mux.exec(&command, &self.mux.budgets.commands).await.map_err(|fault| match fault.kind {
+                FaultKind::Deadline => Fault { kind: FaultKind::EngineDown, ..fault },
+                _ => fault,
+            })?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         let kind = match output.status {
             Some(0) => return Ok(Carrier::DialStdio),
@@ -123,7 +133,7 @@ impl SshAccess {
         let found = self.hello.sockets.iter().find(|candidate| candidate.path == socket);
         let resolved = found.map_or(socket, |candidate| &candidate.resolved);
         let command = Command::new(["sh", "-c", LISTENS_SCRIPT, "sh", socket, resolved]);
-        Ok(self.mux.exec(&command, &Budget::new(1)).await?.status == Some(0))
+        Ok(self.mux.exec(&command, &self.mux.budgets.commands).await?.status == Some(0))
     }
 }
 

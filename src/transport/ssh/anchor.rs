@@ -123,6 +123,7 @@ impl Anchor {
                 return Err(Fault::new(FaultKind::NoShell, "the login succeeded, but sh did not answer"));
             }
         };
+        stderr.forget_channels();
         let shell_took = shell_started.elapsed();
         Ok(Self { child, stdin, lines, stderr, hello, dir, login_took, shell_took })
     }

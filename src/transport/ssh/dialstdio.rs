@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// A byte stream through the standard streams of a remote `dial-stdio`.
 pub(super) struct DialStdio {
@@ -15,6 +16,8 @@ pub(super) struct DialStdio {
     _child: Child<Arc<Session>>,
     _open: Open,
     _permit: OwnedSemaphorePermit,
+    /// Ends the stream before its time.
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
 }
@@ -25,10 +28,18 @@ impl DialStdio {
         mut child: Child<Arc<Session>>,
         open: Open,
         permit: OwnedSemaphorePermit,
+        cut: CancellationToken,
     ) -> Option<Self> {
         let stdin = child.stdin().take();
         let stdout = child.stdout().take()?;
-        Some(Self { _child: child, _open: open, _permit: permit, stdin, stdout })
+        Some(Self {
+            _child: child,
+            _open: open,
+            _permit: permit,
+            cut: Box::pin(cut.cancelled_owned()),
+            stdin,
+            stdout,
+        })
     }
 }
 
@@ -38,6 +49,9 @@ impl AsyncRead for DialStdio {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stdout).poll_read(cx, buf)
     }
 }

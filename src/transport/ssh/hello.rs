@@ -3,8 +3,8 @@
 //! First it says hello: what `DOCKER_HOST` is, which sockets there are. Then it reads lines. A line comes
 //! back as it is, which proves that the link carries data; `run N WORDS` runs a command without a session of
 //! its own, for hosts that allow no second one (`MaxSessions 1`). What that prints comes back in lines of
-//! hexadecimal bytes, `N o BYTES` and `N e BYTES`, and at its end `N x STATUS`. It all ends when its input
-//! does, that is, with us.
+//! hexadecimal bytes, `N o BYTES` and `N e BYTES`, and at its end `N x STATUS`, where a signal is 128 more than
+//! its number. The anchor ends when its input does, that is, with us; a command that it began is ended by its mark.
 
 /// What the anchor says: the environment's engine, the sockets it sees.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -13,6 +13,8 @@ pub(super) struct Hello {
     pub(super) docker_host: Option<String>,
     /// The engines' sockets found, in order of preference.
     pub(super) sockets: Vec<Candidate>,
+    /// The anchor can run commands: there is what it needs for that.
+    pub(super) runs_commands: bool,
     /// The login gives no shell: whatever is run there, a forced `docker system dial-stdio` answers.
     pub(super) is_forced: bool,
 }
@@ -38,6 +40,7 @@ impl Hello {
     pub(super) fn read(line: &str, nonce: &str) -> Option<Self> {
         let (_, rest) = line.split_once(nonce)?;
         let mut fields = rest.strip_prefix('\t').unwrap_or(rest).split('\t');
+        let runs_commands = fields.next() == Some("od");
         let docker_host = fields.next().filter(|host| !host.is_empty()).map(ToOwned::to_owned);
         let sockets = fields.filter_map(|field| {
             let (access, place) = field.split_once(':')?;
@@ -45,7 +48,7 @@ impl Hello {
             let may_open = access == "rw";
             Some(Candidate { path: path.to_owned(), resolved: resolved.to_owned(), may_open })
         });
-        Some(Self { docker_host, sockets: sockets.collect(), is_forced: false })
+        Some(Self { docker_host, sockets: sockets.collect(), runs_commands, is_forced: false })
     }
 }
 
@@ -84,21 +87,30 @@ fn bytes(words: &str) -> Option<Vec<u8>> {
     words.split_whitespace().map(|word| u8::from_str_radix(word, 16).ok()).collect()
 }
 
+/// A script that says hello.
+pub(super) fn look(nonce: &str) -> String {
+    format!(
+        "r=${{XDG_RUNTIME_DIR:-/run/user/$(id -u)}}; o=; od -An -v -tx1 </dev/null >/dev/null 2>&1 && o=od; \
+         printf \"{nonce}\\t%s\\t%s\" \"$o\" \"${{DOCKER_HOST:-}}\"; \
+         for s in /var/run/docker.sock \"$r/docker.sock\" \"$r/podman/podman.sock\" /run/podman/podman.sock; do \
+         if [ -S \"$s\" ]; then a=no; [ -w \"$s\" ] && a=rw; \
+         printf \"\\t%s:%s|%s\" $a \"$s\" \"$(readlink -f \"$s\" 2>/dev/null || echo \"$s\")\"; fi; \
+         done; printf \"\\n\""
+    )
+}
+
 /// The remote command. `sh -c` in single quotes means the same to every login shell.
 pub(super) fn remote_command(nonce: &str) -> String {
     // In `run`, the streams of the command are 3: ours, 4: its status, 5: its output on the way to `od`.
     format!(
-        "exec sh -c 'r=${{XDG_RUNTIME_DIR:-/run/user/$(id -u)}}; printf \"{nonce}\\t%s\" \"${{DOCKER_HOST:-}}\"; \
-         for s in /var/run/docker.sock \"$r/docker.sock\" \"$r/podman/podman.sock\" /run/podman/podman.sock; do \
-         if [ -S \"$s\" ]; then a=no; [ -w \"$s\" ] && a=rw; \
-         printf \"\\t%s:%s|%s\" $a \"$s\" \"$(readlink -f \"$s\" 2>/dev/null || echo \"$s\")\"; fi; \
-         done; printf \"\\n\"; \
+        "exec sh -c '{}; \
          hex() {{ od -An -v -tx1 | while read -r h; do printf \"%s %s %s\\n\" \"$1\" \"$2\" \"$h\"; done; }}; \
          run() {{ exec 3>&1; s=$({{ {{ {{ (eval \"$2\") 3>&- 4>&- 5>&-; echo $? >&4; }} 2>&1 1>&5 5>&- \
          | hex \"$1\" e >&3; }} 5>&1 | hex \"$1\" o >&3; }} 4>&1); printf \"%s x %s\\n\" \"$1\" \"$s\"; }}; \
          while IFS= read -r l; do case \"$l\" in \
          \"run \"*) l=${{l#run }}; run \"${{l%% *}}\" \"${{l#* }}\" </dev/null & ;; \
-         *) printf \"%s\\n\" \"$l\";; esac; done'"
+         *) printf \"%s\\n\" \"$l\";; esac; done'",
+        look(nonce)
     )
 }
 
@@ -134,9 +146,9 @@ mod tests {
 
     #[test]
     fn the_hello_names_engine_and_sockets() {
-        let line = "banner nonce-1\tunix:///x.sock\trw:/var/run/docker.sock|/run/docker.sock\tno:/run/podman/podman.sock|/run/podman/podman.sock";
+        let line = "banner nonce-1\tod\tunix:///x.sock\trw:/var/run/docker.sock|/run/docker.sock\tno:/run/podman/podman.sock|/run/podman/podman.sock";
         let hello = Hello::read(line, "nonce-1").unwrap();
-        assert_eq!(hello.docker_host.as_deref(), Some("unix:///x.sock"));
+        assert_eq!((hello.docker_host.as_deref(), hello.runs_commands), (Some("unix:///x.sock"), true));
         assert_eq!(
             hello.sockets,
             [
@@ -152,7 +164,7 @@ mod tests {
                 },
             ]
         );
-        assert_eq!(Hello::read("nonce-1\t", "nonce-1"), Some(Hello::default()));
+        assert_eq!(Hello::read("nonce-1\t\t", "nonce-1"), Some(Hello::default()));
         assert_eq!(Hello::read("Welcome to nas", "nonce-1"), None);
     }
 
@@ -172,7 +184,8 @@ mod tests {
         for shell in ["sh", "bash", "dash"] {
             let text = converse(shell, "echo-1\nrun\n  * \\n\n").await;
             let mut lines = text.lines();
-            assert!(lines.next().unwrap().starts_with("nonce-1\t"), "{shell}: {text:?}");
+            let hello = Hello::read(lines.next().unwrap(), "nonce-1").unwrap();
+            assert!(hello.runs_commands, "{shell}: {text:?}");
             assert_eq!(lines.collect::<Vec<_>>(), ["echo-1", "run", "  * \\n"], "{shell}");
         }
     }

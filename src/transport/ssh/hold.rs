@@ -3,14 +3,18 @@
 use super::anchor::{Anchor, ECHO_LIMIT, PING, is_answer};
 use super::hello::{Said, run_line};
 use crate::domain::fault::{Fault, FaultKind};
-use crate::transport::{Command, Output};
+use crate::transport::{Collected, Command, Output, Source};
 use std::collections::HashMap;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 /// Orders that wait for the anchor; it takes them at once.
 const QUEUE: usize = 16;
+
+/// The slowest shell reads so many bytes in a second.
+const READ_PER_SECOND: usize = 100_000;
 
 /// What the anchor is asked to do; clones ask the same anchor.
 #[derive(Debug, Clone)]
@@ -32,8 +36,7 @@ pub(super) enum Order {
 pub(super) struct Job {
     line: String,
     stdin: Vec<u8>,
-    max_output: usize,
-    output: Output,
+    collected: Collected,
     done: oneshot::Sender<Output>,
 }
 
@@ -52,24 +55,11 @@ impl Orders {
     /// Has the anchor run the shell's words `line`, with the input and the bounds of `command`.
     pub(super) async fn run(&self, line: String, command: &Command) -> Result<Output, Fault> {
         let (done, output) = oneshot::channel();
-        let job = Job {
-            line,
-            stdin: command.stdin.clone(),
-            max_output: command.max_output,
-            output: Output { status: None, stdout: vec![], stderr: vec![] },
-            done,
-        };
+        let job =
+            Job { line, stdin: command.stdin.clone(), collected: Collected::up_to(command.max_output), done };
         let gone = || Fault::new(FaultKind::LinkLost, "the link ended before the command did");
         self.0.send(Order::Run(job)).await.map_err(|_| gone())?;
         output.await.map_err(|_| gone())
-    }
-}
-
-impl Job {
-    fn keep(&mut self, of_stderr: bool, bytes: &[u8]) {
-        let kept = if of_stderr { &mut self.output.stderr } else { &mut self.output.stdout };
-        let room = self.max_output.saturating_sub(kept.len());
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
 
@@ -78,18 +68,20 @@ struct Held {
     anchor: Anchor,
     /// What ssh has not taken yet.
     outbox: Vec<u8>,
-    /// The echo that is waited for, and until when.
-    echo: Option<(String, Instant)>,
+    /// The echo that is waited for, and until when; nobody can tell as long as ssh has not taken the question.
+    echo: Option<(String, Option<Instant>)>,
+    /// How many bytes of commands the anchor may still have to read before the question.
+    unread: usize,
     jobs: HashMap<u64, Job>,
     numbers: u64,
 }
 
 /// Lives until ssh ends or an echo stays out; returns the cause.
 pub(super) async fn hold(anchor: Anchor, mut ordered: Ordered) -> Fault {
-    let mut held = Held { anchor, outbox: vec![], echo: None, jobs: HashMap::new(), numbers: 0 };
+    let mut held = Held { anchor, outbox: vec![], echo: None, unread: 0, jobs: HashMap::new(), numbers: 0 };
     loop {
         let anchor = &mut held.anchor;
-        let late = held.echo.as_ref().map_or_else(Instant::now, |(_, until)| *until);
+        let late = held.echo.as_ref().and_then(|(_, until)| *until);
         tokio::select! {
             _ = anchor.child.wait() => return anchor.stderr.last_words().await,
             line = anchor.lines.next() => match line {
@@ -97,10 +89,10 @@ pub(super) async fn hold(anchor: Anchor, mut ordered: Ordered) -> Fault {
                 _ => return anchor.stderr.last_words().await,
             },
             written = anchor.stdin.write(&held.outbox), if !held.outbox.is_empty() => match written {
-                Ok(written) => drop(held.outbox.drain(..written)),
+                Ok(written) => held.sent(written),
                 Err(_) => return anchor.stderr.last_words().await,
             },
-            () = sleep_until(late), if held.echo.is_some() => return held.silent(),
+            () = sleep_until(late.unwrap_or_else(Instant::now)), if late.is_some() => return held.silent(),
             // Without anybody to give orders the link is not used any more, and lives on until it is dropped.
             Some(order) = ordered.recv() => held.obey(order),
         }
@@ -118,36 +110,54 @@ impl Held {
                 let asked =
                     if self.anchor.hello.is_forced { PING } else { &format!("{word}\n").into_bytes() };
                 self.outbox.extend_from_slice(asked);
-                self.echo = Some((word, Instant::now() + ECHO_LIMIT));
+                self.echo = Some((word, None));
             }
             Order::Run(job) => {
-                self.outbox.extend_from_slice(run_line(self.numbers, &job.line, &job.stdin).as_bytes());
+                let line = run_line(self.numbers, &job.line, &job.stdin);
+                self.unread += line.len();
+                self.outbox.extend_from_slice(line.as_bytes());
                 self.jobs.insert(self.numbers, job);
             }
         }
     }
 
+    /// ssh has taken so many bytes. A shell reads each of them by a system call: a command with much input
+    /// before the question keeps it busy.
+    fn sent(&mut self, bytes: usize) {
+        self.outbox.drain(..bytes);
+        if self.outbox.is_empty()
+            && let Some((_, until)) = &mut self.echo
+        {
+            let read = u32::try_from(self.unread / READ_PER_SECOND).unwrap_or(u32::MAX);
+            until.get_or_insert(Instant::now() + ECHO_LIMIT + Duration::from_secs(1) * read);
+        }
+    }
+
     fn hear(&mut self, line: String) {
         match Said::read(line) {
-            Said::Out(number, bytes) => self.keep(number, false, &bytes),
-            Said::Err(number, bytes) => self.keep(number, true, &bytes),
+            Said::Out(number, bytes) => self.keep(number, Source::Stdout, &bytes),
+            Said::Err(number, bytes) => self.keep(number, Source::Stderr, &bytes),
             Said::Exit(number, status) => {
-                if let Some(mut job) = self.jobs.remove(&number) {
-                    job.output.status = status;
+                if let Some(job) = self.jobs.remove(&number) {
                     // Whoever waited may have gone.
-                    let _ = job.done.send(job.output);
+                    let _ = job.done.send(job.collected.output(status));
                 }
             }
             Said::Line(line) => {
                 let forced = self.anchor.hello.is_forced;
-                self.echo.take_if(|(word, _)| if forced { is_answer(&line) } else { *word == line });
+                let heard =
+                    |(word, _): &mut (String, _)| if forced { is_answer(&line) } else { *word == line };
+                if self.echo.take_if(heard).is_some() {
+                    self.unread = 0;
+                }
             }
         }
     }
 
-    fn keep(&mut self, number: u64, of_stderr: bool, bytes: &[u8]) {
-        if let Some(job) = self.jobs.get_mut(&number) {
-            job.keep(of_stderr, bytes);
+    fn keep(&mut self, number: u64, source: Source, bytes: &[u8]) {
+        // Whose caller has gone needs no room.
+        if let Some(job) = self.jobs.get_mut(&number).filter(|job| !job.done.is_closed()) {
+            job.collected.take(source, bytes);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::classify::{classify, classify_session};
 use crate::domain::fault::Fault;
 use crate::transport::process::Lines;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::process::ChildStderr;
@@ -22,6 +23,7 @@ const MAX_KEPT: usize = 64 * 1024;
 pub(super) struct Stderr {
     text: Arc<Mutex<String>>,
     authenticated: watch::Receiver<bool>,
+    settled: Arc<AtomicBool>,
     reader: tokio_util::task::AbortOnDropHandle<()>,
 }
 
@@ -29,7 +31,8 @@ impl Stderr {
     pub(super) fn collect(stderr: ChildStderr) -> Self {
         let text = Arc::new(Mutex::new(String::new()));
         let (seen, authenticated) = watch::channel(false);
-        let kept = Arc::clone(&text);
+        let settled = Arc::<AtomicBool>::default();
+        let (kept, is_settled) = (Arc::clone(&text), Arc::clone(&settled));
         let read = async move {
             let mut lines = Lines::new(stderr, MAX_LINE);
             while let Ok(Some(line)) = lines.next().await {
@@ -39,12 +42,21 @@ impl Stderr {
                     text.clear();
                     seen.send_replace(true);
                 }
-                keep(&mut text, line.trim_end());
+                let of_channel = line.contains(": open failed: ") || line.contains("open refused by peer");
+                if !(of_channel && is_settled.load(Ordering::SeqCst)) {
+                    keep(&mut text, line.trim_end());
+                }
             }
         };
         #[expect(clippy::disallowed_methods, reason = "ends with the pipe, and is aborted with its owner")]
         let reader = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(read));
-        Self { text, authenticated, reader }
+        Self { text, authenticated, settled, reader }
+    }
+
+    /// What ssh says of refused channels explains nothing later: whoever asked for one is told.
+    pub(super) fn forget_channels(&self) {
+        self.settled.store(true, Ordering::SeqCst);
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Whether the login succeeded; waits until it did or ssh closed its standard error.

@@ -222,3 +222,31 @@ fn the_age_of_a_trouble_is_not_the_age_of_its_last_retry() {
     }
     assert_eq!(lab.machine.since(), broke);
 }
+
+/// An outage that ends finds no host in step with the others: of a hundred, a fifth at most in the same tenth
+/// of the time that their attempts are spread over.
+#[test]
+fn s4_after_an_outage_of_all_hosts_their_attempts_are_spread() {
+    let now = Timestamp::from_second(1_000_000).unwrap();
+    let mut delays: Vec<Duration> = (0..100)
+        .map(|seed| {
+            let machine = Machine::new(ConnectPolicy::default(), seed, now);
+            let mut lab = Lab { machine, ..Lab::new() };
+            lab.input(Input::Start);
+            for _ in 0..8 {
+                lab.fail(FaultKind::Unreachable);
+                lab.wait();
+            }
+            lab.fail(FaultKind::Unreachable);
+            lab.wait()
+        })
+        .collect();
+    delays.sort_unstable();
+    let (first, spread) = (delays[0], delays[delays.len() - 1].saturating_sub(delays[0]));
+    assert!(spread > Duration::from_secs(20), "{first:?} and {spread:?} more");
+    for tenth in 0..10 {
+        let from = first + spread * tenth / 10;
+        let crowd = delays.iter().filter(|delay| (from..from + spread / 10).contains(delay)).count();
+        assert!(crowd <= 20, "{crowd} of 100 within a tenth of {spread:?} from {from:?}");
+    }
+}
