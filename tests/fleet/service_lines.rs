@@ -55,6 +55,7 @@ fn ssh_counts(host: &Host) -> (usize, usize) {
 
 async fn a_list_is_one_request_to_each_engine(fleet: &Fleet) {
     let recorders: Vec<_> = fleet.hosts().iter().map(Host::record_engine).collect();
+    let sessions: Vec<_> = fleet.hosts().iter().map(Host::ssh_sessions).collect();
     let service = Service::start(&ServiceConfig::all(fleet));
     service.wait_ready(&HOSTS).await;
     clear(&recorders);
@@ -69,6 +70,11 @@ async fn a_list_is_one_request_to_each_engine(fleet: &Fleet) {
         assert_eq!(seen.len(), 21, "{}: {seen:?}", host.name());
         recorder.clear();
     }
+    // nor is it a process or a session: the anchor's is all there is
+    for (host, sessions) in fleet.hosts().iter().zip(sessions) {
+        assert_eq!(host.ssh_sessions(), sessions + 1, "{}", host.name());
+    }
+    assert_eq!(processes::descendants(service.pid()).iter().filter(|child| child.name == "ssh").count(), 3);
     // where one host is asked, the others are left alone
     service.structured("container_list", json!({"hosts": "h2"})).await;
     let counts: Vec<usize> = recorders.iter().map(|recorder| recorder.requests().len()).collect();
@@ -201,7 +207,7 @@ async fn where_sshd_forwards_nothing_dial_stdio_carries(fleet: &Fleet) {
     assert_eq!(host.ssh_logins(), logins + 1);
     // each in a session of its own, and a host grants ten
     let carrying = host.processes_matching("^docker.* dial-stdio").len();
-    assert!((1..=7).contains(&carrying), "{carrying} dial-stdio processes");
+    assert!((1..=3).contains(&carrying), "two for calls and one for events: {carrying} dial-stdio processes");
     drop(service);
     wait_until_hosts_are_rid_of_us(fleet);
 }

@@ -26,6 +26,7 @@ pub fn trials() -> Vec<Trial> {
         a_second_service_waits_for_the_socket,
         the_socket_outlives_the_hosts_sessions,
         the_socket_outlives_the_hosts_power => 120,
+        the_socket_outlives_the_engine => 120,
         a_host_held_to_reading_has_a_socket_on_request_alone,
         a_change_of_policy_counts_for_the_next_connection,
         forty_at_once_share_the_line,
@@ -115,6 +116,20 @@ async fn the_socket_outlives_the_hosts_sessions(fleet: &Fleet) {
         .await;
     assert_eq!(host.ssh_logins(), logins + 1);
     assert_eq!(told(&service, "local socket open"), 1);
+}
+
+/// A connection that was opened ahead of its need has ended with the engine, and is not given to anybody.
+async fn the_socket_outlives_the_engine(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let service = open_on(fleet, &[("h1", &[])]).await;
+    let (logins, docker) = (host.ssh_logins(), Docker::through(service.home(), "h1"));
+    for _ in 0..2 {
+        docker.ok(&["ps"]);
+        host.kill_engine();
+        host.start_engine();
+        docker.ok(&["ps"]);
+    }
+    assert_eq!(host.ssh_logins(), logins);
 }
 
 async fn the_socket_outlives_the_hosts_power(fleet: &Fleet) {

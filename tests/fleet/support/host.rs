@@ -329,6 +329,11 @@ impl Host {
         self.sshd_lines(|line| line.starts_with("Accepted publickey for "))
     }
 
+    /// Sessions so far that sshd began: one for a shell, a command or a `dial-stdio`, and none for a forward.
+    pub fn ssh_sessions(&self) -> usize {
+        self.sshd_lines(|line| line.starts_with("Starting session: "))
+    }
+
     /// Connections so far that sshd took, whatever became of them.
     pub fn ssh_attempts(&self) -> usize {
         self.sshd_lines(|line| line.starts_with("Connection from "))
