@@ -15,8 +15,9 @@ test: ## all tests; as root also those on three real hosts, which it makes and r
 
 lint: ## formatting and lints, as CI checks them
 	cargo fmt --check
-	cargo fmt --check --manifest-path benches/Cargo.toml
 	cargo clippy --all-targets -- -D warnings
+	cargo fmt --check --manifest-path benches/Cargo.toml
+	cargo clippy --manifest-path benches/Cargo.toml --target-dir target --all-targets -- -D warnings
 
 # Coverage for libFuzzer by flags that every compiler has; the target keeps them away from build scripts.
 FUZZ_FLAGS := --cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table)

@@ -47,11 +47,11 @@ impl Library {
         let (mut engines, mut lifelines) = (vec![], JoinSet::new());
         for (number, host) in site.hosts.iter().enumerate() {
             let spec = Arc::new(HostSpec::new(host.name.parse()?, endpoint(number)?));
-            let reached = Engine::reach(&connector, spec).await;
-            let (engine, lifeline) =
+            let reached = Engine::reach(&connector, spec, None).await.map_err(|unreached| unreached.fault);
+            let (engine, connection) =
                 reached.with_context(|| format!("{name} does not reach {}", host.name))?;
             engines.push(engine);
-            lifelines.spawn(lifeline);
+            lifelines.spawn(connection.lifeline);
         }
         Ok(Self {
             name,
