@@ -99,13 +99,17 @@ async fn walk(sources: &Sources, connector: &SystemConnector, spec: &HostSpec) -
         }
     }
     match Engine::reach(connector, Arc::new(spec.clone()), None).await {
-        Ok((engine, _connection)) => {
+        Ok((engine, connection)) => {
             let route = engine.link().route();
             steps(&mut report, route);
             let info = engine.info();
             let words = format!("{} {}, API {}, {}", info.product, info.version, info.api, info.platform);
             let _ = writeln!(report.text, "  ok      {:<13}            {words}", Step::Engine.word());
-            compose(&mut report, engine.link().as_ref()).await;
+            tokio::select! {
+                // A connection works only as long as somebody waits for its end.
+                fault = connection.lifeline.clone() => report.failed(Step::failing(fault.kind), &fault, spec),
+                found = compose(engine.link().as_ref()) => report.text.push_str(&found),
+            }
         }
         Err(Unreached { fault, .. }) => report.failed(Step::failing(fault.kind), &fault, spec),
     }
@@ -160,16 +164,17 @@ fn steps(report: &mut Report, route: &Route) {
 }
 
 /// Whether compose is there; a host without it is as good as any for everything else.
-async fn compose(report: &mut Report, link: &dyn Link) {
+async fn compose(link: &dyn Link) -> String {
     let command =
         Command { deadline: STEP_LIMIT, ..Command::new(["docker", "compose", "version", "--short"]) };
-    let started = Instant::now();
+    let (started, mut found) = (Instant::now(), Report { text: String::new(), ok: true });
     match link.exec(&command).await {
         Ok(output) if output.status == Some(0) => {
             let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-            report.ok("compose", started.elapsed(), &version);
+            found.ok("compose", started.elapsed(), &version);
         }
-        Ok(_) => report.note("compose", "not there; containers work without it"),
-        Err(fault) => report.note("compose", &fault.to_string()),
+        Ok(_) => found.note("compose", "not there; containers work without it"),
+        Err(fault) => found.note("compose", &fault.to_string()),
     }
+    found.text
 }

@@ -47,7 +47,7 @@ pub(super) struct Anchor {
 }
 
 /// A directory of one link; removed with it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LinkDir(PathBuf);
 
 impl LinkDir {

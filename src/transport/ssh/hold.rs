@@ -31,11 +31,19 @@ pub(super) enum Order {
     Run(Job),
 }
 
-/// A command at work.
+/// A command that is to be run.
 #[derive(Debug)]
 pub(super) struct Job {
     line: String,
     stdin: Vec<u8>,
+    max_output: usize,
+    done: oneshot::Sender<Output>,
+}
+
+/// A command at work.
+struct Running {
+    /// How many bytes the anchor had to read for it.
+    length: usize,
     collected: Collected,
     done: oneshot::Sender<Output>,
 }
@@ -55,8 +63,7 @@ impl Orders {
     /// Has the anchor run the shell's words `line`, with the input and the bounds of `command`.
     pub(super) async fn run(&self, line: String, command: &Command) -> Result<Output, Fault> {
         let (done, output) = oneshot::channel();
-        let job =
-            Job { line, stdin: command.stdin.clone(), collected: Collected::up_to(command.max_output), done };
+        let job = Job { line, stdin: command.stdin.clone(), max_output: command.max_output, done };
         let gone = || Fault::new(FaultKind::LinkLost, "the link ended before the command did");
         self.0.send(Order::Run(job)).await.map_err(|_| gone())?;
         output.await.map_err(|_| gone())
@@ -72,7 +79,7 @@ struct Held {
     echo: Option<(String, Option<Instant>)>,
     /// How many bytes of commands the anchor may still have to read before the question.
     unread: usize,
-    jobs: HashMap<u64, Job>,
+    jobs: HashMap<u64, Running>,
     numbers: u64,
 }
 
@@ -112,11 +119,12 @@ impl Held {
                 self.outbox.extend_from_slice(asked);
                 self.echo = Some((word, None));
             }
-            Order::Run(job) => {
-                let line = run_line(self.numbers, &job.line, &job.stdin);
+            Order::Run(Job { line, stdin, max_output, done }) => {
+                let line = run_line(self.numbers, &line, &stdin);
                 self.unread += line.len();
                 self.outbox.extend_from_slice(line.as_bytes());
-                self.jobs.insert(self.numbers, job);
+                let collected = Collected::up_to(max_output);
+                self.jobs.insert(self.numbers, Running { length: line.len(), collected, done });
             }
         }
     }
@@ -139,6 +147,7 @@ impl Held {
             Said::Err(number, bytes) => self.keep(number, Source::Stderr, &bytes),
             Said::Exit(number, status) => {
                 if let Some(job) = self.jobs.remove(&number) {
+                    self.unread -= job.length;
                     // Whoever waited may have gone.
                     let _ = job.done.send(job.collected.output(status));
                 }
@@ -147,9 +156,7 @@ impl Held {
                 let forced = self.anchor.hello.is_forced;
                 let heard =
                     |(word, _): &mut (String, _)| if forced { is_answer(&line) } else { *word == line };
-                if self.echo.take_if(heard).is_some() {
-                    self.unread = 0;
-                }
+                self.echo.take_if(heard);
             }
         }
     }
@@ -165,5 +172,69 @@ impl Held {
         let seconds = ECHO_LIMIT.as_secs();
         let what = if self.anchor.hello.is_forced { "the engine behind the link" } else { "the link" };
         Fault::new(FaultKind::LinkLost, format!("{what} did not echo within {seconds} s"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::hello::{Hello, remote_command};
+    use super::super::stderr::Stderr;
+    use super::*;
+    use crate::transport::process::{self, Lines};
+    use futures_util::FutureExt as _;
+    use std::process::Stdio;
+    use std::sync::Arc;
+
+    /// An anchor on this machine, without ssh: this shell script in the place of its remote side.
+    async fn anchor(script: &str) -> Anchor {
+        let mut command = process::command("sh");
+        command.args(["-c", script]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (stdin, stderr) = (child.stdin.take().unwrap(), Stderr::collect(child.stderr.take().unwrap()));
+        let mut lines = Lines::new(child.stdout.take().unwrap(), 1000);
+        let hello = Hello::read(&lines.next().await.unwrap().unwrap(), "nonce").unwrap();
+        let (dir, login_took, shell_took) = (Arc::default(), Duration::ZERO, Duration::ZERO);
+        Anchor { child, stdin, lines, stderr, hello, dir, login_took, shell_took }
+    }
+
+    #[tokio::test]
+    async fn commands_and_echoes_share_an_anchor() {
+        let (orders, ordered) = Orders::channel();
+        let life = hold(anchor(&remote_command("nonce")).await, ordered).shared();
+        let work = async {
+            let long: Vec<u8> = (0..300_000_u32).map(|byte| byte.to_le_bytes()[0]).collect();
+            let command = Command { stdin: long.clone(), ..Command::new(["cat"]) };
+            let other = Command::new(["sh"]);
+            let echoes = async {
+                for _ in 0..5 {
+                    tokio::task::yield_now().await;
+                    orders.echo();
+                }
+            };
+            let (copied, failed, ()) = tokio::join!(
+                orders.run("cat".into(), &command),
+                orders.run("sh -c 'echo no >&2; exit 3'".into(), &other),
+                echoes,
+            );
+            assert!(copied.unwrap() == Output { status: Some(0), stdout: long, stderr: vec![] });
+            let failed = failed.unwrap();
+            assert_eq!((failed.status, failed.stdout, failed.stderr), (Some(3), vec![], b"no\n".to_vec()));
+        };
+        tokio::select! {
+            fault = life.clone() => panic!("{fault}"),
+            () = work => {}
+        }
+        assert!(life.now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn an_anchor_that_does_not_echo_is_lost() {
+        let (orders, ordered) = Orders::channel();
+        let anchor = anchor("printf 'nonce\\tod\\t\\n'; while read -r l; do :; done").await;
+        orders.echo();
+        let fault = hold(anchor, ordered).await;
+        assert_eq!(fault.kind, FaultKind::LinkLost, "{fault}");
+        assert!(fault.detail.contains("did not echo within 2 s"), "{fault}");
     }
 }
