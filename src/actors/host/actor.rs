@@ -437,11 +437,10 @@ impl HostState {
             let fault = match timeout(PROBE_LIMIT, session.engine.ping()).await {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => match (error.into_fault(), life) {
-                    // The connection itself knows better why it ended, a moment later.
-                    (fault, Some(life)) if fault.kind == FaultKind::LinkLost => {
-                        timeout(LAST_WORD, life).await.unwrap_or(fault)
-                    }
-                    (fault, _) => fault,
+                    // Whether it is the engine or the connection that ended, and why, the latter tells a
+                    // moment later.
+                    (fault, Some(life)) => timeout(LAST_WORD, life).await.unwrap_or(fault),
+                    (fault, None) => fault,
                 },
                 // It has not been asked: calls with long answers have all streams there may be.
                 Err(_) if session.engine.link().is_crowded() => return,
