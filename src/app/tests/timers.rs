@@ -113,7 +113,7 @@ async fn s4_a_wrong_key_costs_two_logins_in_ten_minutes_whoever_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s4_a_changed_host_key_is_one_attempt_a_day_and_looked_at_every_fifteen_seconds() {
+async fn s4_a_changed_host_key_is_one_attempt_a_day_and_looked_at_every_two_seconds() {
     let scenes = [Scene::Fails(FaultKind::HostKeyChanged)];
     let lab = Lab::new(&[("nas", &scenes)]).await;
     lab.until("nas", |status| status.phase.word() == "held").await;
