@@ -42,6 +42,8 @@ struct Stage {
     evidence: BTreeMap<String, (u64, Vec<Instant>)>,
     /// Hosts on which nothing is answered.
     frozen: watch::Sender<BTreeSet<String>>,
+    /// Hosts whose engine ends each stream at once.
+    broken: BTreeSet<String>,
     /// The engines that give themselves another name than their host's.
     engines: BTreeMap<String, &'static str>,
     /// What happened at the engines: host and event.
@@ -131,6 +133,11 @@ impl FakeConnector {
     /// From now on the engine and the shell of a host answer nothing; the link stays.
     pub(crate) fn freeze(&self, host: &str) {
         self.stage().frozen.send_if_modified(|frozen| frozen.insert(host.to_owned()));
+    }
+
+    /// From now on the engine of a host ends its streams, answered or not; the link stays.
+    pub(crate) fn break_engine(&self, host: &str) {
+        self.stage().broken.insert(host.to_owned());
     }
 
     /// Makes the next run of this program panic, as a fault in our own code would.
@@ -283,6 +290,9 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
         let is_events = path.ends_with("/events");
         fake.note(&id, deed);
         fake.thawed(&id).await;
+        if fake.stage().broken.contains(&id) {
+            return;
+        }
         if is_events {
             return events(&id, &fake, stream.get_mut()).await;
         }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::trials::Trial;
-use crate::support::{Away, Fleet, Host, IMAGE, Service, ServiceConfig, eventually, temp_dir, wait_for};
+use crate::support::{
+    Away, Fleet, Host, IMAGE, Service, ServiceConfig, SlowProxy, eventually, temp_dir, wait_for,
+};
 use crate::trials;
 
 /// ssh gives a silent peer ten seconds.
@@ -20,6 +22,8 @@ pub fn trials() -> Vec<Trial> {
     trials![
         each_cause_has_its_word_its_step_and_its_fix => 120,
         ssh_alone_finds_a_silent_line_dead => 120,
+        two_unanswered_probes_are_a_dead_line => 120,
+        a_call_that_waited_in_vain_is_one_echo => 120,
         a_hostile_configuration_of_ssh_changes_nothing => 120,
         one_session_is_enough => 120,
         fewer_sessions_than_callers_are_shared => 120,
@@ -114,6 +118,39 @@ async fn ssh_alone_finds_a_silent_line_dead(fleet: &Fleet) {
         row["containers"] == json!({"running": 1, "exited": 1}) && row["containers_as_of"].is_null()
     })
     .await;
+}
+
+/// A host behind a proxy that keeps the connection and passes nothing on, and the line to it.
+async fn silenced(fleet: &Fleet) -> (SlowProxy, Service) {
+    let host = fleet.host("h1");
+    host.run_container(&[IMAGE, "sleep", "1000"]);
+    let proxy = SlowProxy::start(host.ssh_address(), Duration::ZERO);
+    let service = Service::start(&ServiceConfig::none(fleet).through("far", host, &proxy));
+    service.wait_ready(&["far"]).await;
+    // Everything that follows by itself has been asked for.
+    eventually("what there is is known", TOLD, async || service.row("far").await["containers"].is_object())
+        .await;
+    service.call("container_list", json!({"hosts": "far"})).await;
+    proxy.stall();
+    (proxy, service)
+}
+
+/// Counted where the line is silent: ssh's probes are all that is sent, and there is no third.
+async fn two_unanswered_probes_are_a_dead_line(fleet: &Fleet) {
+    let (proxy, service) = silenced(fleet).await;
+    eventually("the line is dead", KEEPALIVE, async || service.row("far").await["phase"] != "ready").await;
+    assert_eq!(proxy.unanswered(), 2);
+}
+
+/// What a call that misses its deadline adds is an echo, which decides, and a ping.
+async fn a_call_that_waited_in_vain_is_one_echo(fleet: &Fleet) {
+    let (proxy, service) = silenced(fleet).await;
+    service.call("container_list", json!({"hosts": "far"})).await;
+    eventually("the line is dead", KEEPALIVE, async || service.row("far").await["phase"] != "ready").await;
+    let lost = service.log().into_iter().find(|line| line.contains(r#""from":"ready""#)).unwrap();
+    assert!(lost.contains("did not echo"), "{lost}");
+    // The call, two probes of ssh while it waited, the echo and the ping: some may be written at once.
+    assert!((3..=5).contains(&proxy.unanswered()), "{}", proxy.unanswered());
 }
 
 /// Everything that a user's configuration may say and that would break a supervised line.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::host::Part;
 use crate::support::trials::Trial;
 use crate::support::witnesses::{Witnesses, assert_nothing_was_restarted, assert_told, is_down};
-use crate::support::{Fleet, Host, Service, ServiceConfig, SlowProxy, eventually, temp_dir, wait_for};
+use crate::support::{Fleet, Host, Service, ServiceConfig, SlowProxy, eventually, wait_for};
 use crate::trials;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -60,14 +60,7 @@ impl<'a> Crowd<'a> {
     }
 
     /// They are named by what will be wrong with them.
-    fn config(&self, own: &Fleet, dir: &std::path::Path) -> ServiceConfig {
-        let ssh_config = dir.join("ssh_config");
-        let theirs = std::fs::read_to_string(own.ssh_config()).unwrap();
-        let (port, alias) = (self.proxy.addr().port(), own.host("h5").address());
-        let slow = format!(
-            "Host slow\n    HostName 127.0.0.1\n    Port {port}\n    User ops\n    HostKeyAlias {alias}\n\n"
-        );
-        std::fs::write(&ssh_config, slow + &theirs).unwrap();
+    fn config(&self, own: &Fleet) -> ServiceConfig {
         let bad = [
             ("dead", self.dead),
             ("hung", self.hung),
@@ -78,7 +71,7 @@ impl<'a> Crowd<'a> {
         let config = bad.iter().fold(config, |config, (id, host)| {
             config.entry(id, &[&format!("hostname: {}", host.address()), "user: ops"])
         });
-        config.entry("slow", &["ssh_alias: slow"]).ssh_config(&ssh_config)
+        config.through("slow", own.host("h5"), &self.proxy)
     }
 
     async fn turn_bad(&mut self, service: &Service) {
@@ -111,11 +104,10 @@ impl<'a> Crowd<'a> {
 async fn five_bad_hosts_among_good_ones_hurt_nobody_and_come_back(fleet: &Fleet) {
     // a fleet of its own, so that the others keep theirs
     let own = Fleet::acquire_as(fleet.script().sibling(), 7).unwrap();
-    let dir = temp_dir();
     let mut crowd = Crowd::gather(&own);
     let mut witnesses = Witnesses::install(crowd.well);
     let hung = crowd.hung.record_engine();
-    let service = Service::start(&crowd.config(&own, dir.path()));
+    let service = Service::start(&crowd.config(&own));
     service.wait_ready(&ALL).await;
     let (pid, flapper_logins) = (service.pid(), crowd.flapping.ssh_logins());
     witnesses.clear();

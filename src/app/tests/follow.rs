@@ -91,3 +91,16 @@ async fn what_was_known_of_a_lost_host_stays_and_grows_old() {
     lab.until_ready("nas").await;
     assert!(nas.wait_for_known(|known| known.live).await.is_some());
 }
+
+/// A broken connection takes the engine's streams with it, and says why a moment later.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_ends_is_the_cause_and_not_the_engine_behind_it() {
+    let (lab, _) = followed().await;
+    lab.fake.script("nas", vec![Scene::Fails(FaultKind::Refused); 4]);
+    lab.fake.break_engine("nas");
+    lab.fake.happen("nas", "");
+    until("the ping", || lab.fake.deeds("nas").iter().any(|deed| deed.ends_with("/_ping"))).await;
+    lab.fake.cut("nas", FaultKind::LinkLost);
+    let status = lab.until("nas", |status| status.phase.word() != "ready").await;
+    assert_eq!(status.phase.cause().unwrap().kind, FaultKind::LinkLost);
+}

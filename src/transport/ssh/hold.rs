@@ -231,9 +231,17 @@ mod tests {
     #[tokio::test]
     async fn an_anchor_that_does_not_echo_is_lost() {
         let (orders, ordered) = Orders::channel();
-        let anchor = anchor("printf 'nonce\\tod\\t\\n'; while read -r l; do :; done").await;
-        orders.echo();
+        let dir = tempfile::tempdir().unwrap();
+        let heard = dir.path().join("heard");
+        let script =
+            format!("printf 'nonce\\tod\\t\\n'; while read -r l; do echo \"$l\" >>{}; done", heard.display());
+        let anchor = anchor(&script).await;
+        for _ in 0..5 {
+            orders.echo();
+        }
         let fault = hold(anchor, ordered).await;
+        let heard = std::fs::read_to_string(heard).unwrap();
+        assert_eq!(heard.lines().count(), 1, "whoever asks meanwhile waits for the same echo: {heard}");
         assert_eq!(fault.kind, FaultKind::LinkLost, "{fault}");
         assert!(fault.detail.contains("did not echo within 2 s"), "{fault}");
     }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::mcp_client::{McpClient, Reply, ToolAnswer};
 use super::wait::{eventually, holds_within, wait_for};
-use super::{Fleet, Host, temp_dir};
+use super::{Fleet, Host, SlowProxy, temp_dir};
 
 const START: Duration = Duration::from_secs(20);
 const STOP: Duration = Duration::from_secs(20);
@@ -28,6 +28,8 @@ pub const READY: Duration = Duration::from_secs(30);
 pub struct ServiceConfig {
     hosts: String,
     hosts_file: PathBuf,
+    /// What stands above the ssh configuration.
+    aliases: String,
     ssh_config: PathBuf,
     variables: Vec<(String, String)>,
 }
@@ -38,6 +40,7 @@ impl ServiceConfig {
         Self {
             hosts: "hosts:\n".to_owned(),
             hosts_file: "hosts.yml".into(),
+            aliases: String::new(),
             ssh_config: fleet.ssh_config(),
             variables: vec![],
         }
@@ -62,6 +65,15 @@ impl ServiceConfig {
             self.hosts.push_str(&format!("    {line}\n"));
         }
         self
+    }
+
+    /// A host of the fleet under a name of its own, by way of a proxy.
+    pub fn through(mut self, id: &str, host: &Host, proxy: &SlowProxy) -> Self {
+        let (port, known_as) = (proxy.addr().port(), host.address());
+        self.aliases.push_str(&format!(
+            "Host {id}\n    HostName 127.0.0.1\n    Port {port}\n    User ops\n    HostKeyAlias {known_as}\n\n"
+        ));
+        self.entry(id, &[&format!("ssh_alias: {id}")])
     }
 
     /// A line under `server:`, which stands above the hosts.
@@ -119,7 +131,12 @@ impl Home {
     /// Fresh directories with a hosts file.
     pub fn new(config: &ServiceConfig) -> Self {
         let dir = temp_dir();
-        let ServiceConfig { hosts_file, ssh_config, variables, .. } = config.clone();
+        let ServiceConfig { hosts_file, aliases, mut ssh_config, variables, .. } = config.clone();
+        if !aliases.is_empty() {
+            let theirs = std::fs::read_to_string(&ssh_config).expect("an ssh configuration");
+            ssh_config = dir.path().join("ssh_config");
+            std::fs::write(&ssh_config, aliases + &theirs).expect("an ssh configuration");
+        }
         let home = Self { dir, hosts_file, ssh_config, variables };
         for name in ["data", "r", "config", "work"] {
             std::fs::DirBuilder::new().mode(0o700).create(home.path().join(name)).expect("a directory");
