@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
-use yaml_edit::YamlFile;
+use yaml_edit::{ScalarValue, YamlFile};
 
 /// A key of a host in a hosts file; ordered as people write them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -282,7 +282,9 @@ fn changed(text: &str, edit: &HostEdit) -> Result<String, Inexpressible> {
             for (key, value) in fields {
                 match value {
                     None => drop(host.remove(key.0)),
-                    Some(FieldValue::Text(text)) => host.set(key.0, text.as_str()),
+                    Some(FieldValue::Text(text)) if scalar(text) == *text => host.set(key.0, text.as_str()),
+                    // In braces more needs quotes than the library puts in.
+                    Some(FieldValue::Text(text)) => host.set(key.0, ScalarValue::double_quoted(text)),
                     Some(FieldValue::Number(number)) => host.set(key.0, i64::from(*number)),
                     Some(FieldValue::Flag(flag)) => host.set(key.0, *flag),
                     Some(FieldValue::List(items)) => {

@@ -136,7 +136,8 @@ fn new_values() -> impl Strategy<Value = FieldValue> {
             "%b",
             "2020-01-01",
             "0x1f",
-            "1_000"
+            "1_000",
+            "(:?"
         ])
         .prop_map(ToOwned::to_owned),
     ];
