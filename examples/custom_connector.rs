@@ -41,7 +41,8 @@ impl Connector for TcpConnector {
             let address = format!("{}:{}", target.hostname, target.port.unwrap_or(2375));
             // Trying the way once tells a refused port from an engine that answers nonsense.
             dial(&address).await?;
-            let route = Route { socket: address.clone(), carrier: Carrier::Local, steps: vec![] };
+            let route =
+                Route { socket: address.clone(), carrier: Carrier::Local, steps: vec![], host_key: None };
             // The connection's life. TCP to an engine has none between two requests, so this one never
             // ends by itself; a call that breaks makes Dockmaster look.
             let life = std::future::pending();

@@ -41,7 +41,8 @@ impl Connector for PlayedHost {
             if attempt == 1 {
                 return Err(Fault::new(FaultKind::Refused, "port 22: Connection refused"));
             }
-            let route = Route { socket: "memory".into(), carrier: Carrier::Local, steps: vec![] };
+            let route =
+                Route { socket: "memory".into(), carrier: Carrier::Local, steps: vec![], host_key: None };
             // The connection's life: it ends when this future does.
             let life = async move {
                 pulled.notified().await;

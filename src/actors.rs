@@ -19,9 +19,11 @@
 
 pub mod admin;
 mod ask;
+pub mod changes;
 pub mod config;
 pub mod directory;
 pub mod host;
+pub mod journal;
 pub mod mcp;
 pub mod operation;
 pub mod reaper;

@@ -3,6 +3,7 @@
 use crate::actors::admin::HostAdmin;
 use crate::actors::config::{ConfigArguments, ConfigHandle, config_spec};
 use crate::actors::directory::HostDirectory;
+use crate::actors::journal::{JournalHandle, journal_spec};
 use crate::actors::mcp::{Listener, McpHandle, mcp_spec};
 use crate::actors::reaper::reaper_spec;
 use crate::actors::supervision::{
@@ -11,14 +12,17 @@ use crate::actors::supervision::{
 use crate::actors::tree::Tree;
 use crate::config::{Settings, Sources};
 use crate::contexts::Contexts;
+use crate::control::{Door, Guests};
 use crate::domain::retry::ConnectPolicy;
 use crate::http::{HttpServer, Token, TokenError};
+use crate::journal::{Holder, JournalError, JournalLock};
 use crate::mcp::{Registry, serve_stdio};
 use crate::runtime::clock::Clock;
-use crate::runtime::dirs::{DirError, data_dir, sockets_dir};
+use crate::runtime::dirs::{DirError, control_socket, data_dir, sockets_dir};
+use crate::runtime::failpoint::Failpoints;
 use crate::transport::{Connector, SystemConnector};
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -30,6 +34,11 @@ const HOSTS_GRACE: Duration = Duration::from_secs(12);
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    /// Another service keeps the journal.
+    #[error(
+        "{0}. One service at a time works from a data directory: stop that one, or set DOCKMASTER_DATA_DIR to another place."
+    )]
+    Journal(#[from] JournalError),
     /// A directory of ours cannot be used.
     #[error(transparent)]
     Dir(#[from] DirError),
@@ -90,13 +99,19 @@ impl App {
             Some(data_dir) => Contexts::of_service(data_dir, &sources.files()),
             None => Contexts::none(),
         };
-        let outside =
-            Outside { connector, contexts, sockets: Some(sockets_dir()?), policy: ConnectPolicy::default() };
+        let (sockets, policy) = (Some(sockets_dir()?), ConnectPolicy::default());
+        let journal = journal(sources.data_dir.as_deref(), front)?;
+        let control = match &sources.data_dir {
+            Some(data_dir) if journal.is_there() => Some(control_socket(data_dir)?),
+            _ => None,
+        };
+        let outside = Outside { connector, contexts, sockets, policy, journal, control };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
     }
 
-    /// Starts the service on hosts that `connector` reaches; they get no Docker contexts.
+    /// Starts the service on hosts that `connector` reaches; they get no Docker contexts, and without a data
+    /// directory, where the journal lies, they are not changed.
     pub async fn with_connector(
         sources: Sources,
         settings: Settings,
@@ -108,6 +123,8 @@ impl App {
             contexts: Contexts::none(),
             sockets: None,
             policy: ConnectPolicy::default(),
+            journal: journal(sources.data_dir.as_deref(), front)?,
+            control: None,
         };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
@@ -117,10 +134,11 @@ impl App {
     async fn with_listeners(
         sources: Sources,
         settings: Settings,
-        Outside { connector, contexts, sockets, policy }: Outside,
+        Outside { connector, contexts, sockets, policy, journal, control }: Outside,
         open: impl FnOnce(&Ground, &Settings) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError>,
     ) -> Result<Self, AppError> {
-        let directory = HostDirectory::new(Clock::start());
+        let clock = Clock::start();
+        let directory = HostDirectory::with_journal(clock, journal.clone(), policy.doubt);
         // Entered before anybody can ask: a first call finds every host, if not yet its line.
         for host in settings.hosts.values() {
             directory.enter(Arc::new(host.value.clone()));
@@ -132,9 +150,21 @@ impl App {
             directory: directory.clone(),
             config: config.clone(),
         };
-        let ground = Ground { admin, mcp: McpHandle::default(), stop: CancellationToken::new() };
-        let (listeners, address) = open(&ground, &settings)?;
-        let Ground { admin, mcp, stop } = ground;
+        let (mcp, stop, guests) = (McpHandle::default(), CancellationToken::new(), Guests::default());
+        let ground = Ground { admin, mcp, stop, guests };
+        let (mut listeners, address) = open(&ground, &settings)?;
+        let Ground { admin, mcp, stop, guests } = ground;
+        let holder = Holder {
+            pid: std::process::id(),
+            front: address.map(|at| format!("serving http://{at}/mcp")).unwrap_or_default(),
+            socket: control.clone(),
+        };
+        if let Some(path) = control {
+            let changes = directory.changes().clone();
+            let (registry, front, files) = (Registry::new(admin.clone()), mcp.clone(), sources.files());
+            listeners.push(Door { path, registry, front, changes, files, guests }.listener());
+        }
+        journal.say(&holder);
 
         let configured = ConfigArguments {
             sources,
@@ -146,6 +176,7 @@ impl App {
             policy,
         };
         let children = vec![
+            journal_spec(journal, clock),
             reaper_spec(directory.clone()),
             hosts_spec(directory.clone(), config.clone()),
             config_spec(configured, config.clone()),
@@ -208,6 +239,25 @@ struct Outside {
     sockets: Option<PathBuf>,
     /// The numbers of its connections.
     policy: ConnectPolicy,
+    /// Where changes go on record.
+    journal: JournalHandle,
+    /// The socket at which other processes reach the service.
+    control: Option<PathBuf>,
+}
+
+/// The journal of a service. Without it a service reads, and changes nothing; one that others reach at an
+/// address does not begin beside the one that they know.
+fn journal(data_dir: Option<&Path>, front: Front) -> Result<JournalHandle, JournalError> {
+    let Some(data_dir) = data_dir else { return Ok(JournalHandle::none()) };
+    let lock = match (JournalLock::take(data_dir), front) {
+        (Err(error @ JournalError::Held { .. }), Front::Http | Front::Stdio) => return Err(error),
+        (Err(error), _) => {
+            tracing::warn!(%error, "nothing can be changed");
+            Err(error)
+        }
+        (Ok(lock), _) => Ok(Arc::new(lock)),
+    };
+    Ok(JournalHandle::new(lock, Failpoints::of_environment()))
 }
 
 /// What is there before the tree is: fronts are made of it.
@@ -215,6 +265,7 @@ struct Ground {
     admin: HostAdmin,
     mcp: McpHandle,
     stop: CancellationToken,
+    guests: Guests,
 }
 
 impl Ground {
@@ -224,12 +275,12 @@ impl Ground {
         front: Front,
         settings: &Settings,
     ) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError> {
-        let Self { admin, mcp, stop } = self;
+        let Self { admin, mcp, stop, guests } = self;
         let (directory, mcp, stop) = (admin.directory.clone(), mcp.clone(), stop.clone());
         let registry = Registry::new(admin.clone());
         match front {
             Front::Embedded => Ok((vec![], None)),
-            Front::Stdio => Ok((vec![stdio_listener(registry, mcp, stop)], None)),
+            Front::Stdio => Ok((vec![stdio_listener(registry, mcp, stop, guests.clone())], None)),
             Front::Http => {
                 let token_file = data_dir()?.join("token");
                 let token = Token::load_or_create(&token_file)?;
@@ -261,16 +312,20 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), AppError> {
     Ok((socket, bound))
 }
 
-/// One peer on standard input and output; its end is the service's.
-fn stdio_listener(registry: Registry, front: McpHandle, stop: CancellationToken) -> Listener {
+/// One peer on standard input and output; its end is the service's, unless other processes have clients
+/// carried to it: then it stays until the last has left.
+fn stdio_listener(registry: Registry, front: McpHandle, stop: CancellationToken, guests: Guests) -> Listener {
     Listener {
         name: "stdio",
         serve: Arc::new(move || {
             let (registry, front, stop) = (registry.clone(), front.clone(), stop.clone());
+            let guests = guests.clone();
             Box::pin(async move {
                 // However it ends, standard input cannot be opened again.
                 let _end = stop.drop_guard();
-                serve_stdio(registry, front).await
+                let served = serve_stdio(registry, front).await;
+                guests.gone().await;
+                served
             })
         }),
     }

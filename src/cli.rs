@@ -4,6 +4,7 @@ mod config;
 mod context;
 mod doctor;
 mod hosts;
+mod ops;
 mod serve;
 
 use crate::app::Front;
@@ -72,6 +73,18 @@ enum Command {
     /// Docker contexts, for docker and every tool built on it
     #[command(subcommand)]
     Context(context::ContextCommand),
+    /// Operations: what was changed on hosts, is being changed, or is in doubt
+    #[command(subcommand)]
+    Ops(ops::OpsCommand),
+    /// Who asked for which change, and what was refused
+    Audit {
+        /// So many, the newest first
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u32,
+        /// As JSON, a line each
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at the configuration without running the service
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -115,6 +128,8 @@ impl Cli {
             Command::Doctor { hosts } => doctor::run(&sources, &hosts).await,
             Command::Env { host } => context::env(&sources, &host),
             Command::Context(command) => command.run(&sources).await,
+            Command::Ops(command) => command.run(&sources).await,
+            Command::Audit { limit, json } => ops::audit(&sources, limit, json).await,
             Command::Config(command) => command.run(&sources),
             Command::Init { aliases, all } => run_init(&sources, &aliases, all).await,
         }

@@ -1,14 +1,18 @@
 //! Floor 0: types and rules. No async, no I/O, no protocol of the outside world.
 
+pub mod change;
 pub mod container;
 pub mod context;
 pub mod fault;
 pub mod host;
+pub mod image;
 pub mod operation;
 pub mod phase;
 pub mod policy;
 pub mod redact;
 pub mod retry;
+pub mod run;
+pub mod saga;
 pub mod selector;
 pub mod stack;
 pub mod suggest;

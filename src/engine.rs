@@ -3,6 +3,7 @@
 //! bollard supplies the API's types; the bytes go through a pooled HTTP client of ours, because
 //! bollard's own transports open a connection per request, which doubles the round trips.
 
+mod changes;
 mod client;
 pub mod containers;
 pub mod error;

@@ -3,9 +3,11 @@
 
 mod error;
 mod fleet;
+mod job;
 mod page;
 mod policy;
 mod registry;
+mod resources;
 mod server;
 mod shape;
 mod stdio;
@@ -13,4 +15,5 @@ mod tools;
 mod transport;
 
 pub use registry::{Effect, Registry, ToolContext, ToolOutput};
-pub use transport::{http_service, serve_stdio};
+pub use server::Principal;
+pub use transport::{http_service, serve_peer, serve_stdio};

@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod clock;
 pub mod dirs;
+pub mod failpoint;
 pub mod lock;
 pub mod permits;
 pub mod restart_window;

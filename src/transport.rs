@@ -217,6 +217,8 @@ pub struct Route {
     pub carrier: Carrier,
     /// The steps of connecting with the time each took.
     pub steps: Vec<(Step, Duration)>,
+    /// The fingerprint of the host's ssh key (`SHA256:…`), where there is ssh.
+    pub host_key: Option<String>,
 }
 
 /// How bytes get to an engine's socket.

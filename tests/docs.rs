@@ -47,6 +47,7 @@ fn the_protocol_tables_name_every_message_and_no_other() {
         ("src/actors/mcp.rs", "McpMessage"),
         ("src/actors/socket.rs", "SocketMessage"),
         ("src/actors/reaper/handle.rs", "ReaperMessage"),
+        ("src/actors/journal/handle.rs", "JournalMessage"),
     ] {
         assert_eq!(table(name), variants(path, name), "{name}: actors.md against {path}");
     }

@@ -3,7 +3,9 @@
 //! An entry outlives its host's actor: while that one is restarted, the entry still tells the last
 //! status and which life comes next.
 
+use super::changes::ChangeDesk;
 use super::host::{HostError, HostHandle, HostMessage, LastAnswer, Published, Session, Shelf};
+use super::journal::JournalHandle;
 use super::operation::Operations;
 use super::reaper::ReaperHandle;
 use super::slot::Slot;
@@ -29,6 +31,8 @@ pub struct HostDirectory {
     supervisor: Slot<SupervisorHandle>,
     /// Who lets go of what their operations leave behind.
     reaper: ReaperHandle,
+    /// What is done to them on the record.
+    changes: ChangeDesk,
 }
 
 /// What the directory keeps for a host.
@@ -65,7 +69,15 @@ impl Entry {
 impl HostDirectory {
     /// An empty directory whose times are `clock`'s.
     pub fn new(clock: Clock) -> Self {
-        Self { entries: Arc::default(), clock, supervisor: Slot::default(), reaper: ReaperHandle::default() }
+        Self::with_journal(clock, JournalHandle::none(), Duration::MAX)
+    }
+
+    /// An empty directory whose changes go on record in `journal`. For an engine that may still be at one it is
+    /// waited at most `doubt`.
+    pub fn with_journal(clock: Clock, journal: JournalHandle, doubt: Duration) -> Self {
+        let reaper = ReaperHandle::new(journal.clone());
+        let changes = ChangeDesk::new(journal, reaper.clone(), clock, doubt);
+        Self { entries: Arc::default(), clock, supervisor: Slot::default(), reaper, changes }
     }
 
     /// The clock all statuses are written by.
@@ -81,6 +93,11 @@ impl HostDirectory {
     /// The Reaper.
     pub fn reaper(&self) -> &ReaperHandle {
         &self.reaper
+    }
+
+    /// What is done to hosts on the record.
+    pub fn changes(&self) -> &ChangeDesk {
+        &self.changes
     }
 
     /// Enters a host, or gives an entered one its new specification.

@@ -19,6 +19,7 @@ use super::reaper::ReaperHandle;
 use crate::domain::fault::Fault;
 use crate::domain::operation::{HostResource, OperationContext};
 use crate::engine::Engine;
+use crate::journal::record::Machine;
 use crate::transport::Link;
 use crate::transport::files::create_file;
 use std::sync::Arc;
@@ -53,7 +54,8 @@ impl Operation {
         cancel: CancellationToken,
         reaper: ReaperHandle,
     ) -> Self {
-        let ledger = Arc::new(Ledger::new(Arc::clone(&context), session.endpoint.clone()));
+        let machine = session.machine(&context.host);
+        let ledger = Arc::new(Ledger::new(Arc::clone(&context), machine, reaper.journal().clone()));
         let link = ledger.mark().on(Arc::clone(session.engine.link()));
         Self(Arc::new(Inner { context, session, link, ledger, cancel, reaper, names: AtomicU32::new(0) }))
     }
@@ -61,6 +63,11 @@ impl Operation {
     /// What is known about it.
     pub fn context(&self) -> &OperationContext {
         &self.0.context
+    }
+
+    /// The machine it works on.
+    pub fn machine(&self) -> Machine {
+        self.0.session.machine(&self.0.context.host)
     }
 
     /// The host's engine.
@@ -95,15 +102,15 @@ impl Operation {
     pub async fn temp_file(&self, contents: Vec<u8>) -> Result<String, Fault> {
         let path = format!("/tmp/{}", self.fresh_name());
         // Entered first: what was not made is not missed.
-        self.hold(HostResource::File(path.clone()));
+        self.hold(HostResource::File(path.clone())).await;
         create_file(self.link(), &path, contents).await?;
         Ok(path)
     }
 
     /// A name for a container on the host that goes with the operation.
-    pub fn helper_container(&self) -> String {
+    pub async fn helper_container(&self) -> String {
         let name = self.fresh_name();
-        self.hold(HostResource::Container(name.clone()));
+        self.hold(HostResource::Container(name.clone())).await;
         name
     }
 
@@ -112,8 +119,9 @@ impl Operation {
         format!("dockmaster-{}-{number}", self.0.context.id)
     }
 
-    fn hold(&self, resource: HostResource) {
-        self.0.ledger.enter(resource);
+    async fn hold(&self, resource: HostResource) {
+        self.0.reaper.meet(self.0.context.id);
+        self.0.ledger.hold(resource).await;
         self.after_entry();
     }
 

@@ -1,6 +1,7 @@
 //! The actors together, on fake hosts: who is restarted, who does not notice, who is answered what.
 
 mod admin;
+mod changes;
 mod contexts;
 mod crashes;
 mod flood;
@@ -15,6 +16,7 @@ mod virtual_day;
 use super::{App, Outside};
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostError;
+use crate::actors::journal::JournalHandle;
 use crate::actors::mcp::{CutOff, Listener, McpHandle, mcp_spec};
 use crate::actors::supervision::{Strategy, SupervisorArguments, start_root};
 use crate::config::{Environment, Settings, Sources, load};
@@ -40,6 +42,18 @@ struct Lab {
     _dir: tempfile::TempDir,
 }
 
+/// Nothing but hosts that `connector` reaches.
+fn outside(connector: Arc<dyn Connector>) -> Outside {
+    Outside {
+        connector,
+        contexts: Contexts::none(),
+        sockets: None,
+        policy: ConnectPolicy::default(),
+        journal: JournalHandle::none(),
+        control: None,
+    }
+}
+
 impl Lab {
     /// The service on fake hosts of these names, with the scenes their first attempts meet.
     async fn new(hosts: &[(&str, &[Scene])]) -> Self {
@@ -48,12 +62,6 @@ impl Lab {
 
     /// The same, with a front.
     async fn with_listeners(hosts: &[(&str, &[Scene])], listeners: Vec<Listener>) -> Self {
-        let outside = |connector| Outside {
-            connector,
-            contexts: Contexts::none(),
-            sockets: None,
-            policy: ConnectPolicy::default(),
-        };
         Self::with_outside(hosts, listeners, outside).await
     }
 

@@ -245,7 +245,7 @@ mod tests {
             working_dirs: BTreeSet::new(),
         };
         let stacks = if case.labels.is_empty() { vec![] } else { vec![stack] };
-        let route = Route { socket: String::new(), carrier: Carrier::Local, steps: vec![] };
+        let route = Route { socket: String::new(), carrier: Carrier::Local, steps: vec![], host_key: None };
         let link = Files { files: case.files, route };
         let found = locate(&link, &spec, &stacks, &"web".parse().unwrap()).await;
         found.map(|files| (files.paths, files.source)).map_err(|error| error.to_string())

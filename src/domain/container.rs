@@ -1,6 +1,7 @@
 //! A container's name.
 
 use super::host::InvalidName;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,7 +9,8 @@ use std::str::FromStr;
 ///
 /// Parsed at the edge because an engine's client puts it into a URL's path as it is: with
 /// `../images` a caller would reach another endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ContainerName(String);
 
 impl ContainerName {
@@ -36,6 +38,20 @@ impl FromStr for ContainerName {
             text,
             "names are letters, digits, '_', '.' and '-', starting with a letter or digit; container_list shows them",
         ))
+    }
+}
+
+impl TryFrom<String> for ContainerName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<ContainerName> for String {
+    fn from(name: ContainerName) -> Self {
+        name.0
     }
 }
 

@@ -2,13 +2,16 @@
 
 use super::host::HostId;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// The name of an operation, unique among all of all times: an UUID of version 7 (RFC 9562), which
 /// sorts by the time of its making.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct OperationId(Uuid);
 
 impl OperationId {
@@ -21,6 +24,33 @@ impl OperationId {
 impl fmt::Display for OperationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.simple().fmt(f)
+    }
+}
+
+/// Text that names no operation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no operation: their names are 32 hexadecimal digits")]
+pub struct InvalidOperationId(String);
+
+impl FromStr for OperationId {
+    type Err = InvalidOperationId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOperationId> {
+        Uuid::try_parse(text).map(Self).map_err(|_| InvalidOperationId(text.chars().take(40).collect()))
+    }
+}
+
+impl TryFrom<String> for OperationId {
+    type Error = InvalidOperationId;
+
+    fn try_from(text: String) -> Result<Self, InvalidOperationId> {
+        text.parse()
+    }
+}
+
+impl From<OperationId> for String {
+    fn from(id: OperationId) -> Self {
+        id.to_string()
     }
 }
 
@@ -54,7 +84,8 @@ pub struct OperationContext {
 }
 
 /// Something on a host that an operation made for itself and that must not outlive it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum HostResource {
     /// A file, by its absolute path.
     File(String),

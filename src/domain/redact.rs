@@ -3,6 +3,7 @@
 //! A hash, an e-mail address, a path or a version is ordinary data and stays.
 
 use regex::{Captures, Regex};
+use serde_json::Value;
 use std::sync::LazyLock;
 
 /// What stands where a secret was.
@@ -154,6 +155,22 @@ pub fn text(text: &str) -> String {
 static FILE_LINE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r#"^(\s*(?:-\s+)?(?:export\s+)?["']?)([A-Za-z_][A-Za-z0-9_.-]*)(["']?\s*[:=]\s*)(\S.*)$"#)
 });
+
+/// Arguments and other values: by the names of their fields, and by telling shapes.
+pub fn json(given: &Value) -> Value {
+    match given {
+        Value::String(words) => text(words).into(),
+        Value::Array(items) => items.iter().map(json).collect(),
+        Value::Object(fields) => {
+            let field = |(key, field): (&String, &Value)| match field {
+                Value::String(_) if is_secret_key(key) => (key.clone(), MASK.into()),
+                other => (key.clone(), json(other)),
+            };
+            Value::Object(fields.iter().map(field).collect())
+        }
+        other => other.clone(),
+    }
+}
 
 /// A compose or env file: values of secret keys to the end of their line or block, and telling
 /// shapes. References such as `${DB_PASSWORD}` stay: they name a secret and do not hold it.

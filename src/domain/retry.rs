@@ -92,6 +92,9 @@ pub struct ConnectPolicy {
     pub hold: Duration,
     /// How often everything on a host is looked at, whatever its events say.
     pub full_look: Duration,
+    /// How long it is waited, at most, for an engine that may still be at what it was asked to before the line
+    /// broke.
+    pub doubt: Duration,
 }
 
 impl Default for ConnectPolicy {
@@ -104,6 +107,8 @@ impl Default for ConnectPolicy {
             auth_retry: Duration::from_secs(60),
             hold: Duration::from_secs(600),
             full_look: Duration::from_secs(300),
+            // As long as a step can last.
+            doubt: Duration::MAX,
         }
     }
 }

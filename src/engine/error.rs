@@ -20,6 +20,9 @@ pub enum EngineError {
         /// The engine's words.
         message: String,
     },
+    /// The engine began and did not get to the end.
+    #[error("the engine failed: {0}")]
+    Failed(String),
     /// The engine's answer could not be read.
     #[error("the engine's answer could not be read: {0}")]
     Garbled(String),
@@ -50,6 +53,7 @@ impl From<BollardError> for EngineError {
             BollardError::DockerResponseServerError { status_code, message } => {
                 Self::Refused { status: status_code, message }
             }
+            BollardError::DockerStreamError { error } => Self::Failed(error),
             BollardError::JsonDataError { message, .. } => Self::Garbled(message),
             BollardError::JsonSerdeError { err } => Self::Garbled(err.to_string()),
             other => Self::Link(link_fault(&other)),

@@ -2,6 +2,8 @@
 
 use super::auth::Token;
 use super::peer::Peer;
+use crate::domain::change::{BEARER, OWNER};
+use crate::mcp::Principal;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -46,9 +48,13 @@ impl Guard {
         host.is_some_and(|host| self.knows(without_port(host)))
     }
 
-    fn admits_client(&self, headers: &HeaderMap, peer: &Peer) -> bool {
+    /// Who the client is, when it may use this server.
+    fn admits_client(&self, headers: &HeaderMap, peer: &Peer) -> Option<Principal> {
         let authorization = headers.get(header::AUTHORIZATION).map(hyper::http::HeaderValue::as_bytes);
-        self.token.is_presented_by(authorization) || peer.is_own_process(self.address)
+        if self.token.is_presented_by(authorization) {
+            return Some(Principal(BEARER));
+        }
+        peer.is_own_process(self.address).then_some(Principal(OWNER))
     }
 }
 
@@ -66,7 +72,7 @@ fn without_port(authority: &str) -> &str {
 pub(super) async fn check(
     State(guard): State<Arc<Guard>>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let headers = request.headers();
@@ -77,10 +83,11 @@ pub(super) async fn check(
     if !guard.admits_origin(headers) {
         return (StatusCode::FORBIDDEN, "pages of that Origin may not use this server\n").into_response();
     }
-    if !guard.admits_client(headers, &peer) {
+    let Some(principal) = guard.admits_client(headers, &peer) else {
         let why = "send Authorization: Bearer TOKEN with the token from Dockmaster's data directory\n";
         return (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], why).into_response();
-    }
+    };
+    request.extensions_mut().insert(principal);
     next.run(request).await
 }
 

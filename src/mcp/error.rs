@@ -40,6 +40,7 @@ pub(super) enum ErrorKind {
     Overloaded,
     Cancelled,
     OutcomeUnknown,
+    JournalUnavailable,
     Timeout,
     DockerError,
     Internal,
@@ -69,11 +70,13 @@ pub(super) struct ToolError {
     pub(super) kind: ErrorKind,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// Whether the audit has it already.
+    pub(super) is_on_audit: bool,
 }
 
 impl ToolError {
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self { kind, message: message.into(), hint: None, is_on_audit: false }
     }
 
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -216,10 +219,18 @@ impl HostFailure {
     }
 }
 
+impl HostFailure {
+    /// The failure of a call about `host` as one host's part of a larger one.
+    pub(super) fn plain(host: &str, error: ToolError) -> Self {
+        let ToolError { kind, message, hint, .. } = error;
+        Self { host: host.to_owned(), kind, message, hint, since: None, last_seen: None, next_try: None }
+    }
+}
+
 /// The failure as that of a call about this host alone.
 impl From<HostFailure> for ToolError {
     fn from(failure: HostFailure) -> Self {
-        Self { kind: failure.kind, message: failure.message, hint: failure.hint }
+        Self { hint: failure.hint, ..Self::new(failure.kind, failure.message) }
     }
 }
 

@@ -1,8 +1,12 @@
 //! The tools by name: what each declares, and how it is called.
 
 use super::error::{ErrorKind, ToolError};
+use super::job;
 use crate::actors::admin::HostAdmin;
+use crate::actors::changes::ChangeDesk;
 use crate::actors::directory::HostDirectory;
+use crate::domain::change::{Asker, CHANGE_WORDS};
+use crate::domain::redact;
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use schemars::generate::{Contract, SchemaSettings};
@@ -43,6 +47,8 @@ pub struct ToolContext {
     pub directory: HostDirectory,
     /// Changes of the configuration.
     pub admin: HostAdmin,
+    /// Who calls.
+    pub asker: Asker,
 }
 
 /// What a tool answers.
@@ -219,6 +225,11 @@ impl Registry {
         &self.tools
     }
 
+    /// What is done to hosts on the record.
+    pub(super) fn changes(&self) -> &ChangeDesk {
+        self.admin.directory.changes()
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&Tool> {
         self.tools.iter().find(|tool| tool.name == name)
     }
@@ -228,9 +239,28 @@ impl Registry {
         &self,
         tool: &Tool,
         arguments: Object,
+        asker: Asker,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
-        let directory = self.admin.directory.clone();
-        (tool.call)(ToolContext { tool: tool.name, directory, admin: self.admin.clone() }, arguments)
+        let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
+        let context = ToolContext { tool: tool.name, directory, admin, asker };
+        if tool.effect.read_only {
+            return (tool.call)(context, arguments);
+        }
+        let (call, begins_jobs) = (Arc::clone(&tool.call), CHANGE_WORDS.contains(&tool.name));
+        Box::pin(async move {
+            let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
+            let (host, told) =
+                (named.map(ToOwned::to_owned), redact::json(&Value::Object(arguments.clone())));
+            let outcome = call(context.clone(), arguments).await;
+            match &outcome {
+                // Jobs are put on the audit with the wish that begins them.
+                Ok(_) if begins_jobs => {}
+                Ok(_) => job::audit(&context, host, told, Ok(())).await,
+                Err(error) if error.is_on_audit => {}
+                Err(error) => job::audit(&context, host, told, Err(error)).await,
+            }
+            outcome
+        })
     }
 }
 
@@ -240,7 +270,7 @@ impl Registry {
     pub(crate) async fn call_by_name(&self, name: &str, arguments: Value) -> Result<ToolOutput, String> {
         let tool = self.get(name).ok_or("no such tool")?;
         let arguments = arguments.as_object().cloned().unwrap_or_default();
-        self.call(tool, arguments).await.map_err(|error| error.text())
+        self.call(tool, arguments, Asker::default()).await.map_err(|error| error.text())
     }
 }
 
@@ -264,7 +294,7 @@ mod tests {
     async fn every_tool_declares_itself_as_clients_need_it() {
         for tool in registry().tools() {
             let name = tool.name;
-            assert!(name.len() <= 24 && name.contains('_'), "{name}");
+            assert!(name.len() <= 24 && (name.contains('_') || name == "prune"), "{name}");
             assert!(
                 !tool.title.is_empty() && !tool.description.is_empty() && tool.description.len() <= 200,
                 "{name}"
@@ -296,7 +326,7 @@ mod tests {
         let registry = registry();
         let call = |arguments: Value| {
             let tool = registry.get("container_list").unwrap();
-            registry.call(tool, arguments.as_object().unwrap().clone())
+            registry.call(tool, arguments.as_object().unwrap().clone(), Asker::default())
         };
         let error = call(serde_json::json!({"limit": "many"})).await.unwrap_err();
         assert!(error.text().starts_with("invalid_arguments: container_list: limit: "), "{}", error.text());

@@ -3,12 +3,22 @@
 mod container_inspect;
 mod container_list;
 mod container_logs;
+mod container_remove;
+mod container_restart;
+mod container_run;
+mod container_start;
+mod container_stop;
 mod host_add;
 mod host_import;
 mod host_list;
 mod host_remove;
 mod host_test;
 mod host_update;
+mod image_pull;
+mod job_cancel;
+mod job_get;
+mod job_list;
+mod prune;
 mod stack_file_read;
 mod stack_list;
 
@@ -26,7 +36,17 @@ pub(super) fn all() -> Vec<Tool> {
         container_list::tool(),
         container_inspect::tool(),
         container_logs::tool(),
+        container_start::tool(),
+        container_stop::tool(),
+        container_restart::tool(),
+        container_remove::tool(),
+        container_run::tool(),
+        image_pull::tool(),
         stack_list::tool(),
         stack_file_read::tool(),
+        prune::tool(),
+        job_list::tool(),
+        job_get::tool(),
+        job_cancel::tool(),
     ]
 }

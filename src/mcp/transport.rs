@@ -9,7 +9,7 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use std::io;
 use std::sync::Arc;
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio_util::sync::CancellationToken;
 
 /// What may be on its way between standard input and the server.
@@ -18,6 +18,16 @@ const RELAY_BYTES: usize = 64 * 1024;
 /// Serves one peer on standard input and output until the input ends.
 pub async fn serve_stdio(registry: Registry, front: McpHandle) -> io::Result<()> {
     let (input, output) = rmcp::transport::io::stdio_pipes();
+    serve_peer(registry, front, input, output).await
+}
+
+/// Serves one peer, which sends a message a line, until its input ends.
+pub async fn serve_peer(
+    registry: Registry,
+    front: McpHandle,
+    input: impl AsyncRead + Unpin,
+    output: impl AsyncWrite + Unpin,
+) -> io::Result<()> {
     let (to_server, server_input) = tokio::io::duplex(RELAY_BYTES);
     let (server_output, from_server) = tokio::io::duplex(RELAY_BYTES);
     let (relayed, served) = tokio::join!(

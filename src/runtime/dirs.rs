@@ -1,8 +1,10 @@
 //! The directories Dockmaster keeps for itself.
 
 use rustix::fs::{FileType, Mode};
+use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,6 +117,18 @@ pub fn sockets_dir() -> Result<PathBuf, DirError> {
     let sockets = parent.join("s");
     own_private_dir(&sockets, "DOCKMASTER_RUNTIME_DIR")?;
     Ok(sockets)
+}
+
+/// The socket of the service that works from `data_dir`, in a directory of this user alone.
+pub fn control_socket(data_dir: &Path) -> Result<PathBuf, DirError> {
+    let parent = runtime_dir();
+    own_private_dir(&parent, "DOCKMASTER_RUNTIME_DIR")?;
+    let doors = parent.join("c");
+    own_private_dir(&doors, "DOCKMASTER_RUNTIME_DIR")?;
+    let absolute = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
+    let digest = Sha256::digest(absolute.as_os_str().as_bytes());
+    let [a, b, c, d] = [digest[0], digest[1], digest[2], digest[3]];
+    Ok(doors.join(format!("{:08x}.sock", u32::from_be_bytes([a, b, c, d]))))
 }
 
 /// Several instances in one process (tests) get a directory each: `PID`, `PID.1`, `PID.2` …

@@ -1,6 +1,10 @@
 //! A connector for what real hosts cannot show: scripted outcomes, a log of attempts and of what was
 //! done, an engine that answers from memory.
 
+mod model;
+
+pub(crate) use model::Model;
+
 use super::{ByteStream, Carrier, Command, Connection, Connector, Link, Route, Sink};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
@@ -48,6 +52,8 @@ struct Stage {
     engines: BTreeMap<String, &'static str>,
     /// What happened at the engines: host and event.
     events: watch::Sender<Vec<(String, &'static str)>>,
+    /// What the engines have.
+    models: BTreeMap<String, Model>,
     /// The program that is a fault of our own the next time it is run.
     trap: Option<&'static str>,
 }
@@ -125,6 +131,11 @@ impl FakeConnector {
         self.stage().engines.get(host).map_or_else(|| host.to_owned(), ToString::to_string)
     }
 
+    /// What the engine of a host has.
+    pub(crate) fn model<T>(&self, host: &str, look: impl FnOnce(&mut Model) -> T) -> T {
+        look(self.stage().models.entry(host.to_owned()).or_default())
+    }
+
     /// Has the engine of a host tell an event; an empty one ends the stream.
     pub(crate) fn happen(&self, host: &str, event: &'static str) {
         self.stage().events.send_modify(|events| events.push((host.to_owned(), event)));
@@ -200,7 +211,8 @@ impl Connector for FakeConnector {
                 // Without the report of a panic: with a backtrace each costs a tenth of a second.
                 Scene::Panics => std::panic::resume_unwind(Box::new("as scripted")),
             }
-            let route = Route { socket: "/fake".into(), carrier: Carrier::Local, steps: vec![] };
+            let route =
+                Route { socket: "/fake".into(), carrier: Carrier::Local, steps: vec![], host_key: None };
             let link = Arc::new(FakeLink { id, fake, route, cut: cut.clone() });
             Ok(Connection::direct(link, async move { cut.fault().await }))
         })
@@ -279,16 +291,20 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             continue;
         }
         let deed = head.split(" HTTP").next().unwrap_or_default().to_owned();
+        let mut body = vec![0; content_length(&head)];
+        if stream.read_exact(&mut body).await.is_err() {
+            return;
+        }
         let path = deed.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
-        let body = match path.rsplit('/').next().unwrap_or_default() {
+        let is_events = path.ends_with("/events");
+        let simple = match path.rsplit('/').next().unwrap_or_default() {
             "version" => r#"{"Version":"20.10.24","ApiVersion":"1.41","Os":"linux","Arch":"amd64"}"#,
             "_ping" => "OK",
             "volumes" => r#"{"Volumes":[]}"#,
             "info" => &format!(r#"{{"ID":"{}","SystemTime":"2026-01-01T00:00:00Z"}}"#, fake.engine_of(&id)),
             _ => "[]",
         };
-        let is_events = path.ends_with("/events");
-        fake.note(&id, deed);
+        fake.note(&id, deed.clone());
         fake.thawed(&id).await;
         if fake.stage().broken.contains(&id) {
             return;
@@ -296,8 +312,13 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
         if is_events {
             return events(&id, &fake, stream.get_mut()).await;
         }
+        let (status, body) = match fake.model(&id, |model| model.answer(&deed, &body)) {
+            Some((status, serde_json::Value::Null)) => (status, String::new()),
+            Some((status, body)) => (status, body.to_string()),
+            None => (200, simple.to_owned()),
+        };
         let answer = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
         if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
@@ -305,6 +326,12 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
         }
         head.clear();
     }
+}
+
+fn content_length(head: &str) -> usize {
+    let lines = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = lines.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths.next().and_then(|(_, length)| length.trim().parse().ok()).unwrap_or_default()
 }
 
 /// The events of a host, until the stream is closed.

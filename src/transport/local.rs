@@ -25,6 +25,7 @@ pub async fn connect(path: PathBuf) -> Result<Connection, Fault> {
         socket: path.display().to_string(),
         carrier: Carrier::Local,
         steps: vec![(Step::Socket, started.elapsed())],
+        host_key: None,
     };
     let link = LocalLink { route, suspicion: Arc::clone(&suspicion) };
     let lifeline = async move {

@@ -60,6 +60,7 @@ pub(super) async fn connect(target: TcpTarget) -> Result<Connection, Fault> {
         socket: dialer.place(),
         carrier: Carrier::Tcp,
         steps: vec![(Step::Socket, started.elapsed())],
+        host_key: None,
     };
     let suspicion = Arc::new(Notify::new());
     let link = TcpLink { dialer: dialer.clone(), route, suspicion: Arc::clone(&suspicion) };

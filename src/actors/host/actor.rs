@@ -13,8 +13,10 @@ use crate::contexts::Contexts;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{EngineInfo, HostStatus, Phase};
+use crate::domain::redact;
 use crate::domain::retry::{BackoffPolicy, ConnectPolicy};
 use crate::engine::{Engine, Unreached};
+use crate::journal::record::Entry;
 use crate::runtime::backoff::fresh_seed;
 use crate::runtime::restart_window::RestartIntensity;
 use crate::transport::{Connection, Connector};
@@ -331,6 +333,9 @@ impl HostState {
             }
             let cause = phase.cause().map(ToString::to_string);
             tracing::info!(host = %self.spec.id, from = before.word(), to = phase.word(), cause, "phase");
+            let cause = cause.map(|cause| redact::text(&cause));
+            let entered = Entry::Phase(self.spec.id.clone(), phase.word(), cause);
+            self.directory.changes().journal().note(entered);
         }
         Ok(())
     }

@@ -10,10 +10,11 @@ use crate::actors::slot::Slot;
 use crate::actors::supervision::SupervisorHandle;
 use crate::contexts::ContextError;
 use crate::domain::fault::Fault;
-use crate::domain::host::{Endpoint, HostSpec};
+use crate::domain::host::{Endpoint, HostId, HostSpec};
 use crate::domain::operation::{OperationContext, OperationId, OperationKind};
 use crate::domain::phase::{HostStatus, Phase};
 use crate::engine::{Engine, EngineError};
+use crate::journal::record::Machine;
 use crate::runtime::clock::Clock;
 use jiff::Timestamp;
 use ractor::ActorRef;
@@ -34,6 +35,18 @@ pub struct Session {
     pub epoch: u64,
     /// How long connecting took, from the first packet to the engine's answer.
     pub connect_took: Duration,
+}
+
+impl Session {
+    /// The machine it leads to, as the host `id`.
+    pub fn machine(&self, id: &HostId) -> Machine {
+        Machine {
+            host: id.clone(),
+            endpoint: self.endpoint.url(),
+            engine: self.engine.info().id.clone(),
+            host_key: self.engine.link().route().host_key.clone(),
+        }
+    }
 }
 
 /// What a host's actor publishes after every change.
@@ -247,8 +260,8 @@ impl HostHandle {
         let place = Arc::new(self.operations.admit()?);
         let until = Instant::now() + limit;
         let session = self.line(until, limit).await?;
-        let bounds = Bounds { name, kind: OperationKind::Read, until, limit };
-        let broke = match self.operate(bounds, &place, &session, &call).await {
+        let bounds = || Bounds { id: OperationId::fresh(), name, kind: OperationKind::Read, until, limit };
+        let broke = match self.operate(bounds(), &place, &session, &call).await {
             Err(HostError::Engine(error)) if error.is_broken_line() => HostError::Engine(error),
             Err(HostError::Restarting) => HostError::Restarting,
             outcome => return outcome,
@@ -257,7 +270,7 @@ impl HostHandle {
             return Err(broke);
         }
         let session = self.line(until, limit).await?;
-        self.operate(bounds, &place, &session, &call).await
+        self.operate(bounds(), &place, &session, &call).await
     }
 
     /// Changes something over the host's line, as an operation of this `name`; connecting included, it
@@ -273,10 +286,25 @@ impl HostHandle {
         T: Send + 'static,
         F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
+        self.perform(OperationId::fresh(), name, limit, call).await
+    }
+
+    /// As [`Self::change`], for an operation that has its name already.
+    pub(in crate::actors) async fn perform<T, F>(
+        &self,
+        id: OperationId,
+        name: &str,
+        limit: Duration,
+        call: impl FnOnce(Operation) -> F,
+    ) -> Result<T, HostError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HostError>> + Send + 'static,
+    {
         let place = Arc::new(self.operations.admit()?);
         let until = Instant::now() + limit;
         let session = self.line(until, limit).await?;
-        let bounds = Bounds { name, kind: OperationKind::Change, until, limit };
+        let bounds = Bounds { id, name, kind: OperationKind::Change, until, limit };
         self.operate(bounds, &place, &session, call).await
     }
 
@@ -292,9 +320,9 @@ impl HostHandle {
         T: Send + 'static,
         F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
-        let Bounds { name, kind, until, limit } = bounds;
+        let Bounds { id, name, kind, until, limit } = bounds;
         let context = Arc::new(OperationContext {
-            id: OperationId::fresh(),
+            id,
             name: name.to_owned(),
             kind,
             host: self.spec.id.clone(),
@@ -386,6 +414,7 @@ impl HostHandle {
 /// Who an operation is and how long it may take.
 #[derive(Clone, Copy)]
 struct Bounds<'a> {
+    id: OperationId,
     name: &'a str,
     kind: OperationKind,
     until: Instant,

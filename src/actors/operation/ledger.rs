@@ -1,12 +1,14 @@
 //! The resource ledger: what an operation holds, and letting go of it in reverse.
 
+use crate::actors::journal::JournalHandle;
 use crate::domain::fault::Fault;
-use crate::domain::host::Endpoint;
-use crate::domain::operation::{HostResource, OperationContext};
+use crate::domain::operation::{HostResource, OperationContext, OperationId, OperationKind};
 use crate::engine::{Engine, EngineError};
+use crate::journal::record::{Entry as OnRecord, HeldRecord, Machine};
 use crate::transport::mark::ProcessMark;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,8 +23,9 @@ const END_LIMIT: Duration = Duration::from_secs(15);
 /// What one operation holds. It may outlive its operation, with whatever could not be let go of.
 pub struct Ledger {
     context: Arc<OperationContext>,
-    /// Where the host was when the operation ran: nothing is let go of anywhere else.
-    endpoint: Endpoint,
+    /// The machine that the operation ran on: nothing is let go of anywhere else.
+    machine: Machine,
+    journal: JournalHandle,
     mark: ProcessMark,
     book: Mutex<Book>,
     /// Held while letting go, so that the order stays one order.
@@ -46,9 +49,33 @@ enum Entry {
 }
 
 impl Ledger {
-    pub(super) fn new(context: Arc<OperationContext>, endpoint: Endpoint) -> Self {
+    pub(super) fn new(context: Arc<OperationContext>, machine: Machine, journal: JournalHandle) -> Self {
         let mark = ProcessMark::new(context.id);
-        Self { context, endpoint, mark, book: Mutex::default(), releasing: tokio::sync::Mutex::new(()) }
+        let releasing = tokio::sync::Mutex::new(());
+        Self { context, machine, journal, mark, book: Mutex::default(), releasing }
+    }
+
+    /// The ledgers of operations that a service before this one left, as far as they are on record: they have
+    /// ended, and hold on.
+    pub(in crate::actors) fn left(held: Vec<HeldRecord>, journal: &JournalHandle) -> Vec<Arc<Self>> {
+        let mut ledgers: BTreeMap<OperationId, Arc<Self>> = BTreeMap::new();
+        for HeldRecord { operation, name, machine, resource, at } in held {
+            let ledger = ledgers.entry(operation).or_insert_with(|| {
+                let context = OperationContext {
+                    id: operation,
+                    name,
+                    kind: OperationKind::Read,
+                    host: machine.host.clone(),
+                    docker_context: String::new(),
+                    started: at,
+                    limit: Duration::ZERO,
+                };
+                Arc::new(Self::new(Arc::new(context), machine, journal.clone()))
+            });
+            ledger.enter(resource);
+            ledger.close();
+        }
+        ledgers.into_values().collect()
     }
 
     /// Whose ledger it is.
@@ -56,9 +83,9 @@ impl Ledger {
         &self.context
     }
 
-    /// Where the host was when the operation ran.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// The machine that the operation ran on.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// What is still held, the last entry first, in words.
@@ -88,6 +115,18 @@ impl Ledger {
 
     pub(super) fn enter(&self, resource: HostResource) {
         self.book().push(Entry::Host(resource));
+    }
+
+    /// Enters what is about to be made, also on record: it is let go of after a crash too. Where it cannot be
+    /// put on record, reading goes on without.
+    pub(super) async fn hold(&self, resource: HostResource) {
+        self.enter(resource.clone());
+        let OperationContext { id, name, started, .. } = &*self.context;
+        let (name, machine) = (name.clone(), self.machine.clone());
+        let held = HeldRecord { operation: *id, name, machine, resource, at: *started };
+        if let Err(error) = self.journal.write("hold", vec![OnRecord::Hold(held)]).await {
+            tracing::debug!(operation = %id, %error, "what is held is not on record");
+        }
     }
 
     pub(super) fn enter_own(&self, name: String, close: BoxFuture<'static, Result<(), String>>) {
@@ -126,6 +165,7 @@ impl Ledger {
                         released.map_err(|_| late(CLOSE_LIMIT)).and_then(|done| done.map_err(Failure::from));
                     if self.note(&resource.to_string(), released, &mut engine) {
                         self.book().entries.retain(|(other, _)| *other != number);
+                        self.journal.note(OnRecord::LetGo(self.context.id, resource));
                     }
                 }
                 (Entry::Host(_), None) => {}
@@ -226,7 +266,13 @@ mod tests {
             started: jiff::Timestamp::UNIX_EPOCH,
             limit: Duration::from_secs(30),
         };
-        Ledger::new(Arc::new(context), Endpoint::Unix("/x".into()))
+        let machine = Machine {
+            host: "nas".parse().unwrap(),
+            endpoint: "unix:///x".into(),
+            engine: None,
+            host_key: None,
+        };
+        Ledger::new(Arc::new(context), machine, JournalHandle::none())
     }
 
     proptest! {

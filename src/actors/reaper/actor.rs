@@ -1,6 +1,7 @@
 //! The Reaper's actor: a task for each ledger, and what each does.
 
 use super::handle::ReaperMessage;
+use crate::actors::changes::attend;
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::Session;
 use crate::actors::operation::Ledger;
@@ -8,6 +9,7 @@ use crate::actors::supervision::{ChildSpec, StartChild};
 use crate::actors::task;
 use crate::domain::operation::OperationId;
 use crate::domain::retry::BackoffPolicy;
+use crate::journal::JournalError;
 use crate::runtime::backoff::{Backoff, fresh_seed};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::HashMap;
@@ -21,6 +23,9 @@ const LOOK_FOR_HOST: Duration = Duration::from_secs(60);
 /// A task that crashed is started again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// A journal that cannot be read is tried again after this long.
+const RECOVER_AGAIN: Duration = Duration::from_secs(10);
+
 /// At the end of the service, what needs no host gets this long.
 const LAST_RELEASE: Duration = Duration::from_secs(5);
 
@@ -32,8 +37,9 @@ pub fn reaper_spec(directory: HostDirectory) -> ChildSpec {
             let slot = directory.reaper().actor.clone();
             let (actor, _) = Actor::spawn_linked(None, ReaperActor, directory, supervisor).await?;
             slot.put(actor.clone());
-            // What was handed over before the slot was filled.
+            // What was handed over before the slot was filled, and what was left by a service before.
             let _ = actor.cast(ReaperMessage::Look);
+            let _ = actor.cast(ReaperMessage::Recover);
             Ok(actor.get_cell())
         })
     });
@@ -44,7 +50,18 @@ struct ReaperActor;
 
 struct ReaperState {
     directory: HostDirectory,
-    tasks: HashMap<ActorId, OperationId>,
+    tasks: HashMap<ActorId, Charge>,
+}
+
+/// What a task sees to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Charge {
+    /// What an operation left.
+    Ledger(OperationId),
+    /// A change.
+    Change(OperationId),
+    /// What a service before this one left.
+    Recovery,
 }
 
 impl Actor for ReaperActor {
@@ -72,11 +89,32 @@ impl Actor for ReaperActor {
             ReaperMessage::Look => {
                 for ledger in state.directory.reaper().leftovers() {
                     let id = ledger.context().id;
-                    if !state.tasks.values().any(|other| *other == id) {
-                        let task = task::spawn(myself.get_cell(), see_to(ledger, state.directory.clone()));
-                        state.tasks.insert(task.await?.get_id(), id);
-                    }
+                    let work = see_to(ledger, state.directory.clone());
+                    state.charge(&myself, Charge::Ledger(id), work).await?;
                 }
+                for change in state.directory.changes().open() {
+                    let id = change.id();
+                    let work = attend(change, state.directory.clone());
+                    state.charge(&myself, Charge::Change(id), work).await?;
+                }
+            }
+            ReaperMessage::Recover => {
+                let (me, directory) = (myself.clone(), state.directory.clone());
+                let work = async move {
+                    let recovered = async {
+                        directory.reaper().recover_held().await?;
+                        directory.changes().recover().await
+                    };
+                    match recovered.await {
+                        Ok(()) => drop(me.cast(ReaperMessage::Look)),
+                        Err(JournalError::None | JournalError::Held { .. }) => {}
+                        Err(error) => {
+                            tracing::warn!(%error, "what was left cannot be taken in yet");
+                            me.send_after(RECOVER_AGAIN, || ReaperMessage::Recover);
+                        }
+                    }
+                };
+                state.charge(&myself, Charge::Recovery, work).await?;
             }
         }
         Ok(())
@@ -93,6 +131,7 @@ impl Actor for ReaperActor {
                 state.tasks.remove(&cell.get_id());
                 tracing::error!(%error, "letting go panicked");
                 myself.send_after(AGAIN_AFTER, || ReaperMessage::Look);
+                myself.send_after(AGAIN_AFTER, || ReaperMessage::Recover);
             }
             SupervisionEvent::ActorTerminated(cell, ..) => {
                 state.tasks.remove(&cell.get_id());
@@ -124,6 +163,22 @@ impl Actor for ReaperActor {
     }
 }
 
+impl ReaperState {
+    /// Has `work` done, unless a task does it already.
+    async fn charge(
+        &mut self,
+        myself: &ActorRef<ReaperMessage>,
+        charge: Charge,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ActorProcessingErr> {
+        if !self.tasks.values().any(|other| *other == charge) {
+            let task = task::spawn(myself.get_cell(), work).await?;
+            self.tasks.insert(task.get_id(), charge);
+        }
+        Ok(())
+    }
+}
+
 /// Lets go of what a ledger holds: of what is in this process now, of what is on the host as soon as
 /// there is a line to it.
 async fn see_to(ledger: Arc<Ledger>, directory: HostDirectory) {
@@ -147,7 +202,11 @@ async fn see_to(ledger: Arc<Ledger>, directory: HostDirectory) {
 /// another host.
 fn line(ledger: &Ledger, directory: &HostDirectory) -> Option<Arc<Session>> {
     let host = directory.host(ledger.context().host.as_str()).ok()?;
-    host.current_session().filter(|session| session.endpoint == *ledger.endpoint())
+    host.current_session().filter(|session| is_of(session, ledger))
+}
+
+fn is_of(session: &Session, ledger: &Ledger) -> bool {
+    session.machine(&ledger.context().host) == *ledger.machine()
 }
 
 /// Waits for a line to the ledger's host.
@@ -155,7 +214,7 @@ async fn next_line(ledger: &Ledger, directory: &HostDirectory) -> Arc<Session> {
     loop {
         if let Ok(mut host) = directory.host(ledger.context().host.as_str())
             && let Some(session) = host.next_session().await
-            && session.endpoint == *ledger.endpoint()
+            && is_of(&session, ledger)
         {
             return session;
         }

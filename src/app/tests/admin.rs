@@ -33,12 +33,7 @@ impl Ground {
             ..Sources::default()
         };
         let settings = load(&sources).unwrap();
-        let outside = Outside {
-            connector: Arc::new(fake.clone()),
-            contexts: Contexts::none(),
-            sockets: None,
-            policy: ConnectPolicy::default(),
-        };
+        let outside = outside(Arc::new(fake.clone()));
         let app = App::with_listeners(sources, settings, outside, |_, _| Ok((vec![], None)));
         Self { app: app.await.unwrap(), fake, dir }
     }

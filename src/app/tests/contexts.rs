@@ -27,12 +27,7 @@ impl Ground {
                 Wanted { name: (*name).to_owned(), host: "ssh://gone".into(), description: String::new() };
             contexts.ensure(&wanted).await.unwrap();
         }
-        let outside = |connector| Outside {
-            connector,
-            contexts: contexts.clone(),
-            sockets: None,
-            policy: ConnectPolicy::default(),
-        };
+        let outside = |connector| Outside { contexts: contexts.clone(), ..outside(connector) };
         let lab = Lab::with_outside(hosts, vec![], outside).await;
         Self { lab, contexts, _dir: dir }
     }

@@ -4,6 +4,7 @@
 use super::{LONG, Lab};
 use crate::actors::config::ConfigMessage;
 use crate::actors::host::{HostError, HostHandle, HostMessage};
+use crate::actors::journal::JournalMessage;
 use crate::actors::mcp::{CutOff, Listener, McpMessage};
 use crate::actors::reaper::{ReaperMessage, reaper_spec};
 use crate::actors::{supervision, trip};
@@ -25,11 +26,16 @@ enum Victim {
     Config,
     Mcp,
     Reaper,
+    /// Tried with a journal, by the tests of changes.
+    Journal,
     Hosts,
     Root,
 }
 
-use Victim::{Config, Host, Hosts, Mcp, Reaper, Root};
+use Victim::{Config, Host, Hosts, Journal, Mcp, Reaper, Root};
+
+pub(super) const JOURNAL_WRITE: &str = "JournalMessage::Write";
+pub(super) const JOURNAL_COMMITTED: &str = "JournalMessage::Committed";
 
 const TABLE: &[(Victim, &str)] = &[
     (Host, "HostMessage::Ensure"),
@@ -54,6 +60,9 @@ const TABLE: &[(Victim, &str)] = &[
     (Mcp, "McpMessage::Open"),
     (Mcp, "McpMessage::Closed"),
     (Reaper, "ReaperMessage::Look"),
+    (Reaper, "ReaperMessage::Recover"),
+    (Journal, JOURNAL_WRITE),
+    (Journal, JOURNAL_COMMITTED),
     (Hosts, "SupervisorMessage::Add"),
     (Hosts, "SupervisorMessage::Remove"),
     (Hosts, "SupervisorMessage::Replace"),
@@ -75,6 +84,7 @@ fn the_table_names_every_kind_of_message_of_every_actor() {
         .chain(of(Config, "ConfigMessage", ConfigMessage::VARIANTS))
         .chain(of(Mcp, "McpMessage", McpMessage::VARIANTS))
         .chain(of(Reaper, "ReaperMessage", ReaperMessage::VARIANTS))
+        .chain(of(Journal, "JournalMessage", JournalMessage::VARIANTS))
         .chain(of(Hosts, "SupervisorMessage", supervision::KINDS))
         .chain(of(Root, "SupervisorMessage", supervision::KINDS))
         .collect();
@@ -216,7 +226,7 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
         (_, "McpMessage::Open" | "McpMessage::Closed") => front.breaks.notify_one(),
         (_, "ReaperMessage::Look") => {
             let held = nas.read("held", LONG, |operation| async move {
-                operation.helper_container();
+                operation.helper_container().await;
                 std::future::pending::<Result<(), HostError>>().await
             });
             // The host's actor ends, so that what is held is left to the Reaper.
@@ -230,6 +240,7 @@ async fn provoke(lab: &Lab, victim: Victim, kind: &'static str, front: &Front) {
                 () = crash => {}
             }
         }
+        (_, "ReaperMessage::Recover") => lab.directory().reaper().recover(),
         // The latter makes sure of every host there is.
         (_, "ConfigMessage::Reconcile") | (Hosts, "SupervisorMessage::Add") => {
             lab.app.admin().config.reconcile();
@@ -275,7 +286,7 @@ async fn back(lab: &Lab, victim: Victim) {
         Mcp => "mcp",
         Reaper => "reaper",
         Hosts => "hosts",
-        Root => return,
+        Journal | Root => return,
     };
     until("the next incarnation", || {
         let tree = lab.app.tree().look();
@@ -363,6 +374,10 @@ async fn crash(victim: Victim, kind: &'static str) {
 
     let unknown = |outcome| matches!(outcome, Err(HostError::OutcomeUnknown { .. }));
     match victim {
+        // Whose crash is nobody's business who has a line.
+        _ if kind == "ReaperMessage::Recover" => {
+            assert_eq!((nas_read, nas_change, pi_read, request), (Ok(1), Ok(1), Ok(1), Ok(1)), "{kind}");
+        }
         Root => {
             assert_eq!(
                 (nas_read, pi_read, request),
@@ -372,7 +387,7 @@ async fn crash(victim: Victim, kind: &'static str) {
             return;
         }
         // A read is made once more, or told what the host is still held for; of a change nobody knows.
-        Host | Reaper => {
+        Host | Reaper | Journal => {
             if kind == "HostMessage::Evidence" {
                 assert!(matches!(nas_read, Err(HostError::Unavailable(_))), "{kind}: {nas_read:?}");
             } else {

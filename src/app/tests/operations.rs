@@ -31,7 +31,7 @@ async fn hold_four<T>(
     };
     operation.track("first", close("first"));
     operation.temp_file(b"secret".to_vec()).await?;
-    operation.helper_container();
+    operation.helper_container().await;
     operation.track("last", close("last"));
     holds.notify_one();
     then.await
@@ -440,7 +440,7 @@ async fn d1_the_tree_shows_who_runs_in_which_life_and_what_it_works_at() {
     }
     let tree = lab.app.tree().look();
     let names: Vec<&str> = tree.children.iter().map(|child| child.name.as_str()).collect();
-    assert_eq!(names, ["config", "hosts", "mcp", "reaper"]);
+    assert_eq!(names, ["config", "hosts", "journal", "mcp", "reaper"]);
     let nas = tree.find(&["hosts", "nas"]).unwrap();
     assert_eq!((nas.phase, nas.incarnation, nas.restarts), ("ready", 1, 0));
     assert!(nas.children[0].name.starts_with("look ") && nas.children[0].phase == "working");

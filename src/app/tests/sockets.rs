@@ -19,12 +19,7 @@ struct Ground {
 impl Ground {
     async fn new(hosts: &[(&str, &[Scene])]) -> Self {
         let sockets = tempfile::tempdir().unwrap();
-        let outside = |connector| Outside {
-            connector,
-            contexts: Contexts::none(),
-            policy: ConnectPolicy::default(),
-            sockets: Some(sockets.path().to_owned()),
-        };
+        let outside = |connector| Outside { sockets: Some(sockets.path().to_owned()), ..outside(connector) };
         let lab = Lab::with_outside(hosts, vec![], outside).await;
         Self { lab, sockets }
     }
@@ -73,8 +68,9 @@ impl Ground {
 #[tokio::test]
 async fn s5_a_socket_carries_other_tools_and_outlives_line_and_actor() {
     let ground = Ground::new(&[("nas", &[])]).await;
+    ground.lab.fake.model("nas", |model| model.add("x", false));
     ground.open("nas").await;
-    assert_eq!(ground.status("nas", "POST /v1.41/containers/x/start").await, 200);
+    assert_eq!(ground.status("nas", "POST /v1.41/containers/x/start").await, 204);
     assert!(ground.lab.fake.deeds("nas").contains(&"POST /v1.41/containers/x/start".to_owned()));
     ground.lab.fake.cut("nas", FaultKind::LinkLost);
     assert_eq!(ground.status("nas", "GET /_ping").await, 200, "it waits for the reconnect");

@@ -444,11 +444,12 @@ async fn d2_callers_are_told_to_come_again_after_one_to_thirty_seconds_by_how_lo
 #[tokio::test(start_paused = true)]
 async fn s5_the_reaper_looks_every_minute_for_a_host_that_left() {
     let (lab, nas) = ready(&[("nas", &[]), ("pi", &[])]).await;
-    let (limit, holds) = (Duration::from_secs(9), Notify::new());
-    let hold = nas.change("hold", limit, |operation| {
-        operation.helper_container();
-        holds.notify_one();
-        std::future::pending::<Result<(), HostError>>()
+    let (limit, holds) = (Duration::from_secs(9), Arc::new(Notify::new()));
+    let told = Arc::clone(&holds);
+    let hold = nas.change("hold", limit, |operation| async move {
+        operation.helper_container().await;
+        told.notify_one();
+        std::future::pending::<Result<(), HostError>>().await
     });
     let leave = async {
         holds.notified().await;

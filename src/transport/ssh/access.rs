@@ -31,6 +31,7 @@ const LISTENS_SCRIPT: &str = "grep -qs -- \" $1\\$\" /proc/net/unix || grep -qs 
 pub(super) struct SshAccess {
     mux: Arc<Mux>,
     hello: Hello,
+    host_key: Option<String>,
     target: SshTarget,
     orders: Orders,
     /// The steps to here with the time each took.
@@ -50,6 +51,7 @@ pub(super) fn connection(anchor: Anchor, target: &SshTarget) -> Connection {
     let access = SshAccess {
         mux: Arc::new(Mux::new(&anchor.dir.control(), shell, orders.clone(), anchor.hello.runs_commands)),
         hello: anchor.hello.clone(),
+        host_key: anchor.stderr.host_key(),
         target: target.clone(),
         orders,
         steps: [(Step::Login, anchor.login_took), (Step::Shell, anchor.shell_took)],
@@ -73,7 +75,7 @@ impl Access for SshAccess {
             let socket = choose_socket(&hello, &self.target)?;
             let carrier = self.carrier(&socket).await?;
             let steps = self.steps.into_iter().chain([(Step::Socket, started.elapsed())]).collect();
-            let route = Route { socket, carrier, steps };
+            let route = Route { socket, carrier, steps, host_key: self.host_key.clone() };
             let (mux, orders, dir) = (Arc::clone(&self.mux), self.orders.clone(), Arc::clone(&self.dir));
             Ok(Arc::new(SshLink::new(mux, orders, route, dir)) as Arc<dyn Link>)
         })

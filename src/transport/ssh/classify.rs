@@ -114,6 +114,7 @@ fn is_chatter(line: &str) -> bool {
     line.is_empty()
         || line.contains(OFFERING)
         || line.contains("userauth_pubkey():")
+        || line.contains("verify_host_key():")
         || line.chars().all(|c| c == '@')
         || [
             "Authenticated to",

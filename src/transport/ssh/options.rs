@@ -52,8 +52,8 @@ pub(super) fn anchored(settings: &SshSettings, target: &SshTarget, control: &Pat
     let fixed = [
         "BatchMode=yes",
         "LogLevel=VERBOSE",
-        // Which keys are offered, and nothing else of what ssh could tell.
-        "LogVerbose=sshconnect2.c:userauth_pubkey():*",
+        // Which keys are offered, which key the host has, and nothing else of what ssh could tell.
+        "LogVerbose=sshconnect2.c:userauth_pubkey():*,sshconnect.c:verify_host_key():*",
         "ConnectionAttempts=1",
         "StrictHostKeyChecking=yes",
         "UpdateHostKeys=no",

@@ -4,7 +4,7 @@ use super::classify::{classify, classify_session};
 use crate::domain::fault::Fault;
 use crate::transport::process::Lines;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::process::ChildStderr;
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ const MAX_KEPT: usize = 64 * 1024;
 pub(super) struct Stderr {
     text: Arc<Mutex<String>>,
     authenticated: watch::Receiver<bool>,
+    host_key: Arc<OnceLock<String>>,
     settled: Arc<AtomicBool>,
     reader: tokio_util::task::AbortOnDropHandle<()>,
 }
@@ -33,10 +34,18 @@ impl Stderr {
         let (seen, authenticated) = watch::channel(false);
         let settled = Arc::<AtomicBool>::default();
         let (kept, is_settled) = (Arc::clone(&text), Arc::clone(&settled));
+        let host_key = Arc::<OnceLock<String>>::default();
+        let shown = Arc::clone(&host_key);
         let read = async move {
             let mut lines = Lines::new(stderr, MAX_LINE);
             while let Ok(Some(line)) = lines.next().await {
                 let mut text = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                // The first is the host's own, those of jump hosts belong to processes of their own.
+                if let Some((_, key)) = line.split_once("Server host key: ")
+                    && let Some(fingerprint) = key.split_whitespace().last()
+                {
+                    let _ = shown.set(fingerprint.to_owned());
+                }
                 if line.starts_with("Authenticated to ") {
                     // What went wrong on the way to a login that worked explains nothing later.
                     text.clear();
@@ -50,7 +59,12 @@ impl Stderr {
         };
         #[expect(clippy::disallowed_methods, reason = "ends with the pipe, and is aborted with its owner")]
         let reader = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(read));
-        Self { text, authenticated, settled, reader }
+        Self { text, authenticated, host_key, settled, reader }
+    }
+
+    /// The fingerprint of the host's key, which was checked before the login.
+    pub(super) fn host_key(&self) -> Option<String> {
+        self.host_key.get().cloned()
     }
 
     /// What ssh says of refused channels explains nothing later: whoever asked for one is told.

@@ -1,0 +1,104 @@
+//! Attending to a change until it is over, over as many lines as that takes.
+
+use super::desk::ChangeDesk;
+use super::drive::{Drive, Stopped};
+use super::live::Live;
+use crate::actors::directory::HostDirectory;
+use crate::actors::host::{HostError, HostHandle};
+use crate::domain::retry::BackoffPolicy;
+use crate::domain::saga::{Course, Move, Why};
+use crate::runtime::backoff::{Backoff, fresh_seed};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// A host that is not configured, or is elsewhere, is looked for this often: it may come back.
+const LOOK_FOR_HOST: Duration = Duration::from_secs(60);
+
+/// Beyond a change's own time, its turn and its line are waited for this long before it is tried again.
+const SLACK: Duration = Duration::from_secs(60);
+
+/// Gets a change to its end.
+pub(in crate::actors) async fn attend(live: Arc<Live>, directory: HostDirectory) {
+    let desk = directory.changes().clone();
+    if !desk.record(&live).await {
+        return desk.over(live.id());
+    }
+    let mut waits = Backoff::new(BackoffPolicy::BACKGROUND, fresh_seed());
+    while let Err(wait) = attempt(&live, &directory, &desk).await {
+        let again = match wait {
+            Wait::ForHost => sleep(LOOK_FOR_HOST),
+            Wait::ALittle => sleep(waits.next_wait()),
+        };
+        tokio::select! {
+            () = again => {}
+            // It may need no host to end.
+            () = live.cancelled(), if !live.is_cancelled() => {}
+        }
+    }
+    desk.over(live.id());
+}
+
+/// What is waited for before the next attempt.
+enum Wait {
+    ForHost,
+    ALittle,
+}
+
+async fn attempt(live: &Arc<Live>, directory: &HostDirectory, desk: &ChangeDesk) -> Result<(), Wait> {
+    let record = live.record();
+    if record.state.is_final() {
+        return Ok(());
+    }
+    let host = record.machine.host.clone();
+    let course = match record.course {
+        Course::Forward if live.is_cancelled() => Course::Back(Why::Cancelled),
+        course => course,
+    };
+    if let Move::End(ending) = live.change().plan().next(&record.states(), course) {
+        // Nothing is to be done on the host any more.
+        return desk.end(live, ending).await.map_err(|_| Wait::ALittle);
+    }
+    let Ok(mut handle) = directory.host(host.as_str()) else {
+        live.say(format!("waits for {host}, which is not configured any more"));
+        return Err(Wait::ForHost);
+    };
+    if handle.current_session().is_none() {
+        live.say(format!("waits for {host}, which is {}", handle.status().phase.word()));
+        if timeout(LOOK_FOR_HOST, handle.next_session()).await.is_err() {
+            return Err(Wait::ALittle);
+        }
+    }
+    match over_this_line(live, &handle, desk).await {
+        Ok(()) => Ok(()),
+        Err(stopped @ Stopped::Elsewhere(..)) => {
+            live.say(format!("{stopped}; nothing is done there in its name"));
+            Err(Wait::ForHost)
+        }
+        Err(stopped) => {
+            tracing::info!(operation = %live.id(), %host, %stopped, "a change was interrupted");
+            live.say(format!("interrupted: {stopped}"));
+            Err(Wait::ALittle)
+        }
+    }
+}
+
+async fn over_this_line(live: &Arc<Live>, host: &HostHandle, desk: &ChangeDesk) -> Result<(), Stopped> {
+    let (name, limit) = (live.change().word(), live.change().limit() + SLACK);
+    let (change, desk) = (Arc::clone(live), desk.clone());
+    let driven = host.perform(live.id(), name, limit, move |operation| async move {
+        let drive = Drive {
+            live: change,
+            operation,
+            journal: desk.journal().clone(),
+            clock: desk.clock(),
+            doubt: desk.doubt(),
+        };
+        // A stop of its own kind is an answer of the operation, not its failure.
+        match drive.run().await {
+            Err(Stopped::Host(error)) => Err(error),
+            outcome => Ok(outcome),
+        }
+    });
+    driven.await.map_err(|error: HostError| Stopped::Host(error))?
+}

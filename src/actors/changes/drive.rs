@@ -1,0 +1,250 @@
+//! Driving a change over one line: what is on record decides what comes next.
+
+use super::desk::closing;
+use super::live::Live;
+use crate::actors::host::HostError;
+use crate::actors::journal::JournalHandle;
+use crate::actors::operation::Operation;
+use crate::changes::{Found, Hands, Look};
+use crate::domain::change::{Before, Made, Step};
+use crate::domain::saga::{Course, Ending, Move, StepState, Why};
+use crate::engine::EngineError;
+use crate::journal::JournalError;
+use crate::journal::record::{ChangeRecord, ChangeState, Entry, Machine};
+use crate::runtime::clock::{Clock, age};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+
+/// So often it is looked whether the engine is still at it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A journal that cannot be written is tried again after this long.
+const WRITE_AGAIN: Duration = Duration::from_secs(2);
+
+/// Why a change did not get to its end over this line.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stopped {
+    /// The line, or the engine behind it, did not do what it was asked to.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The host is another machine by now.
+    #[error("{host} is another machine by now: it was {was}, and is {is}", host = .0.host, was = engine(.0), is = engine(.1))]
+    Elsewhere(Box<Machine>, Box<Machine>),
+    /// The intention could not be put on record, so nothing was done.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+fn engine(machine: &Machine) -> String {
+    let name = machine.engine.as_deref().unwrap_or("a nameless one");
+    let key = machine.host_key.as_ref().map(|key| format!(", host key {key}")).unwrap_or_default();
+    format!("engine {name} at {}{key}", machine.endpoint)
+}
+
+impl From<EngineError> for Stopped {
+    fn from(error: EngineError) -> Self {
+        Self::Host(error.into())
+    }
+}
+
+/// A change on its way over one line.
+pub(super) struct Drive {
+    pub(super) live: Arc<Live>,
+    pub(super) operation: Operation,
+    pub(super) journal: JournalHandle,
+    pub(super) clock: Clock,
+    /// How long it is waited, at most, for an engine that may still be at it.
+    pub(super) doubt: Duration,
+}
+
+impl Drive {
+    /// Goes on until the change is over.
+    pub(super) async fn run(&self) -> Result<(), Stopped> {
+        let (bound, here) = (self.live.record().machine, self.operation.machine());
+        if bound != here {
+            return Err(Stopped::Elsewhere(Box::new(bound), Box::new(here)));
+        }
+        let change = self.live.change();
+        let (steps, plan) = (change.steps(), change.plan());
+        loop {
+            let record = self.live.record();
+            if record.state.is_final() {
+                return Ok(());
+            }
+            let going = plan.next(&record.states(), record.course);
+            if record.course == Course::Forward
+                && let Some(why) = self.turns_back(&record, going)
+            {
+                self.put("back", vec![Entry::Back(record.id, why)]).await;
+                continue;
+            }
+            // The host leaves or the service stops: what is on record is gone on with later.
+            self.operation.checkpoint().map_err(HostError::from)?;
+            let created = record.steps.iter().find_map(|step| match step.state {
+                StepState::Done if step.name == "create" => step.made.id.clone(),
+                _ => None,
+            });
+            let hands = Hands { engine: self.operation.engine(), operation: record.id, created };
+            match going {
+                Move::Begin(at) => self.begin(&hands, at, &steps[at]).await?,
+                Move::Settle(at) => {
+                    let before = record.steps[at].before.clone();
+                    self.settle(&hands, at, &steps[at], before, record.course).await?;
+                }
+                Move::Undo(at) => self.undo(&hands, at, &steps[at], record.steps[at].made.clone()).await?,
+                Move::End(ending) => self.end(ending).await,
+            }
+        }
+    }
+
+    /// Why a change does not go on: somebody wants its end, or its time is over.
+    fn turns_back(&self, record: &ChangeRecord, going: Move) -> Option<Why> {
+        match going {
+            Move::Begin(_) if self.live.is_cancelled() => Some(Why::Cancelled),
+            Move::Begin(_) | Move::Settle(_) if age(self.clock.now(), record.started) > record.limit => {
+                Some(Why::Interrupted)
+            }
+            _ => None,
+        }
+    }
+
+    async fn begin(&self, hands: &Hands<'_>, at: usize, step: &Step) -> Result<(), Stopped> {
+        let id = hands.operation;
+        let intend = |before: &Before| Entry::Intend(id, at, step.to_string(), before.clone());
+        let look = self.remote("look", step, hands.look(step)).await;
+        match refusal(look)? {
+            Err(words) => {
+                let failed = Entry::Settle(id, at, StepState::Failed, Made::default(), Some(words));
+                self.put(&format!("failed {step}"), vec![intend(&Before::Nothing), failed]).await;
+            }
+            Ok(Look::Already(before, made)) => {
+                let done = Entry::Settle(id, at, StepState::Done, made, None);
+                self.put(&format!("already {step}"), vec![intend(&before), done]).await;
+            }
+            Ok(Look::Todo(before)) => {
+                let entries = vec![intend(&before)];
+                self.journal.write(&format!("intend {step}"), entries.clone()).await?;
+                self.live.apply(&entries, self.clock.now());
+                self.act(hands, at, step, &before).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a step that is on record as intended.
+    async fn act(&self, hands: &Hands<'_>, at: usize, step: &Step, before: &Before) -> Result<(), Stopped> {
+        let act = self.remote("act", step, hands.act(step, before));
+        let acted = tokio::select! {
+            acted = act => acted,
+            // What ends with its connection can be broken off; of all else the end is waited for.
+            () = self.live.cancelled(), if step.lasts().is_zero() => {
+                let undone = Entry::Settle(hands.operation, at, StepState::Undone, Made::default(), None);
+                let entries = vec![undone, Entry::Back(hands.operation, Why::Cancelled)];
+                self.put(&format!("settle {step}"), entries).await;
+                return Ok(());
+            }
+        };
+        let settled = match refusal(acted)? {
+            Ok(made) => Entry::Settle(hands.operation, at, StepState::Done, made, None),
+            Err(words) => Entry::Settle(hands.operation, at, StepState::Failed, Made::default(), Some(words)),
+        };
+        self.put(&format!("settle {step}"), vec![settled]).await;
+        Ok(())
+    }
+
+    /// Finds out what became of a step, and makes it when it is known not to have been made and the change
+    /// goes on.
+    async fn settle(
+        &self,
+        hands: &Hands<'_>,
+        at: usize,
+        step: &Step,
+        before: Before,
+        course: Course,
+    ) -> Result<(), Stopped> {
+        let until = Instant::now() + step.lasts().min(self.doubt);
+        let (state, made, words) = loop {
+            let found = self.remote("probe", step, hands.probe(step, &before)).await;
+            match refusal(found)? {
+                Ok(Found::Made(made)) => break (StepState::Done, made, None),
+                Ok(Found::Gone(words)) | Err(words) => {
+                    break (StepState::Failed, Made::default(), Some(words));
+                }
+                Ok(Found::NotYet) if Instant::now() < until => {
+                    self.operation.checkpoint().map_err(HostError::from)?;
+                    sleep(LOOK_EVERY.min(until - Instant::now())).await;
+                }
+                Ok(Found::NotYet) if course == Course::Forward && !self.live.is_cancelled() => {
+                    return self.act(hands, at, step, &before).await;
+                }
+                Ok(Found::NotYet) => break (StepState::Undone, Made::default(), None),
+            }
+        };
+        let mut entries = vec![Entry::Settle(hands.operation, at, state, made, words)];
+        if state == StepState::Undone && course == Course::Forward {
+            entries.push(Entry::Back(hands.operation, Why::Cancelled));
+        }
+        self.put(&format!("settle {step}"), entries).await;
+        Ok(())
+    }
+
+    async fn undo(&self, hands: &Hands<'_>, at: usize, step: &Step, made: Made) -> Result<(), Stopped> {
+        let undone = self.remote("undo", step, hands.undo(step)).await;
+        let entry = match refusal(undone)? {
+            Ok(()) => Entry::Settle(hands.operation, at, StepState::Undone, made, None),
+            Err(words) => {
+                let words = format!(
+                    "{step} could not be undone: {words}. Look at what bears the label {}={}",
+                    crate::changes::OPERATION_LABEL,
+                    hands.operation
+                );
+                Entry::State(hands.operation, ChangeState::Unknown, Some(words))
+            }
+        };
+        self.put(&format!("undo {step}"), vec![entry]).await;
+        Ok(())
+    }
+
+    async fn end(&self, ending: Ending) {
+        let record = self.live.record();
+        let (state, words) = closing(&record, ending);
+        self.put("end", vec![Entry::State(record.id, state, words)]).await;
+    }
+
+    /// What is asked of the host, within the step's time.
+    async fn remote<T>(
+        &self,
+        what: &str,
+        step: &Step,
+        asked: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, Stopped> {
+        let failpoints = self.journal.failpoints();
+        failpoints.pass(|| format!("before {what} {step}")).await;
+        let limit = step.limit();
+        let answer = timeout(limit, asked).await.map_err(|_| HostError::Deadline { limit })??;
+        failpoints.pass(|| format!("after {what} {step}")).await;
+        Ok(answer)
+    }
+
+    /// Puts on record what has happened. It has, whether it can be written or not: so this tries until it
+    /// can, or until it is ended from outside.
+    async fn put(&self, point: &str, entries: Vec<Entry>) {
+        while let Err(error) = self.journal.write(point, entries.clone()).await {
+            self.live.say(format!("what was done cannot be put on record yet: {error}"));
+            sleep(WRITE_AGAIN).await;
+        }
+        self.live.apply(&entries, self.clock.now());
+    }
+}
+
+/// What the engine refused, in its words; everything else leaves in doubt what happened.
+fn refusal<T>(outcome: Result<T, Stopped>) -> Result<Result<T, String>, Stopped> {
+    match outcome {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(Stopped::Host(HostError::Engine(
+            error @ (EngineError::NotFound(_) | EngineError::Refused { .. } | EngineError::Failed(_)),
+        ))) => Ok(Err(error.to_string())),
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,432 @@
+//! Changes through crashes: for every kind, at every point that its code passes.
+
+use super::crashes::{JOURNAL_COMMITTED, JOURNAL_WRITE};
+use super::{outside, settings, write};
+use crate::actors::changes::Wish;
+use crate::actors::host::HostError;
+use crate::actors::journal::JournalHandle;
+use crate::actors::trip;
+use crate::app::{App, Outside};
+use crate::domain::change::{Asker, Before, CHANGE_WORDS, Change, OWNER, PruneKind};
+use crate::domain::operation::OperationId;
+use crate::domain::retry::ConnectPolicy;
+use crate::domain::run::RunSpec;
+use crate::domain::saga::{Course, Why};
+use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange};
+use crate::journal::{JournalLock, Page, Store};
+use crate::runtime::failpoint::Failpoints;
+use crate::transport::fake::{FakeConnector, Scene};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// One change of each kind, on the world as it is made.
+fn all() -> Vec<Change> {
+    let containers = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+    let image = "busybox".parse().unwrap();
+    vec![
+        Change::ContainerStart { containers: vec!["ended".parse().unwrap()] },
+        Change::ContainerStop { containers: containers.clone(), grace: None },
+        Change::ContainerRestart { containers: containers.clone(), grace: None },
+        Change::ContainerRemove { containers, force: true, volumes: false },
+        Change::ContainerRun(Box::new(RunSpec { name: Some("new".parse().unwrap()), ..RunSpec::of(image) })),
+        Change::ImagePull { image: "newer".parse().unwrap(), platform: None },
+        Change::Prune { what: vec![PruneKind::Containers, PruneKind::Images, PruneKind::BuildCache] },
+    ]
+}
+
+/// What outlives a service: its host, its files.
+struct World {
+    fake: FakeConnector,
+    data: tempfile::TempDir,
+}
+
+/// How a life of a service ended.
+#[derive(Debug, PartialEq)]
+enum Life<T> {
+    Lived(T),
+    Crashed,
+}
+
+impl World {
+    fn new() -> Self {
+        let world = Self { fake: FakeConnector::default(), data: tempfile::tempdir().unwrap() };
+        write(&world.data.path().join("hosts.yml"), ["  nas: {hostname: nas}\n".to_owned()].into_iter());
+        world.fake.model("nas", |model| {
+            model.add("a", true);
+            model.add("b", true);
+            model.add("ended", false);
+            model.add_unused_image("sha256:1");
+            model.add_unused_image("sha256:2");
+        });
+        world
+    }
+
+    /// A service from its start to the end of `work`, or to the point where `crashes` says so: then nothing
+    /// of it goes on, as if the process had been killed. The last word is dropped with its runtime.
+    fn live<T>(
+        &self,
+        crashes: impl Fn(&str) -> bool + Send + Sync + 'static,
+        work: impl AsyncFnOnce(&App) -> T,
+    ) -> Life<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let dead = Arc::new(Notify::new());
+        let told = Arc::clone(&dead);
+        let failpoints = Failpoints::new(move |point| {
+            let crash = crashes(point);
+            if crash {
+                told.notify_one();
+            }
+            !crash
+        });
+        let life = runtime.block_on(async {
+            let lock = JournalLock::take(self.data.path()).unwrap();
+            let journal = JournalHandle::new(Ok(Arc::new(lock)), failpoints);
+            let (sources, settings) = settings(&self.data.path().join("hosts.yml"));
+            let policy = ConnectPolicy { doubt: Duration::ZERO, ..ConnectPolicy::default() };
+            let outside = Outside { policy, journal, ..outside(Arc::new(self.fake.clone())) };
+            let app =
+                App::with_listeners(sources, settings, outside, |_, _| Ok((vec![], None))).await.unwrap();
+            tokio::select! {
+                biased;
+                () = dead.notified() => Life::Crashed,
+                lived = tokio::time::timeout(LONG, work(&app)) => Life::Lived(lived.expect("it hangs")),
+            }
+        });
+        runtime.shutdown_background();
+        life
+    }
+
+    fn effects(&self) -> Vec<String> {
+        self.fake.model("nas", |model| model.effects().to_vec())
+    }
+
+    fn containers(&self) -> BTreeMap<String, bool> {
+        self.fake.model("nas", |model| {
+            model.containers().into_iter().map(|(name, runs)| (name.to_owned(), runs)).collect()
+        })
+    }
+}
+
+async fn make(app: &App, change: Change) -> ChangeRecord {
+    let id = begin(app, change, None).await;
+    app.directory().changes().wait(id, LONG).await.unwrap().unwrap()
+}
+
+async fn begin(app: &App, change: Change, key: Option<&str>) -> OperationId {
+    let host = app.directory().host("nas").unwrap();
+    let asker = Asker { principal: "owner".into(), client: "test".into() };
+    let wish = Wish { change, asker, key: key.map(ToOwned::to_owned), arguments: serde_json::Value::Null };
+    app.directory().changes().begin(&host, wish).await.unwrap().0
+}
+
+/// Waits until nothing is open; returns everything on record.
+async fn settled(app: &App) -> Vec<ChangeRecord> {
+    let desk = app.directory().changes();
+    loop {
+        let all = desk.list(&Page { ended: None, limit: 100, before: None }).await.unwrap();
+        if all.iter().all(|record| record.state.is_final()) {
+            return all;
+        }
+        for record in all {
+            desk.wait(record.id, Duration::from_secs(1)).await.unwrap();
+        }
+    }
+}
+
+/// What an undisturbed life makes: its record, the points it passes, the effects, and what is there then.
+fn undisturbed(change: &Change) -> (ChangeRecord, Vec<String>, Vec<String>, BTreeMap<String, bool>) {
+    let (world, points) = (World::new(), Arc::new(Mutex::new(vec![])));
+    let passed = Arc::clone(&points);
+    let watch = move |point: &str| {
+        passed.lock().unwrap().push(point.to_owned());
+        false
+    };
+    let Life::Lived(record) = world.live(watch, async |app| make(app, change.clone()).await) else {
+        panic!("it crashed")
+    };
+    let points = points.lock().unwrap().clone();
+    (record, points, world.effects(), world.containers())
+}
+
+#[test]
+fn there_is_a_change_of_each_kind_to_try() {
+    let words: Vec<&str> = all().iter().map(Change::word).collect();
+    assert_eq!(words, CHANGE_WORDS);
+}
+
+#[test]
+fn a_crash_at_any_point_ends_in_what_would_have_been_made_without() {
+    for change in all() {
+        let (record, points, effects, containers) = undisturbed(&change);
+        assert_eq!(record.state, ChangeState::Done, "{record:?}");
+        for step in change.steps() {
+            let passed = |what: &str| points.contains(&format!("{what} {step}"));
+            assert!(
+                passed("before look") && (passed("after settle") || passed("after already")),
+                "{points:?}"
+            );
+        }
+        for point in &points {
+            let (world, wanted) = (World::new(), point.clone());
+            let life = world.live(move |point| point == wanted, async |app| make(app, change.clone()).await);
+            assert_eq!(life, Life::Crashed, "{point}");
+            let Life::Lived(records) = world.live(|_| false, settled) else { panic!("it crashed again") };
+            if point == "before begin" {
+                assert_eq!((records, world.effects()), (vec![], vec![]), "nothing was on record");
+                continue;
+            }
+            let [record] = records.as_slice() else { panic!("{records:?}") };
+            assert_eq!(record.state, ChangeState::Done, "{} {point}: {record:?}", change.word());
+            assert_eq!(world.effects(), effects, "{} {point}: no effect twice", change.word());
+            assert_eq!(world.containers(), containers, "{} {point}", change.word());
+        }
+    }
+}
+
+/// A crash at each point of a change that goes back, for each of its steps.
+#[test]
+fn a_failure_at_any_step_unwinds_also_through_crashes() {
+    let run = all().remove(4);
+    for (at, refused) in ["images/create", "containers/create", "/start"].into_iter().enumerate() {
+        let world = || {
+            let world = World::new();
+            world.fake.model("nas", |model| model.refuse(refused));
+            world
+        };
+        let (calm, points) = (world(), Arc::new(Mutex::new(vec![])));
+        let passed = Arc::clone(&points);
+        let watch = move |point: &str| {
+            passed.lock().unwrap().push(point.to_owned());
+            false
+        };
+        let Life::Lived(record) = calm.live(watch, async |app| make(app, run.clone()).await) else {
+            panic!()
+        };
+        assert_eq!(record.state, ChangeState::Failed, "{record:?}");
+        assert_eq!(record.steps.len(), at + 1);
+        assert!(record.words.unwrap().contains("as scripted"));
+        assert!(!calm.containers().contains_key("new"), "{refused}: it is removed again");
+        for point in points.lock().unwrap().iter().filter(|point| *point != "before begin") {
+            let (world, wanted) = (world(), point.clone());
+            let life = world.live(move |point| point == wanted, async |app| make(app, run.clone()).await);
+            assert_eq!(life, Life::Crashed, "{point}");
+            let Life::Lived(records) = world.live(|_| false, settled) else { panic!("it crashed again") };
+            assert_eq!(records[0].state, ChangeState::Failed, "{refused} {point}: {records:?}");
+            assert_eq!(world.containers(), calm.containers(), "{refused} {point}");
+        }
+    }
+}
+
+/// What each stands for itself fails for itself.
+#[test]
+fn a_failure_among_several_leaves_the_others_to_be_made() {
+    let world = World::new();
+    let containers = vec!["nobody".parse().unwrap(), "b".parse().unwrap()];
+    let change = Change::ContainerStop { containers, grace: None };
+    let Life::Lived(record) = world.live(|_| false, async |app| make(app, change).await) else { panic!() };
+    assert_eq!(record.state, ChangeState::Failed);
+    assert_eq!(world.effects(), ["stop b"]);
+}
+
+#[test]
+fn what_needs_a_secret_that_is_not_on_record_is_undone_and_never_gone_on_with() {
+    let secret = |spec: RunSpec| RunSpec { env: [("PASSWORD".into(), "hunter2".into())].into(), ..spec };
+    let Change::ContainerRun(spec) = all().remove(4) else { panic!() };
+    let run = Change::ContainerRun(Box::new(secret(*spec)));
+    for (point, effects) in [
+        ("before act create", &["pull busybox"][..]),
+        ("after act create", &["pull busybox", "create new", "remove new"]),
+        ("before act start", &["pull busybox", "create new", "remove new"]),
+    ] {
+        let world = World::new();
+        assert_eq!(
+            world.live(move |at| at == point, async |app| make(app, run.clone()).await),
+            Life::Crashed
+        );
+        let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+        assert_eq!(records[0].state, ChangeState::RolledBack, "{point}: {records:?}");
+        assert_eq!(world.effects(), effects, "{point}");
+    }
+    // one that had got to its end is done, whatever it needed
+    let world = World::new();
+    assert_eq!(
+        world.live(|at| at == "before settle start", async |app| make(app, run.clone()).await),
+        Life::Crashed
+    );
+    let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+    assert_eq!(records[0].state, ChangeState::Done, "{records:?}");
+}
+
+#[test]
+fn a_wish_on_its_way_no_longer_needs_whoever_brought_it() {
+    let world = World::new();
+    let leave = async |app: &App| {
+        let mut caller = Box::pin(begin(app, all().remove(2), None));
+        while app.directory().changes().open().is_empty() {
+            assert!(futures_util::poll!(&mut caller).is_pending());
+            tokio::task::yield_now().await;
+        }
+        drop(caller);
+        settled(app).await
+    };
+    let Life::Lived(records) = world.live(|_| false, leave) else { panic!() };
+    assert_eq!(records.len(), 1);
+    assert_eq!(
+        (records[0].state, world.effects()),
+        (ChangeState::Done, vec!["restart a".into(), "restart b".into()])
+    );
+}
+
+#[test]
+fn a_pull_that_is_cancelled_is_broken_off() {
+    let world = World::new();
+    let cancel = async |app: &App| {
+        let pull = all().remove(5);
+        let host = app.directory().host("nas").unwrap();
+        host.session(LONG).await.unwrap();
+        let asked = |what: &str| world.fake.deeds("nas").iter().any(|deed| deed.contains(what));
+        let id = begin(app, pull, None).await;
+        while !asked("newer/json") {
+            tokio::task::yield_now().await;
+        }
+        world.fake.freeze("nas");
+        while !asked("/images/create") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let desk = app.directory().changes();
+        desk.cancel(id, &Asker::default()).await.unwrap();
+        desk.wait(id, LONG).await.unwrap().unwrap()
+    };
+    let Life::Lived(record) = world.live(|_| false, cancel) else { panic!() };
+    assert_eq!(record.state, ChangeState::Cancelled, "{record:?}");
+}
+
+/// Also before it was taken in, and while its host is away.
+#[test]
+fn what_a_service_before_began_can_be_cancelled_at_once() {
+    let world = World::new();
+    let restart = || all().remove(2);
+    assert_eq!(
+        world.live(|at| at == "before act restart a", async |app| make(app, restart()).await),
+        Life::Crashed
+    );
+    world.fake.script("nas", [Scene::Hangs]);
+    let cancel = async |app: &App| {
+        let desk = app.directory().changes();
+        let id = desk.list(&Page { ended: None, limit: 1, before: None }).await.unwrap()[0].id;
+        desk.cancel(id, &Asker::default()).await.unwrap();
+        desk.wait(id, Duration::ZERO).await.unwrap().unwrap()
+    };
+    let Life::Lived(record) = world.live(|_| false, cancel) else { panic!() };
+    assert_eq!((record.state, record.course), (ChangeState::Recovering, Course::Back(Why::Cancelled)));
+    let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+    assert_eq!((records[0].state, world.effects()), (ChangeState::Cancelled, vec![]), "nor by the one after");
+}
+
+/// Nobody expects a restart three days later.
+#[test]
+fn a_change_whose_time_is_over_is_not_gone_on_with() {
+    for (intended, made) in [(false, false), (true, false), (true, true)] {
+        let world = World::new();
+        let (change, id) = (
+            Change::ContainerRestart { containers: vec!["a".parse().unwrap()], grace: None },
+            OperationId::fresh(),
+        );
+        let write = async |app: &App| {
+            let host = app.directory().host("nas").unwrap();
+            let machine = host.session(LONG).await.unwrap().machine(&"nas".parse().unwrap());
+            let asker = Asker { principal: OWNER.into(), client: String::new() };
+            let (key, arguments) = (None, serde_json::Value::Null);
+            NewChange { id, change: change.clone(), machine, asker, key, arguments }
+        };
+        let Life::Lived(new) = world.live(|_| false, write) else { panic!() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let lock = JournalLock::take(world.data.path()).unwrap();
+            let mut store = Store::open(&lock).await.unwrap();
+            let then = Timestamp::now() - SignedDuration::from_hours(72);
+            store.commit(&[Entry::Begin(Box::new(new))], then).await.unwrap();
+            if intended {
+                let started_at =
+                    if made { "2025-01-01T00:00:00Z" } else { "2026-01-01T00:00:00Z" }.to_owned();
+                let before =
+                    Before::Container { id: "000000000001".into(), state: "running".into(), started_at };
+                store.commit(&[Entry::Intend(id, 0, "restart a".into(), before)], then).await.unwrap();
+            }
+        });
+        let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+        let state = if made { ChangeState::Done } else { ChangeState::RolledBack };
+        assert_eq!((records[0].state, world.effects()), (state, vec![]), "{intended} {made}: {records:?}");
+    }
+}
+
+/// Also what operations hold that change nothing.
+#[test]
+fn what_an_operation_held_when_the_service_crashed_is_let_go_of_by_the_next() {
+    let world = World::new();
+    let hold = async |app: &App| {
+        let host = app.directory().host("nas").unwrap();
+        let reading = host.read("look", LONG, |operation| async move {
+            operation.helper_container().await;
+            operation.temp_file(vec![]).await?;
+            std::future::pending::<Result<(), HostError>>().await
+        });
+        reading.await.unwrap();
+    };
+    let holds = Arc::new(Mutex::new(0));
+    let second = move |point: &str| {
+        let mut holds = holds.lock().unwrap();
+        *holds += u32::from(point == "after hold");
+        *holds == 2
+    };
+    assert_eq!(world.live(second, hold), Life::Crashed);
+    let deeds = world.fake.deeds("nas").len();
+    let clean = async |app: &App| {
+        while world.fake.deeds("nas")[deeds..]
+            .iter()
+            .filter(|deed| deed.contains("/dockmaster-") || deed.contains("exec rm"))
+            .count()
+            < 2
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        while !app.directory().reaper().leftovers().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        app.directory().changes().journal().write("last", vec![]).await.unwrap();
+        app.directory().changes().journal().reader().await.unwrap().held().await.unwrap()
+    };
+    assert_eq!(world.live(|_| false, clean), Life::Lived(vec![]), "and nothing of it is on record any more");
+    let later = world.fake.deeds("nas")[deeds..].to_vec();
+    assert!(later.iter().any(|deed| deed.starts_with("DELETE /v1.41/containers/dockmaster-")), "{later:?}");
+    assert!(later.iter().any(|deed| deed.starts_with("exec rm ")), "{later:?}");
+}
+
+#[test]
+fn a_panic_in_any_message_of_the_journal_loses_nothing() {
+    for kind in [JOURNAL_WRITE, JOURNAL_COMMITTED] {
+        let (record, _, effects, _) = undisturbed(&all()[2]);
+        let world = World::new();
+        let disturbed = async |app: &App| {
+            let crash = async {
+                for _ in 0..2 {
+                    trip::set(kind);
+                    while !trip::is_tripped() {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                }
+            };
+            let (made, ()) = tokio::join!(make(app, all().remove(2)), crash);
+            made
+        };
+        let Life::Lived(made) = world.live(|_| false, disturbed) else { panic!("{kind}") };
+        let told = |record: &ChangeRecord| (record.state, record.states());
+        assert_eq!(told(&made), told(&record), "{kind}");
+        assert_eq!(world.effects(), effects, "{kind}");
+    }
+}

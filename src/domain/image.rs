@@ -1,0 +1,99 @@
+//! An image's name.
+
+use super::host::InvalidName;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest name a registry takes, with its tag and digest.
+const LONGEST: usize = 512;
+
+/// An image as it is named in `docker pull`: `nginx:1.27`, `ghcr.io/owner/name@sha256:…`, or an identifier.
+///
+/// Parsed at the edge because an engine's client puts it into a URL's path as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ImageName(String);
+
+impl ImageName {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name without its tag, and the tag or digest; an image that names neither is `latest`.
+    pub fn repository_and_tag(&self) -> (&str, &str) {
+        if let Some((repository, digest)) = self.0.split_once('@') {
+            return (repository, digest);
+        }
+        // A colon before the last slash belongs to a registry's port.
+        match self.0.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (&self.0, "latest"),
+        }
+    }
+}
+
+impl FromStr for ImageName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':' | '@');
+        let segments_are_names =
+            text.split('/').all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()));
+        if text.len() <= LONGEST && segments_are_names && text.chars().all(allowed) && !text.contains("..") {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidName::new(
+            "image",
+            text,
+            "write it as in docker pull: nginx:1.27 or ghcr.io/owner/name:tag",
+        ))
+    }
+}
+
+impl TryFrom<String> for ImageName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<ImageName> for String {
+    fn from(name: ImageName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_as_docker_splits_them() {
+        for (text, repository, tag) in [
+            ("nginx", "nginx", "latest"),
+            ("nginx:1.27", "nginx", "1.27"),
+            ("localhost:5000/a/b", "localhost:5000/a/b", "latest"),
+            ("localhost:5000/a/b:2", "localhost:5000/a/b", "2"),
+            ("ghcr.io/a/b@sha256:00ff", "ghcr.io/a/b", "sha256:00ff"),
+        ] {
+            let name: ImageName = text.parse().unwrap();
+            assert_eq!(name.repository_and_tag(), (repository, tag), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_path_and_no_flag() {
+        for bad in ["", "/", "a/../b", "../a", "a//b", "-a", "a b", "a?x=1", "a#b", "a%2e", "a\n", "a/-b"] {
+            assert!(bad.parse::<ImageName>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! What is on record.
+
+use crate::domain::change::{Asker, Before, Change, Made};
+use crate::domain::host::HostId;
+use crate::domain::operation::{HostResource, OperationId};
+use crate::domain::saga::{Course, StepState, Why};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+
+/// The state of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeState {
+    /// At work.
+    Running,
+    /// It was interrupted; what became of it is being found out, or will be as soon as its host is back.
+    Recovering,
+    /// Everything was made.
+    Done,
+    /// A step failed.
+    Failed,
+    /// Cancelled.
+    Cancelled,
+    /// Interrupted, and undone as far as it can be.
+    RolledBack,
+    /// It cannot be found out what became of it: a person has to look.
+    Unknown,
+}
+
+impl ChangeState {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Running,
+        Self::Recovering,
+        Self::Done,
+        Self::Failed,
+        Self::Cancelled,
+        Self::RolledBack,
+        Self::Unknown,
+    ];
+
+    /// The word it is written by.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Recovering => "recovering",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::RolledBack => "rolled_back",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether nothing more is done by itself.
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Running | Self::Recovering)
+    }
+}
+
+/// The machine that a change is bound to: nothing is done to any other in its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// The host's name.
+    pub host: HostId,
+    /// Where it is.
+    pub endpoint: String,
+    /// The name its engine gives itself, where it gives one.
+    pub engine: Option<String>,
+    /// The fingerprint of its ssh key, where it is reached so: clones of a machine share their engine's name.
+    pub host_key: Option<String>,
+}
+
+/// A change that is to begin.
+#[derive(Debug, Clone)]
+pub struct NewChange {
+    /// Its name.
+    pub id: OperationId,
+    /// What is to be done.
+    pub change: Change,
+    /// Where.
+    pub machine: Machine,
+    /// Who asked.
+    pub asker: Asker,
+    /// The client's idempotency key.
+    pub key: Option<String>,
+    /// Its arguments as the audit shows them.
+    pub arguments: Value,
+}
+
+/// A change on record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangeRecord {
+    /// Its name.
+    pub id: OperationId,
+    /// What is to be done; secrets in it are masked.
+    pub change: Change,
+    /// Whether nothing was masked, so that it can be gone on with.
+    pub whole: bool,
+    /// Where.
+    pub machine: Machine,
+    /// Who asked.
+    pub asker: Asker,
+    /// The client's idempotency key.
+    pub key: Option<String>,
+    /// How long it may take.
+    pub limit: Duration,
+    /// Its state.
+    pub state: ChangeState,
+    /// Which way it goes.
+    pub course: Course,
+    /// What is to be known about its state.
+    pub words: Option<String>,
+    /// When it began.
+    pub started: Timestamp,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+    /// Its steps as far as they have begun, in their order.
+    pub steps: Vec<StepRecord>,
+}
+
+impl ChangeRecord {
+    /// The states of its steps.
+    pub fn states(&self) -> Vec<StepState> {
+        self.steps.iter().map(|step| step.state).collect()
+    }
+}
+
+/// A step on record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRecord {
+    /// Its name.
+    pub name: String,
+    /// What is known about it.
+    pub state: StepState,
+    /// What there was before.
+    pub before: Before,
+    /// What came of it.
+    pub made: Made,
+    /// Why it failed.
+    pub words: Option<String>,
+    /// When it was put on record.
+    pub began: Timestamp,
+    /// When its outcome was.
+    pub ended: Option<Timestamp>,
+}
+
+/// Something that an operation holds on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldRecord {
+    /// The operation.
+    pub operation: OperationId,
+    /// What it was doing.
+    pub name: String,
+    /// Where.
+    pub machine: Machine,
+    /// What it holds.
+    pub resource: HostResource,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What became of a call that would change something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It began an operation.
+    Accepted,
+    /// It was given the operation of an equal call.
+    Joined,
+    /// It was not done.
+    Refused,
+}
+
+impl Verdict {
+    /// The word it is written by.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Joined => "joined",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A call on the audit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditEntry {
+    /// Who called.
+    pub asker: Asker,
+    /// The tool.
+    pub tool: String,
+    /// The host, when the call named one.
+    pub host: Option<String>,
+    /// Its arguments; secrets in them are masked.
+    pub arguments: Value,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why it was refused.
+    pub words: Option<String>,
+    /// The operation it is about.
+    pub operation: Option<OperationId>,
+}
+
+/// An entry of the audit with its number and time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRecord {
+    /// Counted from 1, without gaps as long as nothing was thrown away.
+    pub number: i64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What.
+    pub entry: AuditEntry,
+}
+
+impl AuditRecord {
+    /// The entry for other programs and for models; absent is what does not apply.
+    pub fn to_json(&self) -> Value {
+        let AuditEntry { asker, tool, host, arguments, verdict, words, operation } = &self.entry;
+        let at = Timestamp::from_second(self.at.as_second()).unwrap_or(self.at).to_string();
+        let mut object = serde_json::json!({
+            "number": self.number, "at": at, "principal": asker.principal, "client": asker.client,
+            "tool": tool, "host": host, "arguments": arguments, "verdict": verdict, "reason": words,
+            "operation": operation,
+        });
+        if let Value::Object(object) = &mut object {
+            object.retain(|_, value| !value.is_null());
+        }
+        object
+    }
+}
+
+/// Something for the journal.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// A change begins, unless its key or its equal says otherwise.
+    Begin(Box<NewChange>),
+    /// A step is to be made: its name and what there is before.
+    Intend(OperationId, usize, String, Before),
+    /// What came of a step.
+    Settle(OperationId, usize, StepState, Made, Option<String>),
+    /// A change goes back.
+    Back(OperationId, Why),
+    /// The state of a change, with what is to be known about it.
+    State(OperationId, ChangeState, Option<String>),
+    /// An operation is about to make something that it will have to let go.
+    Hold(HeldRecord),
+    /// It has let go of it.
+    LetGo(OperationId, HostResource),
+    /// A host has entered a phase.
+    Phase(HostId, &'static str, Option<String>),
+    /// A call that would change something.
+    Audit(Box<AuditEntry>),
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Receipt {
+    /// It is on record.
+    Written,
+    /// It is the same wish as this change, which is on record.
+    Joined(OperationId),
+    /// Its key belongs to this change, whose arguments are others.
+    KeyTaken(OperationId),
+}

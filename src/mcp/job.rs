@@ -1,0 +1,296 @@
+//! Jobs: changes as tools begin them and tell about them.
+
+use super::error::{ErrorKind, HostFailure, ToolError};
+use super::registry::ToolContext;
+use super::shape::rfc3339;
+use crate::actors::changes::{ChangeError, Wish};
+use crate::actors::host::HostHandle;
+use crate::domain::change::{Change, Made};
+use crate::domain::container::ContainerName;
+use crate::domain::operation::OperationId;
+use crate::domain::policy::Policy;
+use crate::domain::redact;
+use crate::domain::saga::StepState;
+use crate::journal::JournalError;
+use crate::journal::record::{AuditEntry, ChangeRecord, ChangeState, Entry, Receipt, Verdict};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Below the minute after which clients give a call up.
+pub(super) const DEFAULT_WAIT: u64 = 45;
+
+/// Longer than this nobody keeps a call open.
+const LONGEST_WAIT: u64 = 600;
+
+/// A key is a word of the client's own, not a document.
+const LONGEST_KEY: usize = 200;
+
+/// A job as tools show it.
+#[expect(clippy::struct_field_names, reason = "the field is the job's name in every tool")]
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Job {
+    /// By which `job_get` and `job_cancel` know it.
+    pub(super) job: String,
+    pub(super) tool: String,
+    pub(super) host: String,
+    /// What it is done to.
+    pub(super) target: String,
+    pub(super) state: State,
+    /// RFC 3339.
+    pub(super) started: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ended: Option<String>,
+    /// The steps that have begun.
+    pub(super) results: Vec<StepResult>,
+    /// How many steps there are.
+    pub(super) steps: usize,
+    /// What it waits for, or why it ended so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) note: Option<String>,
+    /// An equal call had begun it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) joined: bool,
+    /// What to do next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
+}
+
+/// How a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum State {
+    Running,
+    Recovering,
+    Done,
+    Failed,
+    Cancelled,
+    RolledBack,
+    Unknown,
+}
+
+impl From<ChangeState> for State {
+    fn from(state: ChangeState) -> Self {
+        match state {
+            ChangeState::Running => Self::Running,
+            ChangeState::Recovering => Self::Recovering,
+            ChangeState::Done => Self::Done,
+            ChangeState::Failed => Self::Failed,
+            ChangeState::Cancelled => Self::Cancelled,
+            ChangeState::RolledBack => Self::RolledBack,
+            ChangeState::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// A step of a job.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct StepResult {
+    /// What was to be done.
+    pub(super) step: String,
+    pub(super) state: StepWord,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) id: Option<String>,
+    /// The state before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) before: Option<String>,
+    /// The state after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) removed: Vec<String>,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) freed: Option<i64>,
+    /// What was left, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) left: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+}
+
+/// How a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StepWord {
+    /// At work, or in doubt.
+    Intended,
+    Done,
+    Failed,
+    Undone,
+}
+
+/// What every tool takes that begins a job.
+#[derive(Debug, Default)]
+pub(super) struct JobParameters {
+    pub(super) idempotency_key: Option<String>,
+    /// In seconds.
+    pub(super) wait: Option<u64>,
+}
+
+impl Job {
+    pub(super) fn of(record: &ChangeRecord, joined: bool) -> Self {
+        let results = record.steps.iter().map(|step| {
+            let Made { id, before, after, removed, freed, left } = step.made.clone();
+            StepResult {
+                step: step.name.clone(),
+                state: match step.state {
+                    StepState::Intended => StepWord::Intended,
+                    StepState::Done => StepWord::Done,
+                    StepState::Failed => StepWord::Failed,
+                    StepState::Undone => StepWord::Undone,
+                },
+                id,
+                before,
+                after,
+                removed,
+                freed,
+                left: left.iter().map(|words| redact::text(words)).collect(),
+                error: step.words.as_deref().map(redact::text),
+            }
+        });
+        let next = match record.state {
+            ChangeState::Running | ChangeState::Recovering => Some("job_get".to_owned()),
+            ChangeState::Unknown => Some(format!("look at {} before doing it again", record.machine.host)),
+            _ => None,
+        };
+        Self {
+            job: record.id.to_string(),
+            tool: record.change.word().to_owned(),
+            host: record.machine.host.to_string(),
+            target: record.change.target(),
+            state: record.state.into(),
+            started: rfc3339(record.started),
+            ended: record.ended.map(rfc3339),
+            results: results.collect(),
+            steps: record.change.steps().len(),
+            note: record.words.as_deref().map(redact::text),
+            joined,
+            next,
+        }
+    }
+}
+
+/// Begins `change` on the host and waits for its end, as long as the caller wants to.
+pub(super) async fn begin(
+    context: &ToolContext,
+    host: &str,
+    change: Change,
+    parameters: JobParameters,
+) -> Result<Job, ToolError> {
+    let host = context.directory.host(host)?;
+    let (masked, _) = change.masked();
+    let arguments = serde_json::to_value(&masked).unwrap_or_default();
+    let refuse = async |error: ToolError| {
+        audit(context, Some(host.spec().id.to_string()), arguments.clone(), Err(&error)).await;
+        ToolError { is_on_audit: true, ..error }
+    };
+    if let Err(error) = permit(context, &host, &change).and_then(|()| check(&change, &parameters)) {
+        return Err(refuse(error).await);
+    }
+    let JobParameters { idempotency_key: key, wait } = parameters;
+    let wish = Wish { change, asker: context.asker.clone(), key, arguments: arguments.clone() };
+    let desk = context.directory.changes();
+    let (id, receipt) = match desk.begin(&host, wish).await {
+        Ok(begun) => begun,
+        Err(error) => return Err(refuse(failure(context, &host, &error)).await),
+    };
+    let wait = Duration::from_secs(wait.unwrap_or(DEFAULT_WAIT).min(LONGEST_WAIT));
+    let record = get(context, id, wait).await?;
+    Ok(Job::of(&record, receipt != Receipt::Written))
+}
+
+/// Puts a call that would change something on the audit. One that cannot be written is told all the same; the
+/// log has said why.
+pub(super) async fn audit(
+    context: &ToolContext,
+    host: Option<String>,
+    arguments: Value,
+    outcome: Result<(), &ToolError>,
+) {
+    let (verdict, words) = match outcome {
+        Ok(()) => (Verdict::Accepted, None),
+        Err(error) => (Verdict::Refused, Some(redact::text(&error.message))),
+    };
+    let (asker, tool) = (context.asker.clone(), context.tool.to_owned());
+    let entry = AuditEntry { asker, tool, host, arguments, verdict, words, operation: None };
+    let _ = context.directory.changes().journal().write("audit", vec![Entry::Audit(Box::new(entry))]).await;
+}
+
+/// What is on record about a job; waits for its end at most so long.
+pub(super) async fn get(
+    context: &ToolContext,
+    id: OperationId,
+    wait: Duration,
+) -> Result<ChangeRecord, ToolError> {
+    let found = context.directory.changes().wait(id, wait).await?;
+    found.ok_or_else(|| {
+        ToolError::new(ErrorKind::NotFound, format!("there is no job {id}")).with_hint("job_list shows them.")
+    })
+}
+
+/// Whether the host's policy permits the change.
+fn permit(context: &ToolContext, host: &HostHandle, change: &Change) -> Result<(), ToolError> {
+    let id = &host.spec().id;
+    let why = match context.directory.policy(id) {
+        Policy::ReadOnly => "which permits no change",
+        Policy::NoDestructive if change.is_destructive() => {
+            "which permits nothing that loses data, configuration or availability"
+        }
+        Policy::NoDestructive if change.reaches_the_host() => {
+            "which permits no container that reaches the host itself, as one with a path of the host does"
+        }
+        Policy::NoDestructive | Policy::ReadWrite => return Ok(()),
+    };
+    let policy = context.directory.policy(id);
+    let message = format!("{id} is held to {policy}, {why}; nothing was changed");
+    Err(ToolError::new(ErrorKind::PolicyDenied, message)
+        .with_hint(format!("A person can loosen it: dockmaster hosts edit {id} --policy rw.")))
+}
+
+fn check(change: &Change, parameters: &JobParameters) -> Result<(), ToolError> {
+    let wrong = |words: String| Err(ToolError::new(ErrorKind::InvalidArguments, words));
+    if change.steps().is_empty() {
+        return wrong("there is nothing to do: name at least one".to_owned());
+    }
+    match parameters.idempotency_key.as_deref() {
+        Some("") => wrong("idempotency_key: an empty one tells no calls apart; leave it out".to_owned()),
+        Some(key) if key.len() > LONGEST_KEY => {
+            wrong(format!("idempotency_key: at most {LONGEST_KEY} bytes"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn failure(context: &ToolContext, host: &HostHandle, error: &ChangeError) -> ToolError {
+    match error {
+        ChangeError::Host(error) => HostFailure::of(host, error, context.directory.clock()).into(),
+        ChangeError::Journal(error) => ToolError::from(error.clone()),
+        ChangeError::KeyTaken(id) => ToolError::new(ErrorKind::Conflict, error.to_string())
+            .with_hint(format!("job_get {id} shows it. Take another key for another wish.")),
+    }
+}
+
+impl From<JournalError> for ToolError {
+    fn from(error: JournalError) -> Self {
+        let hint = match &error {
+            JournalError::Full { .. } => "Make room; reads go on meanwhile.",
+            JournalError::Held { .. } => "Ask that one, or stop it.",
+            _ => "Reads go on; changes are made again when the journal can be written.",
+        };
+        Self::new(ErrorKind::JournalUnavailable, error.to_string()).with_hint(hint)
+    }
+}
+
+/// The containers of these names.
+pub(super) fn containers(names: &[String]) -> Result<Vec<ContainerName>, ToolError> {
+    names.iter().map(|name| Ok(name.parse()?)).collect()
+}
+
+/// The job of this name.
+pub(super) fn id(text: &str) -> Result<OperationId, ToolError> {
+    text.parse().map_err(|error: crate::domain::operation::InvalidOperationId| {
+        ToolError::new(ErrorKind::InvalidArguments, error.to_string()).with_hint("job_list shows them.")
+    })
+}

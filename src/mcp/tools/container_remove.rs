@@ -1,0 +1,44 @@
+//! `container_remove`
+
+use crate::domain::change::Change;
+use crate::mcp::error::ToolError;
+use crate::mcp::job::{self, Job, JobParameters};
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Host name.
+    host: String,
+    /// Names or ids.
+    containers: Vec<String>,
+    /// Running ones too.
+    #[serde(default)]
+    force: bool,
+    /// Their anonymous volumes too.
+    #[serde(default)]
+    volumes: bool,
+    /// A word of yours: the same call with it within a day is the same job.
+    idempotency_key: Option<String>,
+    /// Seconds to wait for the end (default 45).
+    wait: Option<u64>,
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "container_remove",
+        title: "Remove containers",
+        description: "Remove containers; what was written inside them is lost, named volumes stay.",
+        effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
+    let Parameters { host, containers, idempotency_key, wait, force, volumes } = parameters;
+    let containers = job::containers(&containers)?;
+    let change = Change::ContainerRemove { containers, force, volumes };
+    job::begin(&context, &host, change, JobParameters { idempotency_key, wait }).await
+}

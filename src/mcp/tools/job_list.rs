@@ -1,0 +1,68 @@
+//! `job_list`
+
+use crate::journal::Page;
+use crate::mcp::error::ToolError;
+use crate::mcp::job::{self, Job};
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Rows when nothing is said, and at most.
+const DEFAULT_LIMIT: u32 = 50;
+const LARGEST_LIMIT: u32 = 500;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Which (default active).
+    state: Option<Which>,
+    /// Rows (default 50, at most 500).
+    limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Which {
+    /// Not over.
+    #[default]
+    Active,
+    /// Over.
+    Done,
+    All,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    /// The newest first.
+    jobs: Vec<Job>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "job_list",
+        title: "List jobs",
+        description: "Jobs that change hosts, with their steps: those at work and in doubt, or those that are over.",
+        effect: Effect::READ,
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+    let Parameters { state, limit, cursor } = parameters;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, LARGEST_LIMIT);
+    let ended = match state.unwrap_or_default() {
+        Which::Active => Some(false),
+        Which::Done => Some(true),
+        Which::All => None,
+    };
+    let before = cursor.as_deref().map(job::id).transpose()?;
+    let desk = context.directory.changes();
+    let records = desk.list(&Page { ended, limit, before }).await?;
+    let full = u32::try_from(records.len()).is_ok_and(|count| count == limit);
+    let next_cursor = records.last().filter(|_| full).map(|record| record.id.to_string());
+    Ok(Answer { jobs: records.iter().map(|record| Job::of(record, false)).collect(), next_cursor })
+}
