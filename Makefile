@@ -1,7 +1,7 @@
 # Few targets, each a thing people do. `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build test lint fuzz bench fleet fleet-down demo
+.PHONY: help build test test-long soak lint fuzz bench fleet fleet-down demo
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -12,6 +12,16 @@ build: ## build the program (target/release/dockmaster)
 test: ## all tests; as root also those on three real hosts, which it makes and removes
 	tests/prepare.sh
 	cargo test
+
+test-long: ## the tests that take long: a virtual day, a thousand reloads, 200 times kill -9
+	tests/prepare.sh
+	cargo test --lib -- --ignored
+	DOCKMASTER_LONG=1 cargo test --test fleet
+
+SOAK_KILLS ?= 2000
+soak: ## kill -9 under load for hours (SOAK_KILLS times; DOCKMASTER_SEED begins elsewhere)
+	tests/prepare.sh
+	DOCKMASTER_LONG=1 DOCKMASTER_KILLS=$(SOAK_KILLS) cargo test --test fleet -- kill9
 
 lint: ## formatting and lints, as CI checks them
 	cargo fmt --check

@@ -21,11 +21,26 @@ READING = {
     "container_logs",
     "host_list",
     "host_test",
+    "job_get",
+    "job_list",
     "stack_file_read",
     "stack_list",
 }
-# they change the hosts file; those that are destructive say so
-CHANGING = {"host_add": False, "host_import": False, "host_remove": True, "host_update": True}
+# they change the hosts file or hosts; those that are destructive say so
+CHANGING = {
+    "container_remove": True,
+    "container_restart": True,
+    "container_run": False,
+    "container_start": False,
+    "container_stop": True,
+    "host_add": False,
+    "host_import": False,
+    "host_remove": True,
+    "host_update": True,
+    "image_pull": False,
+    "job_cancel": True,
+    "prune": True,
+}
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 PROTOCOLS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 

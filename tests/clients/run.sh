@@ -123,8 +123,8 @@ start_service
 suite v2 http "$url" --raw
 suite v1 http "$url"
 stop_service
-# the directory of local sockets is no service's own, and stays
-left=$(ls -A "$work/run" | grep -vx s || true)
+# the directories of sockets are no service's own, and stay
+left=$(ls -A "$work/run" | grep -vx '[sc]' || true)
 verdict "$([[ -z $left ]] && echo 1 || echo 0)" "runtime directories are gone" "$left"
 
 # kept for whoever looks into a failure

@@ -16,6 +16,9 @@
     unreachable_pub
 )]
 
+mod changes;
+mod changes_killed;
+mod changes_record;
 mod events;
 mod fleet_engines;
 mod fleet_itself;
@@ -49,12 +52,21 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut trials = Vec::new();
+    if support::trials::are_long() {
+        trials.extend(changes_killed::long_trials());
+        trials.extend(service_bad_input::long_trials());
+        trials.extend(service_reload::long_trials());
+        return support::trials::run(3, trials);
+    }
     trials.extend(fleet_itself::trials());
     trials.extend(fleet_engines::trials());
     trials.extend(fleet_logins::trials());
     trials.extend(support_itself::trials());
     trials.extend(operations::trials());
     trials.extend(events::trials());
+    trials.extend(changes::trials());
+    trials.extend(changes_killed::trials());
+    trials.extend(changes_record::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_logins::trials());
     trials.extend(service_isolation::trials());

@@ -35,7 +35,7 @@ pub fn trials() -> Vec<Trial> {
 /// A file with a secret, a running container and a running process.
 async fn hold_three(operation: Operation, holds: Arc<Notify>) -> Result<(), HostError> {
     let file = operation.temp_file(b"secret".to_vec()).await?;
-    let name = operation.helper_container();
+    let name = operation.helper_container().await;
     let run = ["docker", "run", "-d", "--name", &name, IMAGE, "sleep", "1000"];
     let ran = operation.link().exec(&Command::new(run)).await?;
     assert_eq!(ran.status, Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
@@ -69,7 +69,7 @@ async fn s5_what_an_operation_held_is_gone_before_its_caller_has_the_answer(flee
     let dockmaster = Embedded::start(fleet, host).await;
     let seen = dockmaster.host.change("hold", LIMIT, |operation| async move {
         let file = operation.temp_file(b"secret".to_vec()).await?;
-        let name = operation.helper_container();
+        let name = operation.helper_container().await;
         let run = ["docker", "run", "-d", "--name", &name, IMAGE, "sleep", "1000"];
         let ran = operation.link().exec(&Command::new(run)).await?;
         let list = operation.link().exec(&Command::new(["ls", "-l", &file])).await?;

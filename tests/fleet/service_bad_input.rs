@@ -30,7 +30,6 @@ pub fn trials() -> Vec<Trial> {
         a_used_port_is_refused,
         a_faulty_login_is_told_with_its_fix => 100,
         a_changed_host_key_is_tried_once_until_a_person_has_looked => 120,
-        a_key_that_is_not_accepted_is_tried_twice_whoever_asks => 180,
         an_engine_that_cannot_be_used_is_told_with_its_fix => 100,
         a_hung_login_is_told => 100,
         names_that_do_not_exist_are_refused_with_the_nearest,
@@ -38,6 +37,11 @@ pub fn trials() -> Vec<Trial> {
         stdio_survives_garbage,
         stdio_ends_well_with_its_input,
     ]
+}
+
+/// For `make test-long`.
+pub fn long_trials() -> Vec<Trial> {
+    trials![a_key_that_is_not_accepted_is_tried_twice_whoever_asks => 180]
 }
 
 async fn a_faulty_hosts_file_is_refused_with_its_place(fleet: &Fleet) {

@@ -17,7 +17,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A configuration whose known hosts are a file of its own.
-fn with_known_hosts(fleet: &Fleet, home: &std::path::Path) -> ServiceConfig {
+pub fn with_known_hosts(fleet: &Fleet, home: &std::path::Path) -> ServiceConfig {
     let text = std::fs::read_to_string(fleet.ssh_config()).unwrap();
     // Of an option given twice ssh takes the first.
     let own = format!("UserKnownHostsFile {}\n{text}", home.join("known_hosts").display());
@@ -68,7 +68,7 @@ async fn a_host_key_is_accepted_only_with_its_fingerprint(fleet: &Fleet) {
 }
 
 /// The host is held for `cause` until its key is accepted, which needs the fingerprint.
-async fn accept(service: &Service, host: &Host, cause: &str, scratch: &std::path::Path) {
+pub async fn accept(service: &Service, host: &Host, cause: &str, scratch: &std::path::Path) {
     eventually(cause, NOTICED, async || service.row("h1").await["cause"] == cause).await;
     let keys_offered = || host.sshd_log().matches("publickey").count();
     let offered = keys_offered();

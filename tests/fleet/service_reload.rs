@@ -41,8 +41,12 @@ pub fn trials() -> Vec<Trial> {
         s10_a_linked_file_is_noticed_where_it_leads,
         s10_a_half_written_file_takes_no_host_away,
         s10_polling_notices_what_no_event_tells,
-        s10_a_thousand_reloads_fail_no_call_and_log_nobody_in_again => 150,
     ]
+}
+
+/// For `make test-long`.
+pub fn long_trials() -> Vec<Trial> {
+    trials![s10_a_thousand_reloads_fail_no_call_and_log_nobody_in_again => 150]
 }
 
 /// `config` with h1, which is never touched, and with h2 and its tag if there is one.

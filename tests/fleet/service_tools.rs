@@ -411,6 +411,29 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
                 })
                 .collect(),
             "stack_list" => vec![json!({}), json!({"limit": 1})],
+            "container_start" | "container_stop" | "container_restart" => vec![
+                json!({"host": "h2", "containers": ["nobody"]}),
+                json!({"host": "h1", "containers": ["over"], "wait": 0}),
+                json!({"host": "h1", "containers": ["over", "rich"], "idempotency_key": name}),
+            ],
+            "container_remove" => vec![json!({"host": "h2", "containers": ["nobody"]})],
+            "container_run" => vec![
+                json!({"host": "h2", "image": IMAGE, "name": "ran", "command": ["true"]}),
+                json!({"host": "h2", "image": IMAGE, "name": "ran"}),
+            ],
+            "image_pull" => vec![json!({"hosts": "h1,h3", "image": "127.0.0.1:1/none"})],
+            "prune" => {
+                let what = json!(["containers", "networks", "images", "volumes", "build_cache"]);
+                vec![
+                    json!({"host": "h2", "what": what}),
+                    json!({"host": "h2", "what": what, "dry_run": false}),
+                ]
+            }
+            "job_list" => vec![json!({}), json!({"state": "all", "limit": 2})],
+            "job_get" | "job_cancel" => {
+                let listed = service.structured("job_list", json!({"state": "all", "limit": 1})).await;
+                vec![json!({"job": listed["jobs"][0]["job"]})]
+            }
             _ => {
                 assert!(tool.get("outputSchema").is_none(), "{name} is structured and not tried here");
                 continue;
@@ -429,7 +452,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
         checked.insert(name);
     }
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 9, "{checked:?}");
+    assert_eq!(checked.len(), 19, "{checked:?}");
 }
 
 /// The schema with every object closed: an answer has nothing that is not declared.

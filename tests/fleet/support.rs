@@ -6,6 +6,7 @@
 pub mod away;
 pub mod conversation;
 pub mod docker;
+pub mod effects;
 pub mod embedded;
 pub mod fake_engine;
 pub mod fleet;

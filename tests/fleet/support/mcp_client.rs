@@ -91,6 +91,16 @@ impl McpClient {
         ToolAnswer::of(&self.request("tools/call", Some(tool), params).await)
     }
 
+    /// The same of a service that may die meanwhile: `None` when no whole answer came.
+    pub async fn try_call(&self, tool: &str, arguments: Value) -> Option<ToolAnswer> {
+        let params = json!({"name": tool, "arguments": arguments});
+        let (id, headers, body) = self.message("tools/call", Some(tool), params);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let asking = self.exchange("POST", "/mcp", &headers, &body);
+        let reply = tokio::time::timeout(LIMIT, asking).await.ok()?.ok()?;
+        answer_in(&reply.body, id).map(|message| ToolAnswer::of(&message))
+    }
+
     /// What the service says about its tools.
     pub async fn tools(&self) -> Vec<Value> {
         let listed = self.request("tools/list", None, json!({})).await;
@@ -98,7 +108,20 @@ impl McpClient {
     }
 
     /// Any request; the answer as it is, result or error.
-    pub async fn request(&self, method: &str, name: Option<&str>, mut params: Value) -> Value {
+    pub async fn request(&self, method: &str, name: Option<&str>, params: Value) -> Value {
+        let (id, headers, body) = self.message(method, name, params);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let reply = self.raw("POST", "/mcp", &headers, &body).await;
+        answer_in(&reply.body, id).unwrap_or_else(|| panic!("no answer to {method}: {reply:?}"))
+    }
+
+    /// A request's number, headers and body.
+    fn message(
+        &self,
+        method: &str,
+        name: Option<&str>,
+        mut params: Value,
+    ) -> (u64, Vec<(&'static str, String)>, String) {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": PROTOCOL,
             "io.modelcontextprotocol/clientCapabilities": {},
@@ -106,39 +129,48 @@ impl McpClient {
         });
         let id = self.numbers.fetch_add(1, Ordering::Relaxed);
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
-        let mut headers = vec![("mcp-method", method)];
-        headers.extend(name.map(|name| ("mcp-name", name)));
-        headers.extend(HEADERS);
-        let reply = self.raw("POST", "/mcp", &headers, &body).await;
-        answer_in(&reply.body, id).unwrap_or_else(|| panic!("no answer to {method}: {reply:?}"))
+        let mut headers = vec![("mcp-method", method.to_owned())];
+        headers.extend(name.map(|name| ("mcp-name", name.to_owned())));
+        headers.extend(HEADERS.map(|(name, value)| (name, value.to_owned())));
+        (id, headers, body)
     }
 
     /// A request with nothing added but the host, unless a header names another.
     pub async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        let asking = async {
-            let stream = TcpStream::connect(self.address).await.expect("the service takes connections");
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("a connection");
-            // ends with the sender
-            let carrying = tokio::spawn(connection);
-            let mut request = Request::builder().method(method).uri(path);
-            if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-                request = request.header("host", self.address.to_string());
-            }
-            for (name, value) in headers {
-                request = request.header(*name, *value);
-            }
-            let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("a request");
-            let answer = sender.send_request(request).await.expect("an answer");
-            let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await.expect("a whole answer").to_bytes();
-            carrying.abort();
-            Reply { status, body: String::from_utf8_lossy(&body).into_owned() }
-        };
-        let reply = tokio::time::timeout(LIMIT, asking).await;
-        reply.unwrap_or_else(|_| panic!("no answer to {method} {path} within {LIMIT:?}"))
+        let reply = tokio::time::timeout(LIMIT, self.exchange(method, path, headers, body)).await;
+        let reply = reply.unwrap_or_else(|_| panic!("no answer to {method} {path} within {LIMIT:?}"));
+        reply.unwrap_or_else(|error| panic!("no answer to {method} {path}: {error}"))
+    }
+
+    async fn exchange(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Reply, Broken> {
+        let stream = TcpStream::connect(self.address).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        // ends with the sender
+        let carrying = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path);
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            request = request.header("host", self.address.to_string());
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("a request");
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().collect().await?.to_bytes();
+        carrying.abort();
+        Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }
+
+/// Why no whole answer came.
+type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// What every request of the protocol carries.
 pub const HEADERS: [(&str, &str); 3] = [

@@ -147,6 +147,11 @@ impl Home {
         home
     }
 
+    /// The services to come have no variables of their own.
+    pub fn forget_variables(&mut self) {
+        self.variables.clear();
+    }
+
     /// Its top.
     pub fn path(&self) -> &Path {
         self.dir.path()
@@ -171,8 +176,8 @@ impl Home {
     pub fn runtime_entries(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.runtime_dir()).expect("the runtime directory");
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        // The directory of local sockets is no service's own.
-        names.filter(|name| name != "s").collect()
+        // The directories of sockets are no service's own.
+        names.filter(|name| !["s", "c"].contains(&&**name)).collect()
     }
 
     /// The binary, to be run here with the fleet's ssh configuration and a hosts file.
@@ -451,6 +456,11 @@ impl Service {
     /// Tells it to end, and gives its exit status and its directories.
     pub fn stop(mut self) -> (ExitStatus, Home) {
         self.process.signal(Signal::TERM);
+        (self.process.exit(STOP), self.home)
+    }
+
+    /// Waits for an end that nobody asks for, and gives its exit status and its directories.
+    pub fn ended(mut self) -> (ExitStatus, Home) {
         (self.process.exit(STOP), self.home)
     }
 

@@ -77,6 +77,11 @@ fn run_within(limit: Duration, body: impl Future<Output = ()>) {
     assert!(ended.is_ok(), "the trial ran into its limit of {limit:?}");
 }
 
+/// Whether the trials are wanted that take longer than those of every day.
+pub fn are_long() -> bool {
+    std::env::var_os("DOCKMASTER_LONG").is_some_and(|value| value == "1")
+}
+
 /// Runs the trials the command line selects on `hosts` hosts.
 pub fn run(hosts: usize, trials: Vec<Trial>) -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -1,0 +1,218 @@
+//! Changes on real engines: made once, told as they are, on record.
+
+use serde_json::{Value, json};
+
+use crate::support::trials::Trial;
+use crate::support::{Fleet, IMAGE, Service, ServiceConfig};
+use crate::trials;
+
+const SECRET: &str = "correct-horse-battery-staple";
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        a_container_is_run_stopped_started_restarted_and_removed => 120,
+        what_cannot_be_done_fails_and_leaves_nothing => 120,
+        unused_things_are_listed_before_they_are_removed => 120,
+        policies_are_kept_and_refusals_are_on_the_audit => 120,
+        the_same_wish_is_one_change => 120,
+    ]
+}
+
+/// Calls a tool that begins a job, and returns the job.
+async fn job(service: &Service, tool: &str, arguments: Value) -> Value {
+    service.structured(tool, arguments).await
+}
+
+fn states(job: &Value) -> Vec<&str> {
+    job["results"].as_array().unwrap().iter().map(|step| step["state"].as_str().unwrap()).collect()
+}
+
+async fn a_container_is_run_stopped_started_restarted_and_removed(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let run = json!({
+        "host": "h1", "image": IMAGE, "name": "web", "command": ["sleep", "1000"],
+        "env": {"PASSWORD": SECRET, "PLAIN": "yes"}, "labels": {"a": "b"}, "restart": "unless-stopped",
+        "ports": ["127.0.0.1:18080:80"], "volumes": ["web-data:/data"], "memory": "64m", "cpus": 0.5,
+    });
+    let made = job(&service, "container_run", run).await;
+    assert_eq!((&made["state"], states(&made)), (&json!("done"), vec!["done"; 3]), "{made}");
+    let inspect = |format: &str| host.docker(&["inspect", "-f", format, "web"]);
+    let told = inspect(
+        "{{.State.Running}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} \
+         {{index .Config.Labels \"a\"}} {{json .HostConfig.PortBindings}} {{json .HostConfig.Binds}} {{.Config.Env}}",
+    );
+    for part in [
+        "true unless-stopped 67108864 500000000 b",
+        r#"{"80/tcp":[{"HostIp":"127.0.0.1","HostPort":"18080"}]}"#,
+        "web-data:/data",
+        SECRET,
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    let label = inspect("{{index .Config.Labels \"dockmaster.operation\"}}");
+    assert_eq!(Value::from(label), made["job"], "what is created bears its operation");
+
+    let web = json!({"host": "h1", "containers": ["web"], "timeout": 1});
+    let stopped = job(&service, "container_stop", web.clone()).await;
+    assert_eq!(stopped["results"][0]["after"], "exited", "{stopped}");
+    assert_eq!(inspect("{{.State.Running}}"), "false");
+    let again = job(&service, "container_stop", web.clone()).await;
+    assert_eq!(
+        (&again["state"], &again["results"][0]["before"]),
+        (&json!("done"), &json!("exited")),
+        "{again}"
+    );
+    let started = job(&service, "container_start", json!({"host": "h1", "containers": ["web"]})).await;
+    assert_eq!(started["results"][0]["after"], "running", "{started}");
+    let before = inspect("{{.State.StartedAt}}");
+    job(&service, "container_restart", web).await;
+    assert_ne!(inspect("{{.State.StartedAt}}"), before);
+    let removed =
+        job(&service, "container_remove", json!({"host": "h1", "containers": ["web"], "force": true})).await;
+    assert_eq!(removed["results"][0]["after"], "removed", "{removed}");
+    assert_eq!(host.docker(&["ps", "-aqf", "name=web"]), "");
+    host.docker(&["volume", "rm", "web-data"]);
+
+    let listed = service.structured("job_list", json!({"state": "all"})).await;
+    let tools: Vec<&str> =
+        listed["jobs"].as_array().unwrap().iter().map(|job| job["tool"].as_str().unwrap()).collect();
+    assert_eq!(
+        tools,
+        [
+            "container_remove",
+            "container_restart",
+            "container_start",
+            "container_stop",
+            "container_stop",
+            "container_run"
+        ]
+    );
+    let got = service.structured("job_get", json!({"job": made["job"]})).await;
+    assert_eq!(got["results"], made["results"]);
+    let (_, home) = service.stop();
+    for file in ["journal.db", "journal.db-wal"] {
+        let bytes = std::fs::read(home.path().join("data").join(file)).unwrap_or_default();
+        let found = bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
+        assert!(!found, "{file} holds a secret");
+    }
+}
+
+async fn what_cannot_be_done_fails_and_leaves_nothing(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    host.run_container(&["-p", "18081:80", "--name", "first", IMAGE, "sleep", "1000"]);
+    let run = json!({"host": "h1", "image": IMAGE, "name": "second", "command": ["sleep", "1000"], "ports": ["18081:80"]});
+    let failed = job(&service, "container_run", run).await;
+    assert_eq!(
+        (&failed["state"], states(&failed)),
+        (&json!("failed"), vec!["done", "undone", "failed"]),
+        "{failed}"
+    );
+    assert!(failed["note"].as_str().unwrap().contains("18081"), "{failed}");
+    assert_eq!(host.docker(&["ps", "-aqf", "name=second"]), "", "it is removed again");
+    let failed = job(&service, "image_pull", json!({"hosts": "h1", "image": "127.0.0.1:1/none"})).await;
+    assert_eq!(failed["jobs"][0]["state"], "failed", "{failed}");
+    let mixed = json!({"host": "h1", "containers": ["nobody", "first"], "timeout": 1});
+    let mixed = job(&service, "container_stop", mixed).await;
+    assert_eq!((&mixed["state"], states(&mixed)), (&json!("failed"), vec!["failed", "done"]), "{mixed}");
+}
+
+async fn unused_things_are_listed_before_they_are_removed(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    host.run_container(&["--name", "ended", "-v", "/anonymous", IMAGE, "true"]);
+    host.docker(&["wait", "ended"]);
+    host.docker(&["network", "create", "lonely"]);
+    host.docker(&["network", "create", "wanted"]);
+    host.run_container(&[
+        "--name",
+        "stopped",
+        "--network",
+        "wanted",
+        "-v",
+        "named:/data",
+        IMAGE,
+        "sleep",
+        "1000",
+    ]);
+    let what = ["containers", "networks", "volumes", "images"];
+    let plan = service.structured("prune", json!({"host": "h1", "what": what})).await;
+    let names: Vec<&str> =
+        plan["plan"].as_array().unwrap().iter().map(|thing| thing["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["ended", "lonely"], "a volume that a container uses is not unused");
+    assert_eq!(host.docker(&["ps", "-aqf", "name=ended"]).lines().count(), 1, "nothing is removed yet");
+    let pruned = service.structured("prune", json!({"host": "h1", "what": what, "dry_run": false})).await;
+    let job = &pruned["job"];
+    assert_eq!(job["state"], "done", "{job}");
+    assert_eq!(job["results"][0]["removed"], json!(["ended"]), "{job}");
+    assert_eq!(host.docker(&["ps", "-aqf", "name=ended"]), "");
+    assert_eq!(host.docker(&["network", "ls", "-qf", "name=lonely"]), "");
+    assert_eq!(host.docker(&["network", "ls", "-qf", "name=wanted"]).lines().count(), 1);
+    host.docker(&["rm", "-f", "stopped"]);
+    host.docker(&["network", "rm", "wanted"]);
+    // an old engine takes named ones too
+    host.docker(&["volume", "prune", "-f"]);
+    let _ = host.try_docker(&["volume", "rm", "named"]);
+}
+
+async fn policies_are_kept_and_refusals_are_on_the_audit(fleet: &Fleet) {
+    let [h1, h2] = ["h1", "h2"].map(|name| fleet.host(name));
+    let config = ServiceConfig::none(fleet).with(h1, &["policy: ro"]).with(h2, &["policy: no_destructive"]);
+    let service = Service::start(&config);
+    service.wait_ready(&["h1", "h2"]).await;
+    h2.run_container(&["--name", "kept", IMAGE, "sleep", "1000"]);
+    let kept = json!({"host": "h2", "containers": ["kept"]});
+    for (tool, arguments) in [
+        ("container_start", json!({"host": "h1", "containers": ["a"]})),
+        ("container_stop", kept.clone()),
+        ("container_restart", kept.clone()),
+        ("container_remove", kept.clone()),
+        ("prune", json!({"host": "h2", "what": ["containers"], "dry_run": false})),
+        ("container_run", json!({"host": "h2", "image": IMAGE, "volumes": ["/:/host"]})),
+        ("container_run", json!({"host": "h2", "image": IMAGE, "networks": ["host"]})),
+    ] {
+        let refused = service.call(tool, arguments).await;
+        assert!(refused.is_error && refused.text.starts_with("policy_denied"), "{tool}: {}", refused.text);
+    }
+    assert_eq!(h2.docker(&["ps", "-qf", "name=kept"]).lines().count(), 1);
+    let started = job(&service, "container_start", kept).await;
+    assert_eq!(started["state"], "done", "{started}");
+}
+
+async fn the_same_wish_is_one_change(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    // it does not mind being asked to stop, so that stopping it takes as long as it may
+    host.run_container(&["--name", "slow", IMAGE, "sh", "-c", "trap '' TERM; sleep 1000"]);
+    let restart = json!({"host": "h1", "containers": ["slow"], "timeout": 3});
+    let calls = (0..5).map(|_| Box::pin(job(&service, "container_restart", restart.clone())));
+    let jobs = futures_util::future::join_all(calls).await;
+    assert!(jobs.iter().all(|one| one["job"] == jobs[0]["job"] && one["state"] == "done"), "{jobs:?}");
+    assert_eq!(jobs.iter().filter(|one| one["joined"] == true).count(), 4);
+    let later = job(&service, "container_restart", restart.clone()).await;
+    assert_ne!(later["job"], jobs[0]["job"], "a second restart is a new wish");
+
+    let with_key = |timeout: u32| json!({"host": "h1", "containers": ["slow"], "timeout": timeout, "idempotency_key": "k1"});
+    let first = job(&service, "container_restart", with_key(1)).await;
+    let again = job(&service, "container_restart", with_key(1)).await;
+    assert_eq!((&again["job"], &again["joined"]), (&first["job"], &json!(true)));
+    let other = service.call("container_restart", with_key(2)).await;
+    assert!(other.is_error && other.text.contains(first["job"].as_str().unwrap()), "{}", other.text);
+    let home = service.kill();
+    let service = Service::start_in(home);
+    service.wait_ready(&["h1"]).await;
+    let after = job(&service, "container_restart", with_key(1)).await;
+    assert_eq!(after["job"], first["job"], "it is remembered");
+
+    // 45 s are not enough for nobody: a job that goes on is told as one
+    let slow = json!({"host": "h1", "containers": ["slow"], "timeout": 4, "wait": 0});
+    let running = job(&service, "container_restart", slow).await;
+    assert_eq!((&running["state"], &running["next"]), (&json!("running"), &json!("job_get")), "{running}");
+    let got = service.structured("job_get", json!({"job": running["job"], "wait": 30})).await;
+    assert_eq!(got["state"], "done", "{got}");
+}

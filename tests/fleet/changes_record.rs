@@ -1,0 +1,306 @@
+//! What is on record, who keeps it, and what becomes of it when the disk, the host or the keeper goes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::service_doctor::{accept, with_known_hosts};
+use crate::support::service::{Ended, Home, Stdio};
+use crate::support::trials::Trial;
+use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, eventually, temp_dir, wait_for};
+use crate::trials;
+
+/// Where an interrupted restart is interrupted.
+const POINT: &str = "before act restart one";
+
+const SOON: Duration = Duration::from_secs(20);
+
+pub fn trials() -> Vec<Trial> {
+    trials![
+        what_was_done_is_shown_with_and_without_a_service => 120,
+        a_change_on_a_host_that_does_not_come_back_waits_says_so_and_can_be_given_up => 120,
+        a_host_that_is_another_machine_by_now_is_left_alone => 120,
+        a_second_service_is_told_who_keeps_the_journal => 60,
+        a_second_stdio_is_carried_by_the_first_which_stays_until_it_leaves => 60,
+        a_stdio_beside_a_service_is_carried_by_it => 60,
+        on_a_full_or_closed_disk_nothing_is_changed_and_reads_go_on => 120,
+    ]
+}
+
+fn ops(home: &Home, args: &[&str]) -> Ended {
+    let ended = home.run_here(args);
+    assert!(ended.status.success(), "{args:?}: {}", ended.stderr);
+    ended
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+async fn what_was_done_is_shown_with_and_without_a_service(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let service =
+        Service::start(&ServiceConfig::none(fleet).with(host, &[]).with(fleet.host("h2"), &["policy: ro"]));
+    service.wait_ready(&["h1", "h2"]).await;
+    assert_eq!(ops(service.home(), &["ops", "list"]).stdout, "no operations\n");
+    host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
+    let stop = json!({"host": "h1", "containers": ["one"], "timeout": 1, "idempotency_key": "k"});
+    let job = service.structured("container_stop", stop).await;
+    let id = job["job"].as_str().unwrap();
+    for (tool, arguments) in [
+        ("container_stop", json!({"host": "h2", "containers": ["one"]})),
+        ("container_stop", json!({"host": "nowhere", "containers": ["one"]})),
+        ("container_stop", json!({"host": "h1", "containers": ["../one"]})),
+        (
+            "container_stop",
+            json!({"host": "h1", "containers": ["one"], "timeout": 2, "idempotency_key": "k"}),
+        ),
+        ("host_update", json!({"host": "h1", "description": "password=hunter2hunter2"})),
+    ] {
+        service.call(tool, arguments).await;
+    }
+    let told = |home: &Home| {
+        let list = ops(home, &["ops", "list"]).stdout;
+        assert!(
+            list.starts_with(id) && list.contains("done") && list.contains("container_stop  one"),
+            "{list}"
+        );
+        let shown = ops(home, &["ops", "show", &id[..13]]).stdout;
+        for part in [
+            "done      stop one (running to exited)",
+            "asked for by owner",
+            "idempotency key \"k\"",
+            "engine ",
+        ] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        let exported = lines(&ops(home, &["ops", "export"]).stdout);
+        assert_eq!(
+            (exported.len(), &exported[0]["id"], &exported[0]["state"]),
+            (1, &job["job"], &json!("done"))
+        );
+        assert_eq!(exported[0]["steps"][0]["before"]["state"], "running", "{exported:?}");
+        let audit = lines(&ops(home, &["audit", "--json"]).stdout);
+        let verdicts: Vec<(&str, &str)> = audit
+            .iter()
+            .map(|entry| (entry["tool"].as_str().unwrap(), entry["verdict"].as_str().unwrap()))
+            .collect();
+        let refused = ("container_stop", "refused");
+        assert_eq!(
+            verdicts,
+            [("host_update", "accepted"), refused, refused, refused, refused, ("container_stop", "accepted")]
+        );
+        assert!(audit[1]["reason"].as_str().unwrap().contains(id), "{}", audit[1]);
+        assert!(audit[4]["reason"].as_str().unwrap().contains("held to ro"), "{}", audit[4]);
+        assert_eq!((&audit[5]["operation"], &audit[5]["principal"]), (&job["job"], &json!("owner")));
+        assert!(!ops(home, &["audit", "--json"]).stdout.contains("hunter2"), "secrets stay out");
+        audit
+    };
+    let audit = told(service.home());
+    let client = service.client();
+    let listed = client.request("resources/list", None, json!({})).await;
+    assert_eq!(listed["result"]["resources"][0]["uri"], "dockmaster://audit", "{listed}");
+    let read = client
+        .request("resources/read", Some("dockmaster://audit"), json!({"uri": "dockmaster://audit"}))
+        .await;
+    let text = read["result"]["contents"][0]["text"].as_str().unwrap_or_else(|| panic!("{read}"));
+    assert_eq!(lines(text), audit);
+    let (_, home) = service.stop();
+    assert_eq!(told(&home), audit, "it is read without anybody who keeps it");
+    let missing = home.run_here(&["ops", "show", "ffff"]);
+    assert!(
+        !missing.status.success() && missing.stderr.contains("ops list shows them"),
+        "{}",
+        missing.stderr
+    );
+}
+
+/// The service dies as it is about to restart a container on h1.
+async fn interrupted(service: Service, host: &Host) -> (Home, String) {
+    service.wait_ready(&["h1"]).await;
+    host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1, "wait": 0});
+    let job = service.structured("container_restart", restart).await;
+    let mut home = service.kill();
+    home.forget_variables();
+    (home, job["job"].as_str().unwrap().to_owned())
+}
+
+async fn a_change_on_a_host_that_does_not_come_back_waits_says_so_and_can_be_given_up(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let config = ServiceConfig::none(fleet).with(host, &[]).with(fleet.host("h2"), &[]);
+    let service = Service::start(&config.variable("DOCKMASTER_FAILPOINT", POINT));
+    let (home, id) = interrupted(service, host).await;
+    host.power_off();
+    let service = Service::start_in(home);
+    service.wait_ready(&["h2"]).await;
+    eventually("it says what it waits for", SOON, async || {
+        let job = service.structured("job_get", json!({"job": id})).await;
+        assert_eq!(job["state"], "recovering", "{job}");
+        job["note"].as_str().unwrap_or_default().starts_with("waits for h1, which is ")
+    })
+    .await;
+    let cancelled = ops(service.home(), &["ops", "cancel", &id]);
+    assert!(cancelled.stdout.contains("is cancelled"), "{}", cancelled.stdout);
+    assert_eq!(
+        service.structured("job_get", json!({"job": id})).await["state"],
+        "recovering",
+        "it is in doubt still"
+    );
+    ops(service.home(), &["ops", "cancel", "--give-up", &id]);
+    let job = service.structured("job_get", json!({"job": id})).await;
+    assert_eq!(job["state"], "unknown", "{job}");
+    assert!(job["note"].as_str().unwrap().contains("given up by a person"), "{job}");
+    host.boot();
+    service.wait_ready_within(&["h1"], Duration::from_secs(60)).await;
+    ops(service.home(), &["ops", "resume", &id]);
+    let job = service.structured("job_get", json!({"job": id, "wait": 45})).await;
+    assert_eq!(job["state"], "cancelled", "it was not made, and is not made any more: {job}");
+}
+
+/// A machine that bears another's name and address, and perhaps the name of its engine: a clone, or a new one.
+async fn a_host_that_is_another_machine_by_now_is_left_alone(fleet: &Fleet) {
+    let (host, scratch) = (fleet.host("h1"), temp_dir());
+    let config = with_known_hosts(fleet, scratch.path()).with(host, &[]);
+    let service = Service::start(&config.variable("DOCKMASTER_FAILPOINT", POINT));
+    accept(&service, host, "host_key_unknown", scratch.path()).await;
+    let (home, id) = interrupted(service, host).await;
+    let started = || host.docker(&["inspect", "-f", "{{.State.StartedAt}}", "one"]);
+    let before = started();
+    host.change_host_key();
+    let service = Service::start_in(home);
+    accept(&service, host, "host_key_changed", scratch.path()).await;
+    eventually("it says so", SOON, async || {
+        let job = service.structured("job_get", json!({"job": id})).await;
+        assert_eq!(job["state"], "recovering", "{job}");
+        job["note"].as_str().unwrap_or_default().contains("h1 is another machine by now")
+    })
+    .await;
+    assert_eq!(started(), before);
+    ops(service.home(), &["ops", "cancel", "--give-up", &id]);
+    fleet.heal_all();
+}
+
+async fn a_second_service_is_told_who_keeps_the_journal(fleet: &Fleet) {
+    let service = Service::start(&ServiceConfig::none(fleet).with(fleet.host("h1"), &[]));
+    let second = service.home().run(&service.home().hosts_file(), &["serve", "--port", "0"]);
+    assert!(!second.status.success());
+    let holder = format!("process {}, serving http://{}/mcp", service.pid(), service.address());
+    assert!(second.stderr.contains(&holder), "{}", second.stderr);
+    assert!(second.stderr.contains("DOCKMASTER_DATA_DIR"), "{}", second.stderr);
+}
+
+async fn a_second_stdio_is_carried_by_the_first_which_stays_until_it_leaves(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let home = Home::new(&ServiceConfig::none(fleet).with(host, &[]));
+    let mut first = Stdio::start_with(home.command(&["stdio"]));
+    first.initialize();
+    let ready = |stdio: &mut Stdio, id: u64| stdio.call(id, "container_list", &json!({"hosts": "h1"}));
+    assert!(!ready(&mut first, 1).is_error);
+    let logins = host.ssh_logins();
+    let mut second = Stdio::start_with(home.command(&["stdio"]));
+    second.initialize();
+    assert!(!ready(&mut second, 1).is_error);
+    assert_eq!(host.ssh_logins(), logins, "it has no line of its own");
+    second.send_raw("no json");
+    assert_eq!(second.receive_any()["error"]["code"], -32700, "it is told as anybody");
+    first.close_input();
+    assert!(!ready(&mut second, 2).is_error, "the first stays for the second");
+    second.close_input();
+    assert!(second.exit().success() && first.exit().success());
+}
+
+async fn a_stdio_beside_a_service_is_carried_by_it(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
+    let mut stdio = Stdio::start_with(service.home().command(&["stdio"]));
+    stdio.initialize();
+    let stopped =
+        stdio.call(1, "container_stop", &json!({"host": "h1", "containers": ["one"], "timeout": 1}));
+    assert!(!stopped.is_error, "{}", stopped.text);
+    let listed = service.structured("job_list", json!({"state": "done"})).await;
+    assert_eq!(listed["jobs"][0]["target"], "one", "{listed}");
+    let audit = lines(&ops(service.home(), &["audit", "--json"]).stdout);
+    assert_eq!(audit[0]["client"], "trial 1", "who asked is known by name");
+    // one whose hosts stand elsewhere is not mixed up with this one
+    let other = service.home().path().join("other.yml");
+    std::fs::write(&other, "hosts: {}\n").unwrap();
+    let refused = service.home().run(&other, &["stdio"]);
+    assert!(!refused.status.success() && refused.stderr.contains("other files"), "{}", refused.stderr);
+    service.kill();
+    assert!(!stdio.exit().success());
+    let told = stdio.log().join("\n");
+    assert!(told.contains("has ended"), "{told}");
+}
+
+/// A small disk in the place of a directory, until it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn at(path: &Path) -> Self {
+        let disk = Self(path.to_owned());
+        disk.mount(&["-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs"]);
+        disk
+    }
+
+    fn mount(&self, args: &[&str]) {
+        let ran = Command::new("mount").args(args).arg(&self.0).status().unwrap();
+        assert!(ran.success(), "mount {args:?}");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        wait_for("nobody uses the disk", SOON, || {
+            Command::new("umount").arg(&self.0).status().is_ok_and(|ran| ran.success())
+        });
+    }
+}
+
+async fn on_a_full_or_closed_disk_nothing_is_changed_and_reads_go_on(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let home = Home::new(&ServiceConfig::none(fleet).with(host, &[]));
+    let data = home.path().join("data");
+    let disk = SmallDisk::at(&data);
+    let service = Service::start_in(home);
+    service.wait_ready(&["h1"]).await;
+    host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
+    let started = || host.docker(&["inspect", "-f", "{{.State.StartedAt}}", "one"]);
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1});
+    let first = service.structured("container_restart", restart.clone()).await;
+    assert_eq!(first["state"], "done", "{first}");
+    let before = started();
+
+    let fill = data.join("fill");
+    let _ = std::fs::write(&fill, vec![1; 4 << 20]);
+    let refused = service.call("container_restart", restart.clone()).await;
+    assert!(
+        refused.is_error && refused.text.starts_with("journal_unavailable") && refused.text.contains("full"),
+        "{}",
+        refused.text
+    );
+    assert!(!service.call("container_list", json!({"hosts": "h1"})).await.is_error, "reads go on");
+    assert_eq!(service.structured("job_get", json!({"job": first["job"]})).await["state"], "done");
+    std::fs::remove_file(&fill).unwrap();
+    assert_eq!(started(), before, "nothing was changed");
+
+    let again = service.structured("container_restart", restart.clone()).await;
+    assert_eq!(again["state"], "done", "with room it goes on: {again}");
+
+    let (_, home) = service.stop();
+    disk.mount(&["-o", "remount,ro"]);
+    let service = Service::start_in(home);
+    service.wait_ready(&["h1"]).await;
+    let before = started();
+    let refused = service.call("container_restart", restart).await;
+    assert!(refused.is_error && refused.text.starts_with("journal_unavailable"), "{}", refused.text);
+    assert!(!service.call("container_list", json!({"hosts": "h1"})).await.is_error, "reads go on");
+    assert_eq!(started(), before);
+    let (_, home) = service.stop();
+    drop(disk);
+    drop(home);
+}
