@@ -146,17 +146,25 @@ impl Door {
                 let door = Arc::clone(&door);
                 Box::pin(async move {
                     let socket = PrivateSocket::open(&door.path).map_err(io::Error::other)?;
-                    door.open(&socket).await
+                    door.open(&socket).await;
                 })
             }),
         }
     }
 
-    async fn open(&self, socket: &PrivateSocket) -> io::Result<()> {
+    async fn open(&self, socket: &PrivateSocket) -> ! {
         let mut visits = FuturesUnordered::new();
         loop {
             tokio::select! {
-                stream = socket.accept() => visits.push(self.visit(stream?)),
+                stream = socket.accept() => match stream {
+                    Ok(stream) => visits.push(self.visit(stream)),
+                    // Out of file descriptors, most likely: some may be free in a moment, and those who are
+                    // carried are not to suffer for it.
+                    Err(error) => {
+                        tracing::warn!(%error, "the service's socket takes no connection");
+                        sleep(ASK_AGAIN).await;
+                    }
+                },
                 Some(visited) = visits.next(), if !visits.is_empty() => {
                     let visited: io::Result<()> = visited;
                     if let Err(error) = visited {

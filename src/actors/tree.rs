@@ -63,7 +63,7 @@ impl Tree {
             let below = match child.name.as_str() {
                 "hosts" => self.hosts(),
                 "mcp" => self.requests(),
-                "reaper" => self.leftovers(),
+                "reaper" => self.seen_to(),
                 _ => vec![],
             };
             let kind = if child.name == "hosts" { NodeKind::Supervisor } else { NodeKind::Actor };
@@ -103,14 +103,20 @@ impl Tree {
         requests.map(|request| task(request.tool, "working", Some(request.running_for))).collect()
     }
 
-    fn leftovers(&self) -> Vec<Node> {
+    /// What the Reaper sees to.
+    fn seen_to(&self) -> Vec<Node> {
         let now = self.directory.clock().now();
         let ledgers = self.directory.reaper().leftovers().into_iter().map(|ledger| {
             let context = ledger.context();
             let name = format!("{} {} on {}", context.name, context.id, context.host);
             task(name, "releasing", Some(age(now, context.started)))
         });
-        ledgers.collect()
+        let changes = self.directory.changes().open().into_iter().map(|live| {
+            let record = live.record();
+            let name = format!("{} {} on {}", record.change.word(), record.id, record.machine.host);
+            task(name, record.state.word(), Some(age(now, record.started)))
+        });
+        ledgers.chain(changes).collect()
     }
 }
 

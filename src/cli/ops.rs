@@ -54,6 +54,12 @@ pub(super) enum OpsCommand {
     },
     /// Print all operations as JSON, the newest first, a line each
     Export,
+    /// Show which phases hosts were in and why, the newest first
+    Phases {
+        /// So many
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u32,
+    },
 }
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -119,6 +125,13 @@ impl OpsCommand {
                     have_done(data_dir, &request, Entry::State(record.id, ChangeState::Recovering, None))
                         .await?;
                 say(&format!("{}  is looked at again{by}", record.id));
+                Ok(())
+            }
+            Self::Phases { limit } => {
+                for (at, host, phase, cause) in empty_when_absent(reader.phases(limit).await)? {
+                    let cause = cause.map(|cause| format!("  {cause}")).unwrap_or_default();
+                    say(&format!("{}  {host}  {phase}{cause}", time(at)));
+                }
                 Ok(())
             }
             Self::Export => {

@@ -246,15 +246,16 @@ impl Registry {
         if tool.effect.read_only {
             return (tool.call)(context, arguments);
         }
-        let (call, begins_jobs) = (Arc::clone(&tool.call), CHANGE_WORDS.contains(&tool.name));
+        let call = Arc::clone(&tool.call);
+        let of_jobs = tool.name == "job_cancel" || CHANGE_WORDS.contains(&tool.name);
         Box::pin(async move {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
             let (host, told) =
                 (named.map(ToOwned::to_owned), redact::json(&Value::Object(arguments.clone())));
             let outcome = call(context.clone(), arguments).await;
             match &outcome {
-                // Jobs are put on the audit with the wish that begins them.
-                Ok(_) if begins_jobs => {}
+                // Jobs are put on the audit with the wish that begins or ends them.
+                Ok(_) if of_jobs => {}
                 Ok(_) => job::audit(&context, host, told, Ok(())).await,
                 Err(error) if error.is_on_audit => {}
                 Err(error) => job::audit(&context, host, told, Err(error)).await,

@@ -76,6 +76,8 @@ async fn what_was_done_is_shown_with_and_without_a_service(fleet: &Fleet) {
         ] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
+        let phases = ops(home, &["ops", "phases"]).stdout;
+        assert!(phases.contains("h1  ready") && phases.contains("h1  connecting"), "{phases}");
         let exported = lines(&ops(home, &["ops", "export"]).stdout);
         assert_eq!(
             (exported.len(), &exported[0]["id"], &exported[0]["state"]),
@@ -95,6 +97,7 @@ async fn what_was_done_is_shown_with_and_without_a_service(fleet: &Fleet) {
         assert!(audit[1]["reason"].as_str().unwrap().contains(id), "{}", audit[1]);
         assert!(audit[4]["reason"].as_str().unwrap().contains("held to ro"), "{}", audit[4]);
         assert_eq!((&audit[5]["operation"], &audit[5]["principal"]), (&job["job"], &json!("owner")));
+        assert_eq!(audit[5]["client"], "trial 1", "in the era of requests without a session too");
         assert!(!ops(home, &["audit", "--json"]).stdout.contains("hunter2"), "secrets stay out");
         audit
     };

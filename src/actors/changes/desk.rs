@@ -18,6 +18,9 @@ use std::time::Duration;
 /// A wish waits so long for the line to its host.
 const LINE_LIMIT: Duration = Duration::from_secs(30);
 
+/// Changes of one host that are not over: more would only wait, as callers beyond this number would.
+const OPEN_ON_HOST: usize = 128;
+
 /// Somebody wants something changed.
 #[derive(Debug, Clone)]
 pub struct Wish {
@@ -93,6 +96,10 @@ impl ChangeDesk {
     /// began: [`Receipt`] says which. Once it is on its way it no longer needs whoever brought it.
     pub async fn begin(&self, host: &HostHandle, wish: Wish) -> Result<(OperationId, Receipt), ChangeError> {
         let session = host.session(LINE_LIMIT).await?;
+        let of_host = |live: &&Arc<Live>| live.record().machine.host == host.spec().id;
+        if self.open().iter().filter(of_host).count() >= OPEN_ON_HOST {
+            return Err(HostError::from(host.operations().overloaded()).into());
+        }
         let Wish { change, asker, key, arguments } = wish;
         let machine = session.machine(&host.spec().id);
         let new = NewChange { id: OperationId::fresh(), change, machine, asker, key, arguments };

@@ -7,11 +7,12 @@ use crate::actors::host::HostError;
 use crate::actors::journal::JournalHandle;
 use crate::actors::trip;
 use crate::app::{App, Outside};
-use crate::domain::change::{Asker, Before, CHANGE_WORDS, Change, OWNER, PruneKind};
+use crate::changes::{Found, Hands, Look};
+use crate::domain::change::{Asker, Before, CHANGE_WORDS, Change, OWNER, PruneKind, Step};
 use crate::domain::operation::OperationId;
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::RunSpec;
-use crate::domain::saga::{Course, Why};
+use crate::domain::saga::{Course, OnFailure, Why};
 use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange};
 use crate::journal::{JournalLock, Page, Store};
 use crate::runtime::failpoint::Failpoints;
@@ -222,6 +223,86 @@ fn a_failure_at_any_step_unwinds_also_through_crashes() {
     }
 }
 
+/// Which request makes a step.
+fn deed(step: &Step) -> &'static str {
+    match step {
+        Step::Start(_) | Step::StartCreated => "/start",
+        Step::Stop(..) => "/stop",
+        Step::Restart(..) => "/restart",
+        Step::Remove { .. } | Step::Prune(PruneKind::Containers) => "DELETE /v1.41/containers",
+        Step::Fetch(_) | Step::Pull(..) => "images/create",
+        Step::Create(_) => "containers/create",
+        Step::Prune(PruneKind::BuildCache) => "build/prune",
+        Step::Prune(_) => "DELETE /v1.41/images",
+    }
+}
+
+#[test]
+fn what_an_engine_refuses_at_any_step_is_told_and_leaves_nothing_half_made() {
+    for change in all() {
+        for step in change.steps() {
+            let world = World::new();
+            let before = world.containers();
+            world.fake.model("nas", |model| model.refuse(deed(&step)));
+            let Life::Lived(record) = world.live(|_| false, async |app| make(app, change.clone()).await)
+            else {
+                panic!()
+            };
+            let refused = record.steps.iter().find(|made| made.name == step.to_string()).unwrap();
+            if matches!(step, Step::Prune(kind) if kind != PruneKind::BuildCache) {
+                // What stays is told; it is no failure of the rest.
+                assert!(refused.made.left[0].contains("as scripted"), "{step}: {record:?}");
+            } else {
+                assert_eq!(record.state, ChangeState::Failed, "{step}: {record:?}");
+                assert!(record.words.unwrap().contains("as scripted"), "{step}");
+            }
+            if change.plan().on_failure == OnFailure::Unwind {
+                assert_eq!(world.containers(), before, "{step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_step_may_be_made_twice_and_every_undo() {
+    for change in all() {
+        let world = World::new();
+        let twice = async |app: &App| {
+            let host = app.directory().host("nas").unwrap();
+            let session = host.session(LONG).await.unwrap();
+            let mut hands = Hands { engine: &session.engine, operation: OperationId::fresh(), created: None };
+            for step in change.steps() {
+                let before = match hands.look(&step).await.unwrap() {
+                    Look::Todo(before) | Look::Already(before, _) => before,
+                };
+                let first = hands.act(&step, &before).await.unwrap();
+                let there = world.containers();
+                let second = hands.act(&step, &before).await.unwrap();
+                assert_eq!(world.containers(), there, "{step}");
+                assert_eq!((&second.id, &second.removed), (&first.id, &first.removed), "{step}");
+                let seen = matches!(hands.probe(&step, &before).await.unwrap(), Found::Made(_));
+                assert_eq!(
+                    seen,
+                    step != Step::Prune(PruneKind::BuildCache),
+                    "{step}: the cache tells nothing"
+                );
+                if let Step::Create(_) = step {
+                    hands.created = first.id;
+                }
+            }
+            for step in change.steps().iter().rev().filter(|step| step.is_undoable()) {
+                for _ in 0..2 {
+                    hands.undo(step).await.unwrap();
+                    assert!(!world.containers().contains_key("new"), "{step}");
+                    let found = hands.probe(step, &Before::Nothing).await.unwrap();
+                    assert_eq!(found, Found::NotYet, "{step} was undone");
+                }
+            }
+        };
+        assert_eq!(world.live(|_| false, twice), Life::Lived(()));
+    }
+}
+
 /// What each stands for itself fails for itself.
 #[test]
 fn a_failure_among_several_leaves_the_others_to_be_made() {
@@ -320,6 +401,10 @@ fn what_a_service_before_began_can_be_cancelled_at_once() {
         let desk = app.directory().changes();
         let id = desk.list(&Page { ended: None, limit: 1, before: None }).await.unwrap()[0].id;
         desk.cancel(id, &Asker::default()).await.unwrap();
+        let tree = app.tree().look();
+        let shown = tree.find(&["reaper"]).unwrap().children.iter().map(|child| (&*child.name, child.phase));
+        let name = format!("container_restart {id} on nas");
+        assert_eq!(shown.collect::<Vec<_>>(), [(&*name, "recovering")]);
         desk.wait(id, Duration::ZERO).await.unwrap().unwrap()
     };
     let Life::Lived(record) = world.live(|_| false, cancel) else { panic!() };

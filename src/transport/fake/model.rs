@@ -90,7 +90,8 @@ impl Model {
             ("POST", ["images", "create"]) => {
                 let name = value(query, "fromImage");
                 self.effects.push(format!("pull {name}"));
-                self.images.insert(name.clone(), format!("sha256:{:0>64}", self.effects.len()));
+                let id = format!("sha256:{:0>64}", self.effects.len());
+                self.images.entry(name).or_insert(id);
                 (200, json!({"status": "done"}))
             }
             ("DELETE", ["images", id]) => {
