@@ -13,7 +13,7 @@ mod store;
 mod tests;
 
 pub use lock::{Holder, JournalLock};
-pub use read::{Page, Reader};
+pub use read::{Page, Reader, Recalled};
 pub use store::Store;
 
 use std::path::{Path, PathBuf};

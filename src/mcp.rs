@@ -4,6 +4,7 @@
 mod error;
 mod fleet;
 mod job;
+mod keys;
 mod page;
 mod policy;
 mod registry;

@@ -10,6 +10,9 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+/// The key's name in the data directory.
+pub(super) const KEY_FILE: &str = "journal.key";
+
 /// Bytes of the key.
 const KEY_BYTES: usize = 32;
 

@@ -1,14 +1,18 @@
 //! Reading: by anybody of the same user, also while another process writes.
 
+use super::fingerprint::{FingerprintKey, KEY_FILE};
 use super::record::{
-    AuditEntry, AuditRecord, ChangeRecord, ChangeState, HeldRecord, Machine, StepRecord, Verdict,
+    AnswerRecord, AuditEntry, AuditRecord, ChangeRecord, ChangeState, HeldRecord, Machine, StepRecord,
+    Verdict,
 };
+use super::store::KEY_LIFE;
 use super::{FILE, JournalError};
 use crate::domain::change::{Asker, Change};
 use crate::domain::operation::OperationId;
 use crate::domain::saga::{Course, Why};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Row as _, SqliteConnection};
 use std::path::{Path, PathBuf};
@@ -24,6 +28,15 @@ pub struct Page {
     pub limit: u32,
     /// Only those before this one.
     pub before: Option<OperationId>,
+}
+
+/// What a key is remembered with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recalled {
+    /// The same call was answered so.
+    Same(Value),
+    /// Another call bore it.
+    Other,
 }
 
 /// The journal of a data directory, for reading.
@@ -154,6 +167,29 @@ impl Reader {
             Ok((time(row, "at")?, row.try_get("host")?, row.try_get("phase")?, row.try_get("cause")?))
         };
         rows.iter().map(|row| phase(row).map_err(|error: sqlx::Error| self.failed(&error))).collect()
+    }
+
+    /// What the same call was answered at most a day before `now`.
+    pub async fn answer(
+        &self,
+        call: &AnswerRecord,
+        now: Timestamp,
+    ) -> Result<Option<Recalled>, JournalError> {
+        let mut connection = self.connect().await?;
+        let query = sqlx::query(
+            "SELECT fingerprint, answer FROM answers WHERE principal = ? AND tool = ? AND key = ? AND at > ?",
+        );
+        let query = query.bind(&call.principal).bind(&call.tool).bind(&call.key);
+        let query = query.bind(now.as_millisecond() - KEY_LIFE);
+        let row = query.fetch_optional(&mut connection).await.map_err(|error| self.failed(&error))?;
+        self.keep(connection);
+        let Some(row) = row else { return Ok(None) };
+        let (key, _) = FingerprintKey::load_or_create(&self.path.with_file_name(KEY_FILE))?;
+        let fingerprint: String = row.try_get("fingerprint").map_err(|error| self.failed(&error))?;
+        if fingerprint != key.of(&call.arguments) {
+            return Ok(Some(Recalled::Other));
+        }
+        json(&row, "answer").map(|answer| Some(Recalled::Same(answer))).map_err(|error| self.failed(&error))
     }
 
     async fn with_steps(

@@ -232,6 +232,21 @@ impl AuditRecord {
     }
 }
 
+/// What a call was answered that bore a key and began no change.
+#[derive(Debug, Clone)]
+pub struct AnswerRecord {
+    /// Who called.
+    pub principal: String,
+    /// The tool.
+    pub tool: String,
+    /// The client's idempotency key.
+    pub key: String,
+    /// The call's arguments, of which a fingerprint is kept.
+    pub arguments: String,
+    /// The answer.
+    pub answer: Value,
+}
+
 /// Something for the journal.
 #[derive(Debug, Clone)]
 pub enum Entry {
@@ -253,6 +268,8 @@ pub enum Entry {
     Phase(HostId, &'static str, Option<String>),
     /// A call that would change something.
     Audit(Box<AuditEntry>),
+    /// What a call was answered.
+    Answer(Box<AnswerRecord>),
 }
 
 /// What became of an entry.

@@ -1,7 +1,7 @@
 //! The writer: entries in, a transaction for each batch of them.
 
-use super::fingerprint::FingerprintKey;
-use super::record::{AuditEntry, Entry, HeldRecord, NewChange, Receipt, Verdict};
+use super::fingerprint::{FingerprintKey, KEY_FILE};
+use super::record::{AnswerRecord, AuditEntry, Entry, HeldRecord, NewChange, Receipt, Verdict};
 use super::{FILE, JournalError, JournalLock};
 use crate::domain::operation::OperationId;
 use futures_util::future::BoxFuture;
@@ -17,7 +17,7 @@ use std::time::Duration;
 const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "journal", include_str!("migrations/1_journal.sql"))];
 
 /// How long a client's idempotency key is remembered, in milliseconds.
-const KEY_LIFE: i64 = 24 * 60 * 60 * 1000;
+pub(super) const KEY_LIFE: i64 = 24 * 60 * 60 * 1000;
 
 /// Readers hold the database for moments; whoever holds it longer hangs.
 const BUSY_LIMIT: Duration = Duration::from_secs(5);
@@ -46,7 +46,7 @@ impl Store {
     /// Opens the journal whose lock is held, made when there is none, and brings it to this version's schema.
     pub async fn open(lock: &JournalLock) -> Result<Self, JournalError> {
         let path = lock.dir().join(FILE);
-        let (key, known) = FingerprintKey::load_or_create(&lock.dir().join("journal.key"))?;
+        let (key, known) = FingerprintKey::load_or_create(&lock.dir().join(KEY_FILE))?;
         let gone = |path: &Path| std::fs::metadata(path).map_or(true, |found| found.len() == 0);
         if gone(&path) && !gone(&path.with_extension("db-wal")) {
             // SQLite would begin anew and throw that away.
@@ -144,6 +144,7 @@ impl Store {
             ),
             ("audit", kept.audit, ""),
             ("phases", kept.phases, ""),
+            ("answers", kept.changes, ""),
         ] {
             let statement = format!(
                 "DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - {kept} {condition}"
@@ -210,6 +211,14 @@ async fn write_one(
             query.bind(now).bind(host.as_str()).bind(*phase).bind(cause).execute(connection).await?;
         }
         Entry::Audit(entry) => audit(connection, entry, now).await?,
+        Entry::Answer(record) => {
+            let AnswerRecord { principal, tool, key: client_key, arguments, answer } = &**record;
+            let query = sqlx::query(
+                "INSERT INTO answers (principal, tool, key, fingerprint, answer, at) VALUES (?, ?, ?, ?, ?, ?)",
+            );
+            let query = query.bind(principal).bind(tool).bind(client_key).bind(key.of(arguments));
+            query.bind(json(answer)).bind(now).execute(connection).await?;
+        }
     }
     Ok(Receipt::Written)
 }

@@ -258,6 +258,30 @@ async fn without_a_key_a_change_joins_its_equal_only_while_that_goes_forward() {
 }
 
 #[tokio::test]
+async fn an_answer_is_remembered_for_a_day_with_its_arguments() {
+    let (dir, mut store) = fresh().await;
+    let call = |principal: &str, tool: &str, arguments: &str| AnswerRecord {
+        principal: principal.into(),
+        tool: tool.into(),
+        key: "k".into(),
+        arguments: arguments.into(),
+        answer: json!({"changed": arguments}),
+    };
+    let first = call("owner", "host_add", "a");
+    store.commit(&[Entry::Answer(Box::new(first.clone()))], at(0)).await.unwrap();
+    let reader = Reader::of(dir.path());
+    let recall = async |call: &AnswerRecord, second| reader.answer(call, at(second)).await.unwrap();
+    assert_eq!(recall(&first, DAY - 1).await, Some(Recalled::Same(json!({"changed": "a"}))));
+    assert_eq!(recall(&first, DAY).await, None);
+    assert_eq!(recall(&call("owner", "host_add", "b"), 1).await, Some(Recalled::Other));
+    assert_eq!(recall(&call("token", "host_add", "a"), 1).await, None);
+    assert_eq!(recall(&call("owner", "host_update", "a"), 1).await, None);
+    let again = call("owner", "host_add", "b");
+    store.commit(&[Entry::Answer(Box::new(again.clone()))], at(DAY)).await.unwrap();
+    assert_eq!(recall(&again, DAY).await, Some(Recalled::Same(json!({"changed": "b"}))));
+}
+
+#[tokio::test]
 async fn secrets_tell_changes_apart_and_stand_in_no_file() {
     const SECRETS: [&str; 2] = ["hunter2-planted", "hunter3-planted"];
     let (dir, mut store) = fresh().await;

@@ -1,6 +1,7 @@
 //! Jobs: changes as tools begin them and tell about them.
 
 use super::error::{ErrorKind, HostFailure, ToolError};
+use super::keys;
 use super::registry::ToolContext;
 use super::shape::rfc3339;
 use crate::actors::changes::{ChangeError, Wish};
@@ -23,9 +24,6 @@ pub(super) const DEFAULT_WAIT: u64 = 45;
 
 /// Longer than this nobody keeps a call open.
 const LONGEST_WAIT: u64 = 600;
-
-/// A key is a word of the client's own, not a document.
-const LONGEST_KEY: usize = 200;
 
 /// A job as tools show it.
 #[expect(clippy::struct_field_names, reason = "the field is the job's name in every tool")]
@@ -254,13 +252,7 @@ fn check(change: &Change, parameters: &JobParameters) -> Result<(), ToolError> {
     if change.steps().is_empty() {
         return wrong("there is nothing to do: name at least one".to_owned());
     }
-    match parameters.idempotency_key.as_deref() {
-        Some("") => wrong("idempotency_key: an empty one tells no calls apart; leave it out".to_owned()),
-        Some(key) if key.len() > LONGEST_KEY => {
-            wrong(format!("idempotency_key: at most {LONGEST_KEY} bytes"))
-        }
-        _ => Ok(()),
-    }
+    keys::check(parameters.idempotency_key.as_deref())
 }
 
 fn failure(context: &ToolContext, host: &HostHandle, error: &ChangeError) -> ToolError {

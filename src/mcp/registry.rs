@@ -1,7 +1,7 @@
 //! The tools by name: what each declares, and how it is called.
 
 use super::error::{ErrorKind, ToolError};
-use super::job;
+use super::{job, keys};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
 use crate::actors::directory::HostDirectory;
@@ -124,6 +124,10 @@ impl Tool {
         F: Future<Output = Result<O, ToolError>> + Send + 'static,
     {
         let About { name, title, description, effect } = about;
+        let mut input = schema::<P>(Contract::Deserialize);
+        if !effect.read_only {
+            keys::declare(&mut input);
+        }
         let run = Arc::new(run);
         let call: Call = Arc::new(move |context, arguments| {
             let run = Arc::clone(&run);
@@ -138,15 +142,7 @@ impl Tool {
                 render(run(context, parameters).await?)
             })
         });
-        Self {
-            name,
-            title,
-            description,
-            effect,
-            input: Arc::new(schema::<P>(Contract::Deserialize)),
-            output,
-            call,
-        }
+        Self { name, title, description, effect, input: Arc::new(input), output, call }
     }
 }
 
@@ -247,15 +243,20 @@ impl Registry {
             return (tool.call)(context, arguments);
         }
         let call = Arc::clone(&tool.call);
-        let of_jobs = tool.name == "job_cancel" || CHANGE_WORDS.contains(&tool.name);
+        let begins_jobs = CHANGE_WORDS.contains(&tool.name);
+        // Jobs are put on the audit with the wish that begins or ends them.
+        let is_on_audit = begins_jobs || tool.name == "job_cancel";
         Box::pin(async move {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
             let (host, told) =
                 (named.map(ToOwned::to_owned), redact::json(&Value::Object(arguments.clone())));
-            let outcome = call(context.clone(), arguments).await;
+            let outcome = if begins_jobs {
+                call(context.clone(), arguments).await
+            } else {
+                keys::once(&context, arguments, |arguments| call(context.clone(), arguments)).await
+            };
             match &outcome {
-                // Jobs are put on the audit with the wish that begins or ends them.
-                Ok(_) if of_jobs => {}
+                Ok(_) if is_on_audit => {}
                 Ok(_) => job::audit(&context, host, told, Ok(())).await,
                 Err(error) if error.is_on_audit => {}
                 Err(error) => job::audit(&context, host, told, Err(error)).await,

@@ -20,6 +20,7 @@ const SOON: Duration = Duration::from_secs(20);
 pub fn trials() -> Vec<Trial> {
     trials![
         what_was_done_is_shown_with_and_without_a_service => 120,
+        a_key_finds_the_answer_of_a_tool_that_begins_no_job,
         a_change_on_a_host_that_does_not_come_back_waits_says_so_and_can_be_given_up => 120,
         a_host_that_is_another_machine_by_now_is_left_alone => 120,
         a_second_service_is_told_who_keeps_the_journal => 60,
@@ -118,6 +119,22 @@ async fn what_was_done_is_shown_with_and_without_a_service(fleet: &Fleet) {
         "{}",
         missing.stderr
     );
+}
+
+async fn a_key_finds_the_answer_of_a_tool_that_begins_no_job(fleet: &Fleet) {
+    let service = Service::start(&ServiceConfig::none(fleet).with(fleet.host("h1"), &[]));
+    service.wait_ready(&["h1"]).await;
+    let first = json!({"host": "h1", "description": "first", "idempotency_key": "k"});
+    let answer = service.structured("host_update", first.clone()).await;
+    service.structured("host_update", json!({"host": "h1", "description": "second"})).await;
+    let service = Service::start_in(service.kill());
+    service.wait_ready(&["h1"]).await;
+    assert_eq!(service.structured("host_update", first).await, answer);
+    assert_eq!(service.row("h1").await["description"], "second", "it is not made again");
+    let other = json!({"host": "h1", "description": "third", "idempotency_key": "k"});
+    let other = service.call("host_update", other).await;
+    assert!(other.is_error && other.text.starts_with("conflict"), "{}", other.text);
+    assert_eq!(service.row("h1").await["description"], "second");
 }
 
 /// The service dies as it is about to restart a container on h1.

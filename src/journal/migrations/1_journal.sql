@@ -72,5 +72,17 @@ CREATE TABLE audit (
     words     TEXT,                             -- why it was refused
     operation TEXT
 );
+-- What calls were answered that bore a key and began no change.
+CREATE TABLE answers (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,
+    principal   TEXT    NOT NULL,
+    tool        TEXT    NOT NULL,
+    key         TEXT    NOT NULL,
+    fingerprint TEXT    NOT NULL,
+    answer      TEXT    NOT NULL,               -- JSON
+    at          INTEGER NOT NULL,
+    UNIQUE (principal, tool, key) ON CONFLICT REPLACE
+);
+
 CREATE TRIGGER audit_is_not_rewritten BEFORE UPDATE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit is append-only'); END;

@@ -1,0 +1,69 @@
+//! Idempotency keys of the tools that begin no job: what they change is a file of the owner's, and the same call
+//! with the same key within a day has the same answer. Jobs have their keys in the journal's own hands.
+
+use super::error::{ErrorKind, ToolError};
+use super::registry::{Object, ToolContext, ToolOutput};
+use crate::journal::Recalled;
+use crate::journal::record::{AnswerRecord, Entry};
+use serde_json::{Value, json};
+
+/// The parameter.
+const KEY: &str = "idempotency_key";
+
+/// A key is a word of the client's own, not a document.
+const LONGEST: usize = 200;
+
+/// Declares the key in a tool's parameters, unless the tool declares it itself.
+pub(super) fn declare(input: &mut Object) {
+    if let Some(Value::Object(properties)) = input.get_mut("properties") {
+        let about = "A word of yours: the same call with it within a day has the same answer.";
+        properties.entry(KEY).or_insert_with(|| json!({"type": "string", "description": about}));
+    }
+}
+
+/// Whether a key can be one.
+pub(super) fn check(key: Option<&str>) -> Result<(), ToolError> {
+    let wrong = |words: &str| Err(ToolError::new(ErrorKind::InvalidArguments, format!("{KEY}: {words}")));
+    match key {
+        Some("") => wrong("an empty one tells no calls apart; leave it out"),
+        Some(key) if key.len() > LONGEST => wrong(&format!("at most {LONGEST} bytes")),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the call with its arguments, unless it was made before with the key that stands among them.
+pub(super) async fn once<F>(
+    context: &ToolContext,
+    mut arguments: Object,
+    call: impl FnOnce(Object) -> F,
+) -> Result<ToolOutput, ToolError>
+where
+    F: Future<Output = Result<ToolOutput, ToolError>>,
+{
+    let key = match arguments.remove(KEY) {
+        None => return call(arguments).await,
+        Some(Value::String(key)) => key,
+        Some(_) => return Err(ToolError::new(ErrorKind::InvalidArguments, format!("{KEY}: a text"))),
+    };
+    check(Some(&key))?;
+    let journal = context.directory.changes().journal().clone();
+    let told = Value::Object(arguments.clone()).to_string();
+    let (principal, tool) = (context.asker.principal.clone(), context.tool.to_owned());
+    let mut record = AnswerRecord { principal, tool, key, arguments: told, answer: Value::Null };
+    match journal.reader().await?.answer(&record, context.directory.clock().now()).await? {
+        Some(Recalled::Same(answer)) => return Ok(ToolOutput::Structured(answer)),
+        Some(Recalled::Other) => {
+            let words = format!("the {KEY} belongs to a call with other arguments; nothing was changed");
+            return Err(
+                ToolError::new(ErrorKind::Conflict, words).with_hint("Take another key for another wish.")
+            );
+        }
+        None => {}
+    }
+    let output = call(arguments).await?;
+    if let ToolOutput::Structured(answer) = &output {
+        record.answer = answer.clone();
+        journal.write("answer", vec![Entry::Answer(Box::new(record))]).await?;
+    }
+    Ok(output)
+}
