@@ -81,8 +81,8 @@ impl Hands<'_> {
         })
     }
 
-    /// Makes the step.
-    pub async fn act(&self, step: &Step, before: &Before) -> Result<Made, EngineError> {
+    /// Makes the step; what came of it is told at once, or is to be seen by [`Self::after`].
+    pub async fn act(&self, step: &Step, before: &Before) -> Result<Option<Made>, EngineError> {
         let id = container_of(before);
         match step {
             Step::Start(_) | Step::StartCreated if was(before) == "paused" => self.engine.unpause(id).await?,
@@ -114,15 +114,15 @@ impl Hands<'_> {
                 for other in self.all_ours().await?.into_iter().filter(|other| *other != id) {
                     self.remove_made(&other).await?;
                 }
-                return Ok(Made { id: Some(id), ..Made::default() });
+                return Ok(Some(Made { id: Some(id), ..Made::default() }));
             }
             Step::Prune(PruneKind::BuildCache) => {
                 let freed = self.engine.prune_build_cache().await?;
-                return Ok(Made { freed: Some(freed), ..Made::default() });
+                return Ok(Some(Made { freed: Some(freed), ..Made::default() }));
             }
-            Step::Prune(kind) => return self.prune(*kind, before).await,
+            Step::Prune(kind) => return self.prune(*kind, before).await.map(Some),
         }
-        self.after(step, before).await
+        Ok(None)
     }
 
     /// Finds out whether the step was made. For those that the engine may still be at, not yet is only an
@@ -238,7 +238,7 @@ impl Hands<'_> {
     }
 
     /// How it is after an act on a container or an image.
-    async fn after(&self, step: &Step, before: &Before) -> Result<Made, EngineError> {
+    pub async fn after(&self, step: &Step, before: &Before) -> Result<Made, EngineError> {
         match (step, before) {
             (Step::Remove { .. }, _) => Ok(removed(before)),
             (Step::Fetch(image) | Step::Pull(image, _), Before::Image { id }) => {

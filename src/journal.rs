@@ -83,6 +83,12 @@ pub enum JournalError {
         /// The reason.
         words: String,
     },
+    /// Somebody is still at the operation.
+    #[error("operation {operation} is still being seen to; try again when its step has ended")]
+    Busy {
+        /// Which.
+        operation: String,
+    },
     /// Its writer is being started again.
     #[error("the journal's writer is being restarted; try again in a moment")]
     Restarting,

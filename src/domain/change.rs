@@ -2,6 +2,7 @@
 
 use super::container::ContainerName;
 use super::image::ImageName;
+use super::policy::Policy;
 use super::redact;
 use super::run::RunSpec;
 use super::saga::{OnFailure, Plan};
@@ -218,13 +219,26 @@ impl Change {
                 for (key, value) in spec.env.iter_mut().chain(&mut spec.labels) {
                     *value = redact::value(key, value);
                 }
-                spec.command = spec.command.iter().map(|word| redact::text(word)).collect();
+                spec.command = redact::command(&spec.command);
                 Self::ContainerRun(spec)
             }
             other => other.clone(),
         };
         let whole = masked == *self;
         (masked, whole)
+    }
+
+    /// Somebody's words about it, without what it keeps secret: engines repeat what they were asked.
+    pub fn hide(&self, words: &str) -> String {
+        let mut text = redact::text(words);
+        if let (Self::ContainerRun(open), (Self::ContainerRun(masked), false)) = (self, self.masked()) {
+            let values = open.env.values().chain(open.labels.values()).chain(&open.command);
+            let shown = masked.env.values().chain(masked.labels.values()).chain(&masked.command);
+            for (secret, _) in values.zip(shown).filter(|(value, shown)| value != shown) {
+                text = text.replace(secret.as_str(), redact::MASK);
+            }
+        }
+        text
     }
 
     /// Whether it loses data, configuration or availability.
@@ -238,13 +252,21 @@ impl Change {
         }
     }
 
-    /// Whether it makes something that reaches beyond its container: a path of the host is mounted, or the
-    /// network is the host's own.
-    pub fn reaches_the_host(&self) -> bool {
+    /// Whether a host that is held to `policy` lets it happen.
+    pub fn is_permitted(&self, policy: Policy) -> bool {
+        match policy {
+            Policy::ReadWrite => true,
+            Policy::NoDestructive => !self.is_destructive() && !self.reaches_out(),
+            Policy::ReadOnly => false,
+        }
+    }
+
+    /// Whether it makes a container that reaches what is not its own: volumes and paths hold the data of others,
+    /// and the host's network its services.
+    fn reaches_out(&self) -> bool {
         match self {
             Self::ContainerRun(spec) => {
-                let shares = |name: &String| name == "host" || name.starts_with("container:");
-                spec.volumes.iter().any(super::run::MountSpec::is_bind) || spec.networks.iter().any(shares)
+                !spec.volumes.is_empty() || spec.networks.iter().any(|name| name == "host")
             }
             _ => false,
         }
@@ -421,5 +443,26 @@ mod tests {
         let what = vec![PruneKind::Images, PruneKind::Containers, PruneKind::Images];
         let steps = Change::Prune { what }.steps();
         assert_eq!(steps, [Step::Prune(PruneKind::Containers), Step::Prune(PruneKind::Images)]);
+    }
+
+    #[test]
+    fn the_secrets_of_a_run_are_hidden_wherever_they_stand() {
+        let words = |text: &str| text.split(' ').map(ToOwned::to_owned).collect::<Vec<_>>();
+        let spec = RunSpec {
+            command: words("mysql --password hunter2 -pswordfish --token=abcdefgh --verbose run"),
+            env: [("API_KEY".to_owned(), "opensesame".to_owned())].into(),
+            ..RunSpec::of("busybox".parse().unwrap())
+        };
+        let run = Change::ContainerRun(Box::new(spec));
+        let (masked, whole) = run.masked();
+        let kept = serde_json::to_string(&masked).unwrap();
+        let told = run.hide("exec: \"swordfish\": not found, hunter2, -pswordfish, opensesame");
+        for secret in ["hunter2", "swordfish\"", "-pswordfish", "abcdefgh", "opensesame"] {
+            assert!(!kept.contains(secret), "{secret}: {kept}");
+        }
+        for secret in ["hunter2", "-pswordfish", "opensesame"] {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
+        assert!(!whole && kept.contains("--verbose") && kept.contains("run"), "{kept}");
     }
 }

@@ -41,7 +41,18 @@ impl FromStr for ImageName {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-' | '/' | ':' | '@');
         let segments_are_names =
             text.split('/').all(|part| part.starts_with(|c: char| c.is_ascii_alphanumeric()));
-        if text.len() <= LONGEST && segments_are_names && text.chars().all(allowed) && !text.contains("..") {
+        // A login before a registry would be a secret on record; a digest is all that an @ may lead to.
+        let is_digest = |rest: &str| {
+            rest.split_once(':')
+                .is_some_and(|(_, hex)| hex.len() >= 32 && hex.chars().all(|c| c.is_ascii_hexdigit()))
+        };
+        let has_no_login = text.split_once('@').is_none_or(|(_, rest)| is_digest(rest));
+        if has_no_login
+            && text.len() <= LONGEST
+            && segments_are_names
+            && text.chars().all(allowed)
+            && !text.contains("..")
+        {
             return Ok(Self(text.to_owned()));
         }
         Err(InvalidName::new(
@@ -83,7 +94,11 @@ mod tests {
             ("nginx:1.27", "nginx", "1.27"),
             ("localhost:5000/a/b", "localhost:5000/a/b", "latest"),
             ("localhost:5000/a/b:2", "localhost:5000/a/b", "2"),
-            ("ghcr.io/a/b@sha256:00ff", "ghcr.io/a/b", "sha256:00ff"),
+            (
+                "ghcr.io/a/b@sha256:000102030405060708090a0b0c0d0e0f",
+                "ghcr.io/a/b",
+                "sha256:000102030405060708090a0b0c0d0e0f",
+            ),
         ] {
             let name: ImageName = text.parse().unwrap();
             assert_eq!(name.repository_and_tag(), (repository, tag), "{text}");
@@ -92,7 +107,21 @@ mod tests {
 
     #[test]
     fn a_name_is_no_path_and_no_flag() {
-        for bad in ["", "/", "a/../b", "../a", "a//b", "-a", "a b", "a?x=1", "a#b", "a%2e", "a\n", "a/-b"] {
+        for bad in [
+            "",
+            "/",
+            "a/../b",
+            "../a",
+            "a//b",
+            "-a",
+            "a b",
+            "a?x=1",
+            "a#b",
+            "a%2e",
+            "a\n",
+            "a/-b",
+            "user:token@registry/a",
+        ] {
             assert!(bad.parse::<ImageName>().is_err(), "{bad:?}");
         }
     }

@@ -156,6 +156,19 @@ static FILE_LINE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(r#"^(\s*(?:-\s+)?(?:export\s+)?["']?)([A-Za-z_][A-Za-z0-9_.-]*)(["']?\s*[:=]\s*)(\S.*)$"#)
 });
 
+/// The words of a command: each by its own shape, and what follows a flag that names a secret.
+pub fn command(words: &[String]) -> Vec<String> {
+    let mut is_value = false;
+    let masked = words.iter().map(|word| {
+        let flag = word.starts_with('-').then(|| word.trim_start_matches('-'));
+        let hides = std::mem::replace(&mut is_value, flag.is_some_and(is_secret_key)) && flag.is_none();
+        // As mysql and its kin take a password.
+        let joined = word.strip_prefix("-p").is_some_and(|rest| rest.len() > 2 && !rest.starts_with('-'));
+        if hides || joined { MASK.to_owned() } else { text(word) }
+    });
+    masked.collect()
+}
+
 /// Arguments and other values: by the names of their fields, and by telling shapes.
 pub fn json(given: &Value) -> Value {
     match given {

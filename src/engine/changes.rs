@@ -106,10 +106,13 @@ impl Engine {
         let dangling = HashMap::from([("dangling", vec!["true"])]);
         match kind {
             PruneKind::Containers => {
-                let ended = HashMap::from([("status", vec!["created", "exited", "dead"])]);
-                let options =
-                    ListContainersOptionsBuilder::default().all(true).size(true).filters(&ended).build();
-                let listed = self.docker.list_containers(Some(options)).await?;
+                let options = ListContainersOptionsBuilder::default().all(true).size(true).build();
+                let mut listed = self.docker.list_containers(Some(options)).await?;
+                // Not by a filter of the engine's: they know different states.
+                listed.retain(|container| {
+                    let state = container.state.as_ref().map(ToString::to_string).unwrap_or_default();
+                    matches!(&*state, "created" | "exited" | "dead")
+                });
                 let thing = |container: bollard::models::ContainerSummary| {
                     let id = container.id?;
                     let name = container.names.unwrap_or_default().pop().unwrap_or_default();

@@ -242,9 +242,11 @@ async fn begin(
     } else {
         let query = sqlx::query(
             "SELECT id, fingerprint FROM operations WHERE fingerprint = ? AND ended IS NULL AND back IS NULL \
-                 ORDER BY number DESC LIMIT 1",
+             AND endpoint = ? AND engine IS ? AND host_key IS ? AND started + limit_ms > ? \
+             ORDER BY number DESC LIMIT 1",
         );
-        query.bind(&fingerprint).fetch_optional(&mut *connection).await?
+        let query = query.bind(&fingerprint).bind(&machine.endpoint).bind(&machine.engine);
+        query.bind(&machine.host_key).bind(now).fetch_optional(&mut *connection).await?
     };
     let receipt = match found {
         Some(row) => {

@@ -247,14 +247,19 @@ async fn without_a_key_a_change_joins_its_equal_only_while_that_goes_forward() {
     let (_dir, mut store) = fresh().await;
     let first = stop("web");
     ask(&mut store, &first, at(0)).await;
-    assert_eq!(ask(&mut store, &again(&first), at(3 * DAY)).await, Receipt::Joined(first.id));
-    store.commit(&[Entry::Back(first.id, Why::Cancelled)], at(3 * DAY)).await.unwrap();
+    assert_eq!(ask(&mut store, &again(&first), at(9)).await, Receipt::Joined(first.id));
+    let elsewhere = |machine: Machine| NewChange { machine, ..again(&first) };
+    let clone = Machine { host_key: Some("SHA256:x".into()), ..first.machine.clone() };
+    assert_eq!(ask(&mut store, &elsewhere(clone), at(9)).await, Receipt::Written, "another machine");
+    store.commit(&[Entry::Back(first.id, Why::Cancelled)], at(9)).await.unwrap();
     let second = again(&first);
-    assert_eq!(ask(&mut store, &second, at(3 * DAY)).await, Receipt::Written, "the first goes back");
-    store.commit(&[end(&second, ChangeState::Recovering)], at(3 * DAY)).await.unwrap();
-    assert_eq!(ask(&mut store, &again(&first), at(3 * DAY)).await, Receipt::Joined(second.id));
-    store.commit(&[end(&second, ChangeState::Done)], at(3 * DAY)).await.unwrap();
-    assert_eq!(ask(&mut store, &again(&first), at(3 * DAY)).await, Receipt::Written, "that is over");
+    assert_eq!(ask(&mut store, &second, at(9)).await, Receipt::Written, "the first goes back");
+    store.commit(&[end(&second, ChangeState::Recovering)], at(9)).await.unwrap();
+    assert_eq!(ask(&mut store, &again(&first), at(9)).await, Receipt::Joined(second.id));
+    store.commit(&[end(&second, ChangeState::Done)], at(9)).await.unwrap();
+    assert_eq!(ask(&mut store, &again(&first), at(9)).await, Receipt::Written, "that is over");
+    let over = i64::try_from(first.change.limit().as_secs()).unwrap();
+    assert_eq!(ask(&mut store, &again(&first), at(9 + over)).await, Receipt::Written, "its time is over");
 }
 
 #[tokio::test]

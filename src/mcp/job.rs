@@ -22,6 +22,12 @@ use std::time::Duration;
 /// Below the minute after which clients give a call up.
 pub(super) const DEFAULT_WAIT: u64 = 45;
 
+/// A job waits so long for the line to its host before it begins.
+const LINE_LIMIT: Duration = Duration::from_secs(30);
+
+/// The longest that a container may take to stop.
+const LONGEST_GRACE: u32 = 3600;
+
 /// Longer than this nobody keeps a call open.
 const LONGEST_WAIT: u64 = 600;
 
@@ -187,6 +193,14 @@ pub(super) async fn begin(
     if let Err(error) = permit(context, &host, &change).and_then(|()| check(&change, &parameters)) {
         return Err(refuse(error).await);
     }
+    // With the line its engine is known, which other names of it may hold to a stricter policy.
+    if let Err(error) = host.session(LINE_LIMIT).await {
+        let error = failure(context, &host, &ChangeError::Host(error));
+        return Err(refuse(error).await);
+    }
+    if let Err(error) = permit(context, &host, &change) {
+        return Err(refuse(error).await);
+    }
     let JobParameters { idempotency_key: key, wait } = parameters;
     let wish = Wish { change, asker: context.asker.clone(), key, arguments: arguments.clone() };
     let desk = context.directory.changes();
@@ -231,17 +245,19 @@ pub(super) async fn get(
 /// Whether the host's policy permits the change.
 fn permit(context: &ToolContext, host: &HostHandle, change: &Change) -> Result<(), ToolError> {
     let id = &host.spec().id;
-    let why = match context.directory.policy(id) {
-        Policy::ReadOnly => "which permits no change",
+    let policy = context.directory.policy(id);
+    if change.is_permitted(policy) {
+        return Ok(());
+    }
+    let why = match policy {
         Policy::NoDestructive if change.is_destructive() => {
             "which permits nothing that loses data, configuration or availability"
         }
-        Policy::NoDestructive if change.reaches_the_host() => {
-            "which permits no container that reaches the host itself, as one with a path of the host does"
+        Policy::NoDestructive => {
+            "which permits no container that reaches what is not its own: no volume, no path, no network of the host"
         }
-        Policy::NoDestructive | Policy::ReadWrite => return Ok(()),
+        Policy::ReadOnly | Policy::ReadWrite => "which permits no change",
     };
-    let policy = context.directory.policy(id);
     let message = format!("{id} is held to {policy}, {why}; nothing was changed");
     Err(ToolError::new(ErrorKind::PolicyDenied, message)
         .with_hint(format!("A person can loosen it: dockmaster hosts edit {id} --policy rw.")))
@@ -277,7 +293,25 @@ impl From<JournalError> for ToolError {
 
 /// The containers of these names.
 pub(super) fn containers(names: &[String]) -> Result<Vec<ContainerName>, ToolError> {
-    names.iter().map(|name| Ok(name.parse()?)).collect()
+    let mut containers: Vec<ContainerName> = vec![];
+    for name in names {
+        let name = name.parse()?;
+        // Twice the same is once.
+        if !containers.contains(&name) {
+            containers.push(name);
+        }
+    }
+    Ok(containers)
+}
+
+/// How long a container may take to stop, as it was asked for.
+pub(super) fn grace(timeout: Option<u32>) -> Result<Option<u32>, ToolError> {
+    match timeout {
+        Some(seconds) if seconds > LONGEST_GRACE => {
+            Err(ToolError::new(ErrorKind::InvalidArguments, format!("timeout: at most {LONGEST_GRACE} s")))
+        }
+        timeout => Ok(timeout),
+    }
 }
 
 /// The job of this name.

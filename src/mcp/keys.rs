@@ -63,7 +63,10 @@ where
     let output = call(arguments).await?;
     if let ToolOutput::Structured(answer) = &output {
         record.answer = answer.clone();
-        journal.write("answer", vec![Entry::Answer(Box::new(record))]).await?;
+        // It was made: an answer that cannot be remembered is one all the same.
+        if let Err(error) = journal.write("answer", vec![Entry::Answer(Box::new(record))]).await {
+            tracing::warn!(%error, tool = context.tool, "the answer is not remembered by its key");
+        }
     }
     Ok(output)
 }

@@ -174,6 +174,7 @@ async fn policies_are_kept_and_refusals_are_on_the_audit(fleet: &Fleet) {
         ("prune", json!({"host": "h2", "what": ["containers"], "dry_run": false})),
         ("container_run", json!({"host": "h2", "image": IMAGE, "volumes": ["/:/host"]})),
         ("container_run", json!({"host": "h2", "image": IMAGE, "networks": ["host"]})),
+        ("container_run", json!({"host": "h2", "image": IMAGE, "volumes": ["data:/d"]})),
     ] {
         let refused = service.call(tool, arguments).await;
         assert!(refused.is_error && refused.text.starts_with("policy_denied"), "{tool}: {}", refused.text);

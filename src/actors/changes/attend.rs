@@ -22,7 +22,7 @@ const SLACK: Duration = Duration::from_secs(60);
 pub(in crate::actors) async fn attend(live: Arc<Live>, directory: HostDirectory) {
     let desk = directory.changes().clone();
     if !desk.record(&live).await {
-        return desk.over(live.id());
+        return desk.over(&live);
     }
     let mut waits = Backoff::new(BackoffPolicy::BACKGROUND, fresh_seed());
     while let Err(wait) = attempt(&live, &directory, &desk).await {
@@ -36,7 +36,7 @@ pub(in crate::actors) async fn attend(live: Arc<Live>, directory: HostDirectory)
             () = live.cancelled(), if !live.is_cancelled() => {}
         }
     }
-    desk.over(live.id());
+    desk.over(&live);
 }
 
 /// What is waited for before the next attempt.
@@ -69,7 +69,7 @@ async fn attempt(live: &Arc<Live>, directory: &HostDirectory, desk: &ChangeDesk)
             return Err(Wait::ALittle);
         }
     }
-    match over_this_line(live, &handle, desk).await {
+    match over_this_line(live, &handle, desk, directory).await {
         Ok(()) => Ok(()),
         Err(stopped @ Stopped::Elsewhere(..)) => {
             live.say(format!("{stopped}; nothing is done there in its name"));
@@ -83,14 +83,20 @@ async fn attempt(live: &Arc<Live>, directory: &HostDirectory, desk: &ChangeDesk)
     }
 }
 
-async fn over_this_line(live: &Arc<Live>, host: &HostHandle, desk: &ChangeDesk) -> Result<(), Stopped> {
+async fn over_this_line(
+    live: &Arc<Live>,
+    host: &HostHandle,
+    desk: &ChangeDesk,
+    directory: &HostDirectory,
+) -> Result<(), Stopped> {
     let (name, limit) = (live.change().word(), live.change().limit() + SLACK);
-    let (change, desk) = (Arc::clone(live), desk.clone());
+    let (change, desk, directory) = (Arc::clone(live), desk.clone(), directory.clone());
     let driven = host.perform(live.id(), name, limit, move |operation| async move {
         let drive = Drive {
             live: change,
             operation,
             journal: desk.journal().clone(),
+            directory,
             clock: desk.clock(),
             doubt: desk.doubt(),
         };

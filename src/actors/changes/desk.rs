@@ -200,6 +200,9 @@ impl ChangeDesk {
     pub async fn resume(&self, id: OperationId) -> Result<(), JournalError> {
         let found = self.journal.reader().await?.change(id).await?;
         if let Some(record) = found.filter(|record| record.state == ChangeState::Unknown) {
+            if self.get(record.id).is_some() {
+                return Err(JournalError::Busy { operation: record.id.to_string() });
+            }
             let (id, (live, entries)) = (record.id, Live::recovered(record, self.clock.now()));
             self.met().insert(id);
             self.rows().insert(id, Arc::new(live));
@@ -239,7 +242,7 @@ impl ChangeDesk {
 
     async fn attend_recovered(&self, id: OperationId, entries: Vec<Entry>) -> Result<(), JournalError> {
         if let Err(error) = self.journal.write("recover", entries).await {
-            self.over(id);
+            self.rows().remove(&id);
             self.met().remove(&id);
             return Err(error);
         }
@@ -265,9 +268,12 @@ impl ChangeDesk {
         Ok(())
     }
 
-    /// A change is over, or never began.
-    pub(super) fn over(&self, id: OperationId) {
-        self.rows().remove(&id);
+    /// A change is over, or never began. Another that was taken in again under its name stays.
+    pub(super) fn over(&self, live: &Arc<Live>) {
+        let mut rows = self.rows();
+        if rows.get(&live.id()).is_some_and(|known| Arc::ptr_eq(known, live)) {
+            rows.remove(&live.id());
+        }
     }
 
     fn get(&self, id: OperationId) -> Option<Arc<Live>> {

@@ -2,6 +2,7 @@
 
 use super::desk::closing;
 use super::live::Live;
+use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostError;
 use crate::actors::journal::JournalHandle;
 use crate::actors::operation::Operation;
@@ -53,6 +54,7 @@ pub(super) struct Drive {
     pub(super) live: Arc<Live>,
     pub(super) operation: Operation,
     pub(super) journal: JournalHandle,
+    pub(super) directory: HostDirectory,
     pub(super) clock: Clock,
     /// How long it is waited, at most, for an engine that may still be at it.
     pub(super) doubt: Duration,
@@ -61,6 +63,8 @@ pub(super) struct Drive {
 impl Drive {
     /// Goes on until the change is over.
     pub(super) async fn run(&self) -> Result<(), Stopped> {
+        // One that an attendant left which has crashed goes on below its host.
+        let _alone = self.live.drive().await;
         let (bound, here) = (self.live.record().machine, self.operation.machine());
         if bound != here {
             return Err(Stopped::Elsewhere(Box::new(bound), Box::new(here)));
@@ -98,9 +102,15 @@ impl Drive {
         }
     }
 
+    /// Whether the host's policy permits it still: it may have been tightened since.
+    fn is_permitted(&self) -> bool {
+        self.live.change().is_permitted(self.directory.policy(&self.live.record().machine.host))
+    }
+
     /// Why a change does not go on: somebody wants its end, or its time is over.
     fn turns_back(&self, record: &ChangeRecord, going: Move) -> Option<Why> {
         match going {
+            Move::Begin(_) | Move::Settle(_) if !self.is_permitted() => Some(Why::Interrupted),
             Move::Begin(_) if self.live.is_cancelled() => Some(Why::Cancelled),
             Move::Begin(_) | Move::Settle(_) if age(self.clock.now(), record.started) > record.limit => {
                 Some(Why::Interrupted)
@@ -113,8 +123,8 @@ impl Drive {
         let id = hands.operation;
         let intend = |before: &Before| Entry::Intend(id, at, step.to_string(), before.clone());
         let look = self.remote("look", step, hands.look(step)).await;
-        match refusal(look)? {
-            Err(words) => {
+        match self.refusal(look)? {
+            Err(Refusal { words, .. }) => {
                 let failed = Entry::Settle(id, at, StepState::Failed, Made::default(), Some(words));
                 self.put(&format!("failed {step}"), vec![intend(&Before::Nothing), failed]).await;
             }
@@ -145,10 +155,20 @@ impl Drive {
                 return Ok(());
             }
         };
-        let settled = match refusal(acted)? {
-            Ok(made) => Entry::Settle(hands.operation, at, StepState::Done, made, None),
-            Err(words) => Entry::Settle(hands.operation, at, StepState::Failed, Made::default(), Some(words)),
+        let (state, made, words) = match self.refusal(acted)? {
+            Ok(Some(made)) => (StepState::Done, made, None),
+            // It was made; that nobody could look afterwards is no reason to think otherwise.
+            Ok(None) => (StepState::Done, self.remote("after", step, hands.after(step, before)).await?, None),
+            Err(Refusal { words, is_clear: true }) => (StepState::Failed, Made::default(), Some(words)),
+            // An engine that fails may have done it all the same.
+            Err(Refusal { words, .. }) => {
+                match self.remote("probe", step, hands.probe(step, before)).await? {
+                    Found::Made(made) => (StepState::Done, made, None),
+                    Found::NotYet | Found::Gone(_) => (StepState::Failed, Made::default(), Some(words)),
+                }
+            }
         };
+        let settled = Entry::Settle(hands.operation, at, state, made, words);
         self.put(&format!("settle {step}"), vec![settled]).await;
         Ok(())
     }
@@ -165,20 +185,21 @@ impl Drive {
     ) -> Result<(), Stopped> {
         let until = Instant::now() + step.lasts().min(self.doubt);
         let (state, made, words) = loop {
-            let found = self.remote("probe", step, hands.probe(step, &before)).await;
-            match refusal(found)? {
-                Ok(Found::Made(made)) => break (StepState::Done, made, None),
-                Ok(Found::Gone(words)) | Err(words) => {
-                    break (StepState::Failed, Made::default(), Some(words));
-                }
-                Ok(Found::NotYet) if Instant::now() < until => {
+            // Only what was seen is an answer: an engine that fails to look has told nothing.
+            match self.remote("probe", step, hands.probe(step, &before)).await? {
+                Found::Made(made) => break (StepState::Done, made, None),
+                Found::Gone(words) => break (StepState::Failed, Made::default(), Some(words)),
+                Found::NotYet if Instant::now() < until => {
                     self.operation.checkpoint().map_err(HostError::from)?;
+                    if self.live.record().state.is_final() {
+                        return Ok(());
+                    }
                     sleep(LOOK_EVERY.min(until - Instant::now())).await;
                 }
-                Ok(Found::NotYet) if course == Course::Forward && !self.live.is_cancelled() => {
+                Found::NotYet if course == Course::Forward && !self.live.is_cancelled() => {
                     return self.act(hands, at, step, &before).await;
                 }
-                Ok(Found::NotYet) => break (StepState::Undone, Made::default(), None),
+                Found::NotYet => break (StepState::Undone, Made::default(), None),
             }
         };
         let mut entries = vec![Entry::Settle(hands.operation, at, state, made, words)];
@@ -191,9 +212,9 @@ impl Drive {
 
     async fn undo(&self, hands: &Hands<'_>, at: usize, step: &Step, made: Made) -> Result<(), Stopped> {
         let undone = self.remote("undo", step, hands.undo(step)).await;
-        let entry = match refusal(undone)? {
+        let entry = match self.refusal(undone)? {
             Ok(()) => Entry::Settle(hands.operation, at, StepState::Undone, made, None),
-            Err(words) => {
+            Err(Refusal { words, .. }) => {
                 let words = format!(
                     "{step} could not be undone: {words}. Look at what bears the label {}={}",
                     crate::changes::OPERATION_LABEL,
@@ -210,6 +231,22 @@ impl Drive {
         let record = self.live.record();
         let (state, words) = closing(&record, ending);
         self.put("end", vec![Entry::State(record.id, state, words)]).await;
+    }
+
+    /// What the engine refused; everything else leaves in doubt what happened.
+    fn refusal<T>(&self, outcome: Result<T, Stopped>) -> Result<Result<T, Refusal>, Stopped> {
+        let (error, is_clear) = match outcome {
+            Ok(answer) => return Ok(Ok(answer)),
+            Err(Stopped::Host(HostError::Engine(error @ EngineError::NotFound(_)))) => (error, true),
+            Err(Stopped::Host(HostError::Engine(error @ EngineError::Refused { status: ..500, .. }))) => {
+                (error, true)
+            }
+            Err(Stopped::Host(HostError::Engine(
+                error @ (EngineError::Refused { .. } | EngineError::Failed(_)),
+            ))) => (error, false),
+            Err(other) => return Err(other),
+        };
+        Ok(Err(Refusal { words: self.live.change().hide(&error.to_string()), is_clear }))
     }
 
     /// What is asked of the host, within the step's time.
@@ -238,13 +275,10 @@ impl Drive {
     }
 }
 
-/// What the engine refused, in its words; everything else leaves in doubt what happened.
-fn refusal<T>(outcome: Result<T, Stopped>) -> Result<Result<T, String>, Stopped> {
-    match outcome {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(Stopped::Host(HostError::Engine(
-            error @ (EngineError::NotFound(_) | EngineError::Refused { .. } | EngineError::Failed(_)),
-        ))) => Ok(Err(error.to_string())),
-        Err(other) => Err(other),
-    }
+/// What an engine refused.
+struct Refusal {
+    /// Its words, without what the change keeps secret.
+    words: String,
+    /// Whether it looked at the request and said no, rather than failing at it.
+    is_clear: bool,
 }

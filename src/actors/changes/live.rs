@@ -16,6 +16,8 @@ pub struct Live {
     /// What is to be done, secrets and all; what was read back from the journal may lack them.
     change: Change,
     cancel: CancellationToken,
+    /// Held by whoever drives it.
+    driving: tokio::sync::Mutex<()>,
     /// What is to be put on record first; none for one that was read back from there.
     new: Option<NewChange>,
     /// What became of that.
@@ -65,6 +67,7 @@ impl Live {
             record: watch::Sender::new(record),
             change,
             cancel: CancellationToken::new(),
+            driving: tokio::sync::Mutex::new(()),
             new: None,
             begun: watch::Sender::new(None),
         }
@@ -89,6 +92,11 @@ impl Live {
         let told = begun.wait_for(Option::is_some).await;
         // The sender lives as long as this.
         told.ok().and_then(|told| told.clone()).unwrap_or(Err(JournalError::Restarting))
+    }
+
+    /// Waits until nobody drives it, and keeps others from it.
+    pub(super) async fn drive(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.driving.lock().await
     }
 
     /// Its name.
@@ -176,7 +184,8 @@ fn apply(record: &mut ChangeRecord, entry: &Entry, now: Timestamp) {
             }
         }
         Entry::Back(_, why) if record.course == Course::Forward => record.course = Course::Back(*why),
-        Entry::State(_, state, words) => {
+        // What is over stays over.
+        Entry::State(_, state, words) if record.ended.is_none() || record.state == ChangeState::Unknown => {
             record.state = *state;
             record.words.clone_from(words);
             record.ended = state.is_final().then_some(now);

@@ -35,6 +35,6 @@ pub(super) fn tool() -> Tool {
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
     let Parameters { host, containers, idempotency_key, wait, timeout } = parameters;
     let containers = job::containers(&containers)?;
-    let change = Change::ContainerRestart { containers, grace: timeout };
+    let change = Change::ContainerRestart { containers, grace: job::grace(timeout)? };
     job::begin(&context, &host, change, JobParameters { idempotency_key, wait }).await
 }

@@ -30,7 +30,7 @@ struct Parameters {
     /// `source:target[:ro]`.
     #[serde(default)]
     volumes: Vec<String>,
-    /// Networks.
+    /// One network.
     #[serde(default)]
     networks: Vec<String>,
     /// Labels.
@@ -75,7 +75,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolEr
         env: parameters.env,
         ports: all(&parameters.ports).map_err(wrong)?,
         volumes: all(&parameters.volumes).map_err(wrong)?,
-        networks: parameters.networks,
+        networks: networks(parameters.networks).map_err(wrong)?,
         labels: parameters.labels,
         restart: match parameters.restart {
             None | Some(Restart::No) => RestartPolicy::No,
@@ -101,6 +101,20 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolEr
 
 fn all<T: std::str::FromStr<Err = impl std::fmt::Display>>(texts: &[String]) -> Result<Vec<T>, String> {
     texts.iter().map(|text| text.parse().map_err(|error| format!("{error}"))).collect()
+}
+
+/// The networks by name. Of older engines none takes more than one; names that mean more than a name stay out.
+fn networks(names: Vec<String>) -> Result<Vec<String>, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    let is_name =
+        |name: &String| name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(allowed);
+    if let Some(wrong) = names.iter().find(|name| !is_name(name)) {
+        return Err(format!("networks: {wrong:?} is no network's name"));
+    }
+    if names.len() > 1 {
+        return Err("networks: name one; Docker before 25 attaches a new container to no more".to_owned());
+    }
+    Ok(names)
 }
 
 /// An amount of memory as Docker takes it: a number, and `b`, `k`, `m` or `g`.

@@ -109,10 +109,12 @@ impl Model {
     fn list(&self, query: &str) -> Value {
         let wanted = |container: &&Container| {
             let label = container.labels["dockmaster.operation"].as_str();
-            (!query.contains("dockmaster.operation") || label.is_some_and(|label| query.contains(label)))
-                && (!query.contains("exited") || !container.running)
+            !query.contains("dockmaster.operation") || label.is_some_and(|label| query.contains(label))
         };
-        let row = |(id, container): (&String, &Container)| json!({"Id": id, "Names": [format!("/{}", container.name)], "Image": container.image});
+        let row = |(id, container): (&String, &Container)| {
+            let state = if container.running { "running" } else { "exited" };
+            json!({"Id": id, "Names": [format!("/{}", container.name)], "Image": container.image, "State": state})
+        };
         self.containers.iter().filter(|(_, container)| wanted(container)).map(row).collect()
     }
 
