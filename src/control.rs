@@ -56,6 +56,26 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// The word it goes by in the audit.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Mcp { .. } => "mcp",
+            Self::Cancel { give_up: true, .. } => "job_give_up",
+            Self::Cancel { .. } => "job_cancel",
+            Self::Resume { .. } => "job_resume",
+        }
+    }
+
+    /// The operation it is about.
+    pub fn operation(&self) -> Option<OperationId> {
+        match self {
+            Self::Mcp { .. } => None,
+            Self::Cancel { operation, .. } | Self::Resume { operation } => Some(*operation),
+        }
+    }
+}
+
 /// What the service says to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

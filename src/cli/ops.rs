@@ -4,9 +4,12 @@
 use super::refuse;
 use crate::config::Sources;
 use crate::control::{Request, ask};
+use crate::domain::change::{Asker, OWNER};
 use crate::domain::operation::OperationId;
 use crate::domain::saga::{Course, Why};
-use crate::journal::record::{AuditRecord, ChangeRecord, ChangeState, Entry, StepRecord};
+use crate::journal::record::{
+    AuditEntry, AuditRecord, ChangeRecord, ChangeState, Entry, StepRecord, Verdict,
+};
 use crate::journal::{JournalError, JournalLock, Page, Reader, Store};
 use crate::runtime::dirs::DirError;
 use clap::Subcommand;
@@ -173,7 +176,16 @@ fn data_dir(sources: &Sources) -> Result<&Path, DirError> {
 async fn have_done(data_dir: &Path, request: &Request, entry: Entry) -> Result<&'static str, Box<dyn Error>> {
     match JournalLock::take(data_dir) {
         Ok(lock) => {
-            Store::open(&lock).await?.commit(&[entry], Timestamp::now()).await?;
+            let audit = Entry::Audit(Box::new(AuditEntry {
+                asker: Asker { principal: OWNER.to_owned(), client: "dockmaster ops".to_owned() },
+                tool: request.word().to_owned(),
+                host: None,
+                arguments: Value::Null,
+                verdict: Verdict::Accepted,
+                words: None,
+                operation: request.operation(),
+            }));
+            Store::open(&lock).await?.commit(&[audit, entry], Timestamp::now()).await?;
             Ok(" when the service starts")
         }
         Err(JournalError::Held { holder, dir }) => {
