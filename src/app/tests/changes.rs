@@ -391,6 +391,44 @@ fn a_pull_that_is_cancelled_is_broken_off() {
     assert_eq!(record.state, ChangeState::Cancelled, "{record:?}");
 }
 
+#[test]
+fn an_engine_that_fails_at_a_look_has_told_nothing() {
+    let world = World::new();
+    let restart = Change::ContainerRestart { containers: vec!["a".parse().unwrap()], grace: None };
+    assert_eq!(
+        world.live(|at| at == "before settle restart a", async |app| make(app, restart).await),
+        Life::Crashed
+    );
+    world.fake.model("nas", |model| model.fail_looks(1));
+    let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+    assert_eq!((records[0].state, world.effects()), (ChangeState::Done, vec!["restart a".to_owned()]));
+
+    let (world, run) = (World::new(), all().remove(4));
+    let fake = world.fake.clone();
+    let in_trouble = move |at: &str| {
+        if at == "before after start" {
+            fake.model("nas", |model| model.fail_looks(1));
+        }
+        false
+    };
+    let Life::Lived(record) = world.live(in_trouble, async |app| make(app, run).await) else { panic!() };
+    assert_eq!(record.state, ChangeState::Done, "{record:?}");
+    assert_eq!(world.containers().get("new"), Some(&true), "what runs is not removed for want of a look");
+}
+
+#[test]
+fn a_change_is_held_to_the_policy_of_the_moment() {
+    let (world, restart) = (World::new(), all().remove(2));
+    assert_eq!(
+        world.live(|at| at == "after settle restart a", async |app| make(app, restart).await),
+        Life::Crashed
+    );
+    let tightened = ["  nas: {hostname: nas, policy: ro}\n".to_owned()];
+    write(&world.data.path().join("hosts.yml"), tightened.into_iter());
+    let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+    assert_eq!((records[0].state, world.effects()), (ChangeState::RolledBack, vec!["restart a".to_owned()]));
+}
+
 /// Also before it was taken in, and while its host is away.
 #[test]
 fn what_a_service_before_began_can_be_cancelled_at_once() {

@@ -15,6 +15,8 @@ pub(crate) struct Model {
     effects: Vec<String>,
     /// A request of this kind is refused.
     refused: Option<String>,
+    /// So many looks at a container fail.
+    failing_looks: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +61,11 @@ impl Model {
         self.refused = Some(deed.to_owned());
     }
 
+    /// Fails at the next looks at a container, as an engine in trouble does.
+    pub(crate) fn fail_looks(&mut self, count: u32) {
+        self.failing_looks = count;
+    }
+
     /// The answer to a request other than the few that every fake engine has: its status and body. `None` when
     /// it knows no such.
     pub(super) fn answer(&mut self, deed: &str, body: &[u8]) -> Option<(u16, Value)> {
@@ -72,6 +79,10 @@ impl Model {
         let parts: Vec<&str> = path.split('/').collect();
         Some(match (method, parts.as_slice()) {
             ("GET", ["containers", "json"]) => (200, self.list(query)),
+            ("GET", ["containers", _, "json"]) if self.failing_looks > 0 => {
+                self.failing_looks -= 1;
+                (500, json!({"message": "in trouble"}))
+            }
             ("GET", ["containers", id, "json"]) => self.inspect(id),
             ("POST", ["containers", "create"]) => self.create(query, body),
             ("POST", ["containers", id, act]) => self.act(id, act),
