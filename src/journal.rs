@@ -15,6 +15,8 @@ mod tests;
 pub use lock::{Holder, JournalLock};
 pub use read::{Page, Reader, Recalled};
 pub use store::Store;
+#[cfg(test)]
+pub(crate) use store::occupy;
 
 use std::path::{Path, PathBuf};
 

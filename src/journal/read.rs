@@ -93,12 +93,37 @@ impl Reader {
         );
         let before = page.before.map(|id| id.to_string());
         let rows = sqlx::query(&statement).bind(before).bind(page.limit).fetch_all(&mut connection).await;
-        let mut changes = Vec::new();
+        let mut found = Vec::new();
         for row in rows.map_err(|error| self.failed(&error))? {
-            changes.push(self.with_steps(&mut connection, &row).await?);
+            let steps = steps_of(&mut connection, &row).await.map_err(|error| self.failed(&error))?;
+            found.push((row, steps));
         }
         self.keep(connection);
-        Ok(changes)
+        self.legible(&found, |(row, steps)| whole(row, steps))
+    }
+
+    /// What can be made out of rows. One that cannot is not to keep the others from being seen to: it is left as
+    /// it is, and told.
+    fn legible<R, T>(
+        &self,
+        rows: &[R],
+        read: impl Fn(&R) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, JournalError> {
+        let mut found = Vec::new();
+        for row in rows {
+            match read(row) {
+                Ok(one) => found.push(one),
+                Err(
+                    error @ (sqlx::Error::Decode(_)
+                    | sqlx::Error::ColumnDecode { .. }
+                    | sqlx::Error::ColumnNotFound(_)),
+                ) => {
+                    tracing::error!(journal = %self.path.display(), %error, "a row cannot be made out; it is left as it is");
+                }
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        Ok(found)
     }
 
     /// The changes that are not over, the oldest first.
@@ -114,7 +139,11 @@ impl Reader {
         let mut connection = self.connect().await?;
         let row = sqlx::query("SELECT * FROM operations WHERE id = ?").bind(id.to_string());
         let found = match row.fetch_optional(&mut connection).await.map_err(|error| self.failed(&error))? {
-            Some(row) => Some(self.with_steps(&mut connection, &row).await?),
+            Some(row) => {
+                let steps = steps_of(&mut connection, &row).await;
+                let read = steps.and_then(|steps| whole(&row, &steps));
+                Some(read.map_err(|error| self.failed(&error))?)
+            }
             None => None,
         };
         self.keep(connection);
@@ -128,7 +157,9 @@ impl Reader {
         let rows = query.bind(text).fetch_all(&mut connection).await;
         let mut changes = Vec::new();
         for row in rows.map_err(|error| self.failed(&error))? {
-            changes.push(self.with_steps(&mut connection, &row).await?);
+            let steps = steps_of(&mut connection, &row).await;
+            let read = steps.and_then(|steps| whole(&row, &steps));
+            changes.push(read.map_err(|error| self.failed(&error))?);
         }
         self.keep(connection);
         Ok(changes)
@@ -141,7 +172,7 @@ impl Reader {
             sqlx::query("SELECT * FROM held ORDER BY at, operation, resource").fetch_all(&mut connection);
         let rows = rows.await.map_err(|error| self.failed(&error))?;
         self.keep(connection);
-        rows.iter().map(|row| held(row).map_err(|error| self.failed(&error))).collect()
+        self.legible(&rows, held)
     }
 
     /// The audit, the newest first; only what is before the entry of number `before`.
@@ -151,7 +182,7 @@ impl Reader {
         let rows = query.bind(before.unwrap_or(i64::MAX)).bind(limit).fetch_all(&mut connection);
         let rows = rows.await.map_err(|error| self.failed(&error))?;
         self.keep(connection);
-        rows.iter().map(|row| audit(row).map_err(|error| self.failed(&error))).collect()
+        self.legible(&rows, audit)
     }
 
     /// The phases of hosts, the newest first: when, which host, which phase, why.
@@ -166,7 +197,7 @@ impl Reader {
         let phase = |row: &SqliteRow| {
             Ok((time(row, "at")?, row.try_get("host")?, row.try_get("phase")?, row.try_get("cause")?))
         };
-        rows.iter().map(|row| phase(row).map_err(|error: sqlx::Error| self.failed(&error))).collect()
+        self.legible(&rows, phase)
     }
 
     /// What the same call was answered at most a day before `now`.
@@ -191,19 +222,24 @@ impl Reader {
         }
         json(&row, "answer").map(|answer| Some(Recalled::Same(answer))).map_err(|error| self.failed(&error))
     }
+}
 
-    async fn with_steps(
-        &self,
-        connection: &mut SqliteConnection,
-        row: &SqliteRow,
-    ) -> Result<ChangeRecord, JournalError> {
-        let failed = |error: sqlx::Error| self.failed(&error);
-        let mut record = change(row).map_err(failed)?;
-        let steps = sqlx::query("SELECT * FROM steps WHERE operation = ? ORDER BY position");
-        let steps = steps.bind(record.id.to_string()).fetch_all(connection).await.map_err(failed)?;
-        record.steps = steps.iter().map(step).collect::<Result<_, _>>().map_err(failed)?;
-        Ok(record)
-    }
+async fn steps_of(
+    connection: &mut SqliteConnection,
+    operation: &SqliteRow,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    let steps = sqlx::query("SELECT * FROM steps WHERE operation = ? ORDER BY position");
+    steps.bind(operation.try_get::<String, _>("id")?).fetch_all(connection).await
+}
+
+/// An operation with its steps. What is wrong with it is told with its name.
+fn whole(row: &SqliteRow, steps: &[SqliteRow]) -> Result<ChangeRecord, sqlx::Error> {
+    let read =
+        || Ok(ChangeRecord { steps: steps.iter().map(step).collect::<Result<_, _>>()?, ..change(row)? });
+    read().map_err(|error: sqlx::Error| {
+        let operation: String = row.try_get("id").unwrap_or_default();
+        sqlx::Error::Decode(format!("operation {operation}: {error}").into())
+    })
 }
 
 fn change(row: &SqliteRow) -> Result<ChangeRecord, sqlx::Error> {

@@ -155,6 +155,14 @@ impl Store {
     }
 }
 
+/// Keeps everybody from writing to the journal of `dir` until what it returns is dropped.
+#[cfg(test)]
+pub(crate) async fn occupy(dir: &Path) -> SqliteConnection {
+    let mut connection = SqliteConnectOptions::new().filename(dir.join(FILE)).connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
+    connection
+}
+
 async fn write_one(
     connection: &mut SqliteConnection,
     key: &FingerprintKey,

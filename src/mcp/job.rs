@@ -194,17 +194,17 @@ pub(super) async fn begin(
         return Err(refuse(error).await);
     }
     // With the line its engine is known, which other names of it may hold to a stricter policy.
-    if let Err(error) = host.session(LINE_LIMIT).await {
-        let error = failure(context, &host, &ChangeError::Host(error));
-        return Err(refuse(error).await);
-    }
+    let session = match host.session(LINE_LIMIT).await {
+        Ok(session) => session,
+        Err(error) => return Err(refuse(failure(context, &host, &ChangeError::Host(error))).await),
+    };
     if let Err(error) = permit(context, &host, &change) {
         return Err(refuse(error).await);
     }
     let JobParameters { idempotency_key: key, wait } = parameters;
     let wish = Wish { change, asker: context.asker.clone(), key, arguments: arguments.clone() };
     let desk = context.directory.changes();
-    let (id, receipt) = match desk.begin(&host, wish).await {
+    let (id, receipt) = match desk.begin(&host, &session, wish).await {
         Ok(begun) => begun,
         Err(error) => return Err(refuse(failure(context, &host, &error)).await),
     };

@@ -309,6 +309,9 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
         if fake.stage().broken.contains(&id) {
             return;
         }
+        if fake.model(&id, |model| model.ignores(&deed)) {
+            std::future::pending::<()>().await;
+        }
         if is_events {
             return events(&id, &fake, stream.get_mut()).await;
         }

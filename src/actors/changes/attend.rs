@@ -15,6 +15,9 @@ use tokio::time::{sleep, timeout};
 /// A host that is not configured, or is elsewhere, is looked for this often: it may come back.
 const LOOK_FOR_HOST: Duration = Duration::from_secs(60);
 
+/// A journal that cannot be written is tried again after this long.
+const WRITE_AGAIN: Duration = Duration::from_secs(2);
+
 /// Beyond a change's own time, its turn and its line are waited for this long before it is tried again.
 const SLACK: Duration = Duration::from_secs(60);
 
@@ -28,6 +31,7 @@ pub(in crate::actors) async fn attend(live: Arc<Live>, directory: HostDirectory)
     while let Err(wait) = attempt(&live, &directory, &desk).await {
         let again = match wait {
             Wait::ForHost => sleep(LOOK_FOR_HOST),
+            Wait::ForJournal => sleep(WRITE_AGAIN),
             Wait::ALittle => sleep(waits.next_wait()),
         };
         tokio::select! {
@@ -42,10 +46,15 @@ pub(in crate::actors) async fn attend(live: Arc<Live>, directory: HostDirectory)
 /// What is waited for before the next attempt.
 enum Wait {
     ForHost,
+    ForJournal,
     ALittle,
 }
 
 async fn attempt(live: &Arc<Live>, directory: &HostDirectory, desk: &ChangeDesk) -> Result<(), Wait> {
+    if let Err(error) = live.pay(desk.journal(), desk.clock().now()).await {
+        live.say(Stopped::Owes(error).to_string());
+        return Err(Wait::ForJournal);
+    }
     let record = live.record();
     if record.state.is_final() {
         return Ok(());
@@ -74,6 +83,10 @@ async fn attempt(live: &Arc<Live>, directory: &HostDirectory, desk: &ChangeDesk)
         Err(stopped @ Stopped::Elsewhere(..)) => {
             live.say(format!("{stopped}; nothing is done there in its name"));
             Err(Wait::ForHost)
+        }
+        Err(stopped @ Stopped::Owes(_)) => {
+            live.say(stopped.to_string());
+            Err(Wait::ForJournal)
         }
         Err(stopped) => {
             tracing::info!(operation = %live.id(), %host, %stopped, "a change was interrupted");

@@ -1,7 +1,7 @@
 //! The client side of changes: where wishes are brought, and where what became of them is asked.
 
 use super::live::Live;
-use crate::actors::host::{HostError, HostHandle};
+use crate::actors::host::{HostError, HostHandle, Session};
 use crate::actors::journal::JournalHandle;
 use crate::actors::reaper::ReaperHandle;
 use crate::domain::change::{Asker, Change};
@@ -14,9 +14,6 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// A wish waits so long for the line to its host.
-const LINE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Changes of one host that are not over: more would only wait, as callers beyond this number would.
 const OPEN_ON_HOST: usize = 128;
@@ -93,9 +90,14 @@ impl ChangeDesk {
     }
 
     /// Puts a wish on record and has it seen to; returns when it is on disk. The same wish returns the change it
-    /// began: [`Receipt`] says which. Once it is on its way it no longer needs whoever brought it.
-    pub async fn begin(&self, host: &HostHandle, wish: Wish) -> Result<(OperationId, Receipt), ChangeError> {
-        let session = host.session(LINE_LIMIT).await?;
+    /// began: [`Receipt`] says which. Once it is on its way it no longer needs whoever brought it. It is bound to
+    /// the machine at the other end of `session`.
+    pub async fn begin(
+        &self,
+        host: &HostHandle,
+        session: &Session,
+        wish: Wish,
+    ) -> Result<(OperationId, Receipt), ChangeError> {
         let of_host = |live: &&Arc<Live>| live.record().machine.host == host.spec().id;
         if self.open().iter().filter(of_host).count() >= OPEN_ON_HOST {
             return Err(HostError::from(host.operations().overloaded()).into());

@@ -20,9 +20,6 @@ use tokio::time::{Instant, sleep, timeout};
 /// So often it is looked whether the engine is still at it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// A journal that cannot be written is tried again after this long.
-const WRITE_AGAIN: Duration = Duration::from_secs(2);
-
 /// Why a change did not get to its end over this line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stopped {
@@ -35,6 +32,9 @@ pub(super) enum Stopped {
     /// The intention could not be put on record, so nothing was done.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// What was done could not be put on record: [`Live`] owes it.
+    #[error("what was done cannot be put on record yet: {0}")]
+    Owes(JournalError),
 }
 
 fn engine(machine: &Machine) -> String {
@@ -80,7 +80,7 @@ impl Drive {
             if record.course == Course::Forward
                 && let Some(why) = self.turns_back(&record, going)
             {
-                self.put("back", vec![Entry::Back(record.id, why)]).await;
+                self.put("back", vec![Entry::Back(record.id, why)]).await?;
                 continue;
             }
             // The host leaves or the service stops: what is on record is gone on with later.
@@ -97,7 +97,7 @@ impl Drive {
                     self.settle(&hands, at, &steps[at], before, record.course).await?;
                 }
                 Move::Undo(at) => self.undo(&hands, at, &steps[at], record.steps[at].made.clone()).await?,
-                Move::End(ending) => self.end(ending).await,
+                Move::End(ending) => self.end(ending).await?,
             }
         }
     }
@@ -126,11 +126,11 @@ impl Drive {
         match self.refusal(look)? {
             Err(Refusal { words, .. }) => {
                 let failed = Entry::Settle(id, at, StepState::Failed, Made::default(), Some(words));
-                self.put(&format!("failed {step}"), vec![intend(&Before::Nothing), failed]).await;
+                self.put(&format!("failed {step}"), vec![intend(&Before::Nothing), failed]).await?;
             }
             Ok(Look::Already(before, made)) => {
                 let done = Entry::Settle(id, at, StepState::Done, made, None);
-                self.put(&format!("already {step}"), vec![intend(&before), done]).await;
+                self.put(&format!("already {step}"), vec![intend(&before), done]).await?;
             }
             Ok(Look::Todo(before)) => {
                 let entries = vec![intend(&before)];
@@ -151,8 +151,7 @@ impl Drive {
             () = self.live.cancelled(), if step.lasts().is_zero() => {
                 let undone = Entry::Settle(hands.operation, at, StepState::Undone, Made::default(), None);
                 let entries = vec![undone, Entry::Back(hands.operation, Why::Cancelled)];
-                self.put(&format!("settle {step}"), entries).await;
-                return Ok(());
+                return self.put(&format!("settle {step}"), entries).await;
             }
         };
         let (state, made, words) = match self.refusal(acted)? {
@@ -169,8 +168,7 @@ impl Drive {
             }
         };
         let settled = Entry::Settle(hands.operation, at, state, made, words);
-        self.put(&format!("settle {step}"), vec![settled]).await;
-        Ok(())
+        self.put(&format!("settle {step}"), vec![settled]).await
     }
 
     /// Finds out what became of a step, and makes it when it is known not to have been made and the change
@@ -206,8 +204,7 @@ impl Drive {
         if state == StepState::Undone && course == Course::Forward {
             entries.push(Entry::Back(hands.operation, Why::Cancelled));
         }
-        self.put(&format!("settle {step}"), entries).await;
-        Ok(())
+        self.put(&format!("settle {step}"), entries).await
     }
 
     async fn undo(&self, hands: &Hands<'_>, at: usize, step: &Step, made: Made) -> Result<(), Stopped> {
@@ -223,14 +220,13 @@ impl Drive {
                 Entry::State(hands.operation, ChangeState::Unknown, Some(words))
             }
         };
-        self.put(&format!("undo {step}"), vec![entry]).await;
-        Ok(())
+        self.put(&format!("undo {step}"), vec![entry]).await
     }
 
-    async fn end(&self, ending: Ending) {
+    async fn end(&self, ending: Ending) -> Result<(), Stopped> {
         let record = self.live.record();
         let (state, words) = closing(&record, ending);
-        self.put("end", vec![Entry::State(record.id, state, words)]).await;
+        self.put("end", vec![Entry::State(record.id, state, words)]).await
     }
 
     /// What the engine refused; everything else leaves in doubt what happened.
@@ -264,14 +260,11 @@ impl Drive {
         Ok(answer)
     }
 
-    /// Puts on record what has happened. It has, whether it can be written or not: so this tries until it
-    /// can, or until it is ended from outside.
-    async fn put(&self, point: &str, entries: Vec<Entry>) {
-        while let Err(error) = self.journal.write(point, entries.clone()).await {
-            self.live.say(format!("what was done cannot be put on record yet: {error}"));
-            sleep(WRITE_AGAIN).await;
-        }
-        self.live.apply(&entries, self.clock.now());
+    /// Puts on record what has happened. It has, whether it can be written or not: what cannot be is owed,
+    /// and nothing more is done until it is paid.
+    async fn put(&self, point: &str, entries: Vec<Entry>) -> Result<(), Stopped> {
+        self.live.owe(point, entries).await;
+        self.live.pay(&self.journal, self.clock.now()).await.map_err(Stopped::Owes)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A change that is not over, as everybody in this process may see it.
 
+use crate::actors::journal::JournalHandle;
 use crate::domain::change::Change;
 use crate::domain::operation::OperationId;
 use crate::domain::saga::{Course, Why};
@@ -18,6 +19,8 @@ pub struct Live {
     cancel: CancellationToken,
     /// Held by whoever drives it.
     driving: tokio::sync::Mutex<()>,
+    /// What has happened and is not on record yet, with its point.
+    owed: tokio::sync::Mutex<Option<(String, Vec<Entry>)>>,
     /// What is to be put on record first; none for one that was read back from there.
     new: Option<NewChange>,
     /// What became of that.
@@ -68,6 +71,7 @@ impl Live {
             change,
             cancel: CancellationToken::new(),
             driving: tokio::sync::Mutex::new(()),
+            owed: tokio::sync::Mutex::default(),
             new: None,
             begun: watch::Sender::new(None),
         }
@@ -97,6 +101,22 @@ impl Live {
     /// Waits until nobody drives it, and keeps others from it.
     pub(super) async fn drive(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.driving.lock().await
+    }
+
+    /// Takes in what has happened and is to be put on record.
+    pub(super) async fn owe(&self, point: &str, entries: Vec<Entry>) {
+        *self.owed.lock().await = Some((point.to_owned(), entries));
+    }
+
+    /// Puts on record what is owed. Dropped half-way it is owed still; twice on record it is once.
+    pub(super) async fn pay(&self, journal: &JournalHandle, now: Timestamp) -> Result<(), JournalError> {
+        let mut owed = self.owed.lock().await;
+        if let Some((point, entries)) = &*owed {
+            journal.write(point, entries.clone()).await?;
+            self.apply(entries, now);
+            *owed = None;
+        }
+        Ok(())
     }
 
     /// Its name.

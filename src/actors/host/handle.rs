@@ -301,8 +301,8 @@ impl HostHandle {
         T: Send + 'static,
         F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
-        let place = Arc::new(self.operations.admit()?);
         let until = Instant::now() + limit;
+        let place = Arc::new(self.operations.admit_change(until).await?);
         let session = self.line(until, limit).await?;
         let bounds = Bounds { id, name, kind: OperationKind::Change, until, limit };
         self.operate(bounds, &place, &session, call).await

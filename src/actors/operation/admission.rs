@@ -8,11 +8,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 /// Operations at once on one host: as many as the engine is asked at once over one line.
 const AT_ONCE: usize = 16;
+
+/// Changes among them. A change may take long, such as a pull: the other turns are for those who look.
+const CHANGES_AT_ONCE: usize = 8;
 
 /// Callers on one host, those at work included: as many as ssh's listen queue holds. More would only
 /// wait longer than their deadlines.
@@ -57,6 +60,7 @@ pub struct Operations(Arc<Shared>);
 struct Shared {
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
     running: Mutex<BTreeMap<OperationId, Running>>,
     /// How long an operation takes on average, in microseconds.
     usual: AtomicU64,
@@ -68,9 +72,12 @@ struct Running {
     cancel: CancellationToken,
 }
 
-/// A place among the admitted callers; given back when dropped.
+/// A place among the admitted callers, and one among the changes for a change; given back when dropped.
 #[derive(Debug)]
-pub(in crate::actors) struct Place(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+pub(in crate::actors) struct Place {
+    _admitted: OwnedSemaphorePermit,
+    _change: Option<OwnedSemaphorePermit>,
+}
 
 /// One of the operations at work; its row goes when it is dropped.
 pub(in crate::actors) struct Turn {
@@ -85,6 +92,7 @@ impl Default for Operations {
         Self(Arc::new(Shared {
             places: Arc::new(Semaphore::new(ADMITTED)),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
+            changes: Arc::new(Semaphore::new(CHANGES_AT_ONCE)),
             running: Mutex::default(),
             usual: AtomicU64::new(0),
         }))
@@ -94,16 +102,28 @@ impl Default for Operations {
 impl Operations {
     /// A place for a caller, or when to come again, or that the host is no more.
     pub(in crate::actors) fn admit(&self) -> Result<Place, HostError> {
-        Arc::clone(&self.0.places).try_acquire_owned().map(Place).map_err(|refused| match refused {
+        let admitted = Arc::clone(&self.0.places).try_acquire_owned().map_err(|refused| match refused {
             TryAcquireError::NoPermits => self.overloaded().into(),
             TryAcquireError::Closed => HostError::Removed,
-        })
+        })?;
+        Ok(Place { _admitted: admitted, _change: None })
+    }
+
+    /// As [`Self::admit`] for a change, once few enough others are at work; until then it takes no place from
+    /// those who look.
+    pub(in crate::actors) async fn admit_change(&self, until: Instant) -> Result<Place, HostError> {
+        match timeout_at(until, Arc::clone(&self.0.changes).acquire_owned()).await {
+            Ok(Ok(change)) => Ok(Place { _change: Some(change), ..self.admit()? }),
+            Ok(Err(_)) => Err(HostError::Removed),
+            Err(_) => Err(self.overloaded().into()),
+        }
     }
 
     /// The host has left: nobody is admitted any more.
     pub(in crate::actors) fn close(&self) {
         self.0.places.close();
         self.0.turns.close();
+        self.0.changes.close();
     }
 
     /// Whether the host has left.
@@ -138,10 +158,15 @@ impl Operations {
         self.rows().values().map(|running| running.status.clone()).collect()
     }
 
+    /// How many are at work.
+    pub fn at_work(&self) -> usize {
+        AT_ONCE - self.0.turns.available_permits()
+    }
+
     /// Callers that are admitted and not at work: they wait for the line or for their turn.
     pub fn waiting(&self) -> usize {
         let admitted = ADMITTED - self.0.places.available_permits();
-        admitted.saturating_sub(AT_ONCE - self.0.turns.available_permits())
+        admitted.saturating_sub(self.at_work())
     }
 
     /// Ends an operation: a read at once, a change at its next step. `false` when there is none.

@@ -12,9 +12,9 @@ use crate::domain::change::{Asker, Before, CHANGE_WORDS, Change, OWNER, PruneKin
 use crate::domain::operation::OperationId;
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::RunSpec;
-use crate::domain::saga::{Course, OnFailure, Why};
+use crate::domain::saga::{Course, OnFailure, StepState, Why};
 use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange};
-use crate::journal::{JournalLock, Page, Store};
+use crate::journal::{JournalError, JournalLock, Page, Store, occupy};
 use crate::runtime::failpoint::Failpoints;
 use crate::transport::fake::{FakeConnector, Scene};
 use jiff::{SignedDuration, Timestamp};
@@ -122,7 +122,8 @@ async fn begin(app: &App, change: Change, key: Option<&str>) -> OperationId {
     let host = app.directory().host("nas").unwrap();
     let asker = Asker { principal: "owner".into(), client: "test".into() };
     let wish = Wish { change, asker, key: key.map(ToOwned::to_owned), arguments: serde_json::Value::Null };
-    app.directory().changes().begin(&host, wish).await.unwrap().0
+    let session = host.session(LONG).await.unwrap();
+    app.directory().changes().begin(&host, &session, wish).await.unwrap().0
 }
 
 /// Waits until nothing is open; returns everything on record.
@@ -372,23 +373,140 @@ fn a_pull_that_is_cancelled_is_broken_off() {
     let world = World::new();
     let cancel = async |app: &App| {
         let pull = all().remove(5);
-        let host = app.directory().host("nas").unwrap();
-        host.session(LONG).await.unwrap();
-        let asked = |what: &str| world.fake.deeds("nas").iter().any(|deed| deed.contains(what));
         let id = begin(app, pull, None).await;
-        while !asked("newer/json") {
-            tokio::task::yield_now().await;
-        }
-        world.fake.freeze("nas");
-        while !asked("/images/create") {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        asked(&world, "/images/create").await;
         let desk = app.directory().changes();
         desk.cancel(id, &Asker::default()).await.unwrap();
         desk.wait(id, LONG).await.unwrap().unwrap()
     };
-    let Life::Lived(record) = world.live(|_| false, cancel) else { panic!() };
+    let Life::Lived(record) = world.live(frozen_at(&world, "before act pull newer"), cancel) else {
+        panic!()
+    };
     assert_eq!(record.state, ChangeState::Cancelled, "{record:?}");
+}
+
+/// What was done and cannot be put on record is owed, and keeps nobody from the host meanwhile.
+#[test]
+fn a_change_that_cannot_be_put_on_record_holds_no_turn_and_is_made_once() {
+    let world = World::new();
+    let owe = async |app: &App| {
+        let id = begin(app, all().remove(2), None).await;
+        asked(&world, "/restart").await;
+        let busy = occupy(world.data.path()).await;
+        world.fake.thaw("nas");
+        let desk = app.directory().changes();
+        loop {
+            let record = desk.wait(id, Duration::from_millis(1)).await.unwrap().unwrap();
+            assert!(!record.state.is_final(), "{record:?}");
+            if record.words.is_some_and(|words| words.contains("cannot be put on record yet")) {
+                break;
+            }
+        }
+        assert_eq!(app.directory().host("nas").unwrap().operations().running(), []);
+        drop(busy);
+        desk.wait(id, LONG).await.unwrap().unwrap()
+    };
+    let Life::Lived(record) = world.live(frozen_at(&world, "before act restart a"), owe) else { panic!() };
+    assert_eq!(
+        (record.state, world.effects()),
+        (ChangeState::Done, vec!["restart a".into(), "restart b".into()])
+    );
+}
+
+/// Waits until the engine was asked for it.
+async fn asked(world: &World, what: &str) {
+    while !world.fake.deeds("nas").iter().any(|deed| deed.contains(what)) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// The host's engine answers nothing from this point on.
+fn frozen_at(world: &World, point: &'static str) -> impl Fn(&str) -> bool + Send + Sync + 'static {
+    let fake = world.fake.clone();
+    move |at| {
+        if at == point {
+            fake.freeze("nas");
+        }
+        false
+    }
+}
+
+/// Who attends to a change may crash; what was begun goes on below its host, and nobody else begins it meanwhile.
+#[test]
+fn an_attendant_that_crashed_leaves_a_change_to_one_drive() {
+    let world = World::new();
+    let crash = async |app: &App| {
+        let id = begin(app, all().remove(2), None).await;
+        asked(&world, "/restart").await;
+        let asked = world.fake.deeds("nas").len();
+        trip::set("ReaperMessage::Look");
+        app.directory().reaper().look();
+        let host = app.directory().host("nas").unwrap();
+        while host.operations().at_work() < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for _ in 0..20 {
+            host.read("pass", LONG, async |_| Ok(())).await.unwrap();
+        }
+        assert_eq!(world.fake.deeds("nas")[asked..], [""; 0], "the second one waits for the first");
+        world.fake.thaw("nas");
+        app.directory().changes().wait(id, LONG).await.unwrap().unwrap()
+    };
+    let Life::Lived(record) = world.live(frozen_at(&world, "before act restart a"), crash) else { panic!() };
+    assert_eq!(
+        (record.state, world.effects()),
+        (ChangeState::Done, vec!["restart a".into(), "restart b".into()])
+    );
+}
+
+#[test]
+fn what_was_given_up_in_the_middle_of_a_step_can_be_taken_up_again_and_is_made_once() {
+    let world = World::new();
+    let resume = async |app: &App| {
+        let (desk, id) = (app.directory().changes(), begin(app, all().remove(2), None).await);
+        asked(&world, "/restart").await;
+        desk.give_up(id, &Asker::default()).await.unwrap();
+        let given_up = desk.wait(id, Duration::ZERO).await.unwrap().unwrap();
+        assert_eq!((given_up.state, given_up.steps[0].state), (ChangeState::Unknown, StepState::Intended));
+        let busy = desk.resume(id).await.unwrap_err();
+        assert!(matches!(busy, JournalError::Busy { .. }), "{busy}");
+        world.fake.thaw("nas");
+        while desk.resume(id).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        desk.wait(id, LONG).await.unwrap().unwrap()
+    };
+    let Life::Lived(record) = world.live(frozen_at(&world, "before act restart a"), resume) else { panic!() };
+    assert_eq!(
+        (record.state, world.effects()),
+        (ChangeState::Done, vec!["restart a".into(), "restart b".into()])
+    );
+}
+
+/// Some turns are for those who look, however many changes take long.
+#[test]
+fn changes_that_take_long_keep_nobody_from_looking() {
+    let world = World::new();
+    world.fake.model("nas", |model| model.ignore("images/create"));
+    let pulls = (0..40).map(|number| Change::ImagePull {
+        image: format!("newer:{number}").parse().unwrap(),
+        platform: None,
+    });
+    let look = async |app: &App| {
+        for pull in pulls {
+            begin(app, pull, None).await;
+        }
+        let host = app.directory().host("nas").unwrap();
+        while host.operations().at_work() < 8 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for _ in 0..3 {
+            let read = host.read("look", LONG, async |operation| Ok(operation.engine().containers().await?));
+            read.await.unwrap();
+        }
+        assert_eq!(host.operations().at_work(), 8, "and no more changes are at work");
+    };
+    assert_eq!(world.live(|_| false, look), Life::Lived(()));
 }
 
 #[test]

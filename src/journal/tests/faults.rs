@@ -229,3 +229,28 @@ async fn a_clock_that_jumps_loses_nothing_and_changes_no_order() {
     let causes: Vec<_> = phases.into_iter().filter_map(|(_, _, _, cause)| cause).collect();
     assert_eq!(causes, ["d", "c", "b", "a"]);
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_made_out_keeps_no_other_from_being_read() {
+    let (dir, mut store) = fresh().await;
+    let (one, other, third) = (stop("one"), stop("other"), stop("third"));
+    for change in [&one, &other, &third] {
+        ask(&mut store, change, at(0)).await;
+        store.commit(&[Entry::Hold(hold(change, HostResource::File("/tmp/x".into())))], at(0)).await.unwrap();
+    }
+    let intend = Entry::Intend(third.id, 0, "stop third".into(), Before::Nothing);
+    store.commit(&[intend], at(0)).await.unwrap();
+    for damage in [
+        format!("UPDATE operations SET change = '{{\"word\": \"later\"}}' WHERE id = '{}'", one.id),
+        format!("UPDATE held SET resource = 'x' WHERE operation = '{}'", one.id),
+        format!("UPDATE steps SET before = '' WHERE operation = '{}'", third.id),
+    ] {
+        sql(dir.path(), &damage).await.unwrap();
+    }
+    let (open, held) = all(dir.path()).await;
+    assert_eq!(open.iter().map(|change| change.id).collect::<Vec<_>>(), [other.id]);
+    let held: Vec<_> = held.iter().map(|held| held.operation).collect();
+    assert!(held.contains(&other.id) && held.contains(&third.id) && !held.contains(&one.id), "{held:?}");
+    let told = Reader::of(dir.path()).change(one.id).await.unwrap_err().to_string();
+    assert!(told.contains(&one.id.to_string()), "{told}");
+}

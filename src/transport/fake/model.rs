@@ -15,6 +15,8 @@ pub(crate) struct Model {
     effects: Vec<String>,
     /// A request of this kind is refused.
     refused: Option<String>,
+    /// A request of this kind is never answered.
+    ignored: Option<String>,
     /// So many looks at a container fail.
     failing_looks: u32,
 }
@@ -59,6 +61,16 @@ impl Model {
     /// Refuses requests with this in them.
     pub(crate) fn refuse(&mut self, deed: &str) {
         self.refused = Some(deed.to_owned());
+    }
+
+    /// Leaves requests with this in them without an answer.
+    pub(crate) fn ignore(&mut self, deed: &str) {
+        self.ignored = Some(deed.to_owned());
+    }
+
+    /// Whether a request gets no answer.
+    pub(super) fn ignores(&self, deed: &str) -> bool {
+        self.ignored.as_ref().is_some_and(|ignored| deed.contains(&**ignored))
     }
 
     /// Fails at the next looks at a container, as an engine in trouble does.
