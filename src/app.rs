@@ -85,6 +85,7 @@ pub struct App {
     root: SupervisorHandle,
     tree: JoinHandle<()>,
     stop: CancellationToken,
+    registry: Registry,
     admin: HostAdmin,
     mcp: McpHandle,
     /// The address HTTP is served on.
@@ -151,9 +152,9 @@ impl App {
             config: config.clone(),
         };
         let (mcp, stop, guests) = (McpHandle::default(), CancellationToken::new(), Guests::default());
-        let ground = Ground { admin, mcp, stop, guests };
+        let ground = Ground { registry: Registry::new(admin.clone()), admin, mcp, stop, guests };
         let (mut listeners, address) = open(&ground, &settings)?;
-        let Ground { admin, mcp, stop, guests } = ground;
+        let Ground { registry, admin, mcp, stop, guests } = ground;
         let holder = Holder {
             pid: std::process::id(),
             front: address.map(|at| format!("serving http://{at}/mcp")).unwrap_or_default(),
@@ -161,7 +162,7 @@ impl App {
         };
         if let Some(path) = control {
             let changes = directory.changes().clone();
-            let (registry, front, files) = (Registry::new(admin.clone()), mcp.clone(), sources.files());
+            let (registry, front, files) = (registry.clone(), mcp.clone(), sources.files());
             listeners.push(Door { path, registry, front, changes, files, guests }.listener());
         }
         journal.say(&holder);
@@ -189,7 +190,7 @@ impl App {
             on_quarantine: None,
         };
         let (root, tree) = start_root(arguments).await?;
-        Ok(Self { root, tree, stop, admin, mcp, address })
+        Ok(Self { root, tree, stop, registry, admin, mcp, address })
     }
 
     /// The hosts.
@@ -200,6 +201,11 @@ impl App {
     /// Changes of hosts, in the files and in the running service.
     pub fn admin(&self) -> &HostAdmin {
         &self.admin
+    }
+
+    /// The tools.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The live tree, to look at.
@@ -262,6 +268,7 @@ fn journal(data_dir: Option<&Path>, front: Front) -> Result<JournalHandle, Journ
 
 /// What is there before the tree is: fronts are made of it.
 struct Ground {
+    registry: Registry,
     admin: HostAdmin,
     mcp: McpHandle,
     stop: CancellationToken,
@@ -275,9 +282,8 @@ impl Ground {
         front: Front,
         settings: &Settings,
     ) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError> {
-        let Self { admin, mcp, stop, guests } = self;
-        let (directory, mcp, stop) = (admin.directory.clone(), mcp.clone(), stop.clone());
-        let registry = Registry::new(admin.clone());
+        let Self { registry, admin, mcp, stop, guests } = self;
+        let (registry, mcp, stop) = (registry.clone(), mcp.clone(), stop.clone());
         match front {
             Front::Embedded => Ok((vec![], None)),
             Front::Stdio => Ok((vec![stdio_listener(registry, mcp, stop, guests.clone())], None)),
@@ -287,7 +293,7 @@ impl Ground {
                 tracing::info!(file = %token_file.display(), "clients other than your own processes here need the token");
                 let (socket, address) = listen(SocketAddr::new(settings.host.value, settings.port.value))?;
                 let allowed_hosts = settings.allowed_hosts.value.clone().into();
-                let config = admin.config.clone();
+                let (directory, config) = (admin.directory.clone(), admin.config.clone());
                 let server = HttpServer {
                     address,
                     allowed_hosts,

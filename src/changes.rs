@@ -45,6 +45,8 @@ pub struct Hands<'a> {
     pub operation: OperationId,
     /// The container that an earlier step made, by identifier.
     pub created: Option<String>,
+    /// The containers that earlier steps were made to, by identifier.
+    pub treated: Vec<String>,
 }
 
 impl Hands<'_> {
@@ -64,9 +66,16 @@ impl Hands<'_> {
                 let runs = matches!(&*found.state, "running" | "paused" | "restarting");
                 if runs { Look::Todo(before) } else { Look::Already(before, same(&found)) }
             }
-            Step::Restart(name, _) | Step::Remove { container: name, .. } => {
-                Look::Todo(self.container(name).await?.1)
+            Step::Restart(name, _) => {
+                let (found, before) = self.container(name).await?;
+                // Named twice, by its name and by its identifier, it is restarted once.
+                if self.treated.contains(&found.id) {
+                    Look::Already(before, same(&found))
+                } else {
+                    Look::Todo(before)
+                }
             }
+            Step::Remove { container: name, .. } => Look::Todo(self.container(name).await?.1),
             Step::Fetch(image) => match self.engine.image_id(image).await? {
                 Some(id) => {
                     let made = Made { id: Some(id.clone()), ..Made::default() };

@@ -203,6 +203,7 @@ impl Door {
         let (reading, mut writing) = stream.into_split();
         let mut reading = BufReader::new(reading);
         let line = first_line(&mut reading).await?;
+        let asker = Asker { principal: OWNER.to_owned(), client: "dockmaster ops".to_owned() };
         let (reply, speaks) = match serde_json::from_str(&line) {
             Ok(Request::Mcp { files }) if files == existing(&self.files) => (Reply::Open, true),
             Ok(Request::Mcp { .. }) => (
@@ -212,7 +213,6 @@ impl Door {
                 false,
             ),
             Ok(Request::Cancel { operation, give_up }) => {
-                let asker = Asker { principal: OWNER.to_owned(), client: "dockmaster ops".to_owned() };
                 let done = if give_up {
                     self.changes.give_up(operation, &asker).await
                 } else {
@@ -220,7 +220,7 @@ impl Door {
                 };
                 (told(done), false)
             }
-            Ok(Request::Resume { operation }) => (told(self.changes.resume(operation).await), false),
+            Ok(Request::Resume { operation }) => (told(self.changes.resume(operation, &asker).await), false),
             Err(error) => (refused(&format!("it does not understand the request ({error})")), false),
         };
         let mut line = serde_json::to_string(&reply).map_err(io::Error::other)?;

@@ -166,9 +166,11 @@ pub struct HeldRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It began an operation.
+    /// It is about to be done: what became of it is a later entry, unless the service ended meanwhile.
+    Asked,
+    /// It was done, or began an operation.
     Accepted,
-    /// It was given the operation of an equal call.
+    /// It was given the operation, or the answer, of an equal call.
     Joined,
     /// It was not done.
     Refused,
@@ -178,6 +180,7 @@ impl Verdict {
     /// The word it is written by.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Asked => "asked",
             Self::Accepted => "accepted",
             Self::Joined => "joined",
             Self::Refused => "refused",

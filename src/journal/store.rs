@@ -20,7 +20,7 @@ const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "journal", include_str!("migrati
 pub(super) const KEY_LIFE: i64 = 24 * 60 * 60 * 1000;
 
 /// Readers hold the database for moments; whoever holds it longer hangs.
-const BUSY_LIMIT: Duration = Duration::from_secs(5);
+const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
 /// How many of each are kept. By number and not by age: a clock that jumps loses nothing.
 pub(super) struct Kept {

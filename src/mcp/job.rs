@@ -1,5 +1,6 @@
 //! Jobs: changes as tools begin them and tell about them.
 
+use super::audit::{self, Called};
 use super::error::{ErrorKind, HostFailure, ToolError};
 use super::keys;
 use super::registry::ToolContext;
@@ -13,10 +14,9 @@ use crate::domain::policy::Policy;
 use crate::domain::redact;
 use crate::domain::saga::StepState;
 use crate::journal::JournalError;
-use crate::journal::record::{AuditEntry, ChangeRecord, ChangeState, Entry, Receipt, Verdict};
+use crate::journal::record::{ChangeRecord, ChangeState, Receipt};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
 use std::time::Duration;
 
 /// Below the minute after which clients give a call up.
@@ -186,10 +186,8 @@ pub(super) async fn begin(
     let host = context.directory.host(host)?;
     let (masked, _) = change.masked();
     let arguments = serde_json::to_value(&masked).unwrap_or_default();
-    let refuse = async |error: ToolError| {
-        audit(context, Some(host.spec().id.to_string()), arguments.clone(), Err(&error)).await;
-        ToolError { is_on_audit: true, ..error }
-    };
+    let called = Called { host: Some(host.spec().id.to_string()), arguments: arguments.clone() };
+    let refuse = async |error| audit::refused(context, &called, error).await;
     if let Err(error) = permit(context, &host, &change).and_then(|()| check(&change, &parameters)) {
         return Err(refuse(error).await);
     }
@@ -202,7 +200,7 @@ pub(super) async fn begin(
         return Err(refuse(error).await);
     }
     let JobParameters { idempotency_key: key, wait } = parameters;
-    let wish = Wish { change, asker: context.asker.clone(), key, arguments: arguments.clone() };
+    let wish = Wish { change, asker: context.asker.clone(), key, arguments };
     let desk = context.directory.changes();
     let (id, receipt) = match desk.begin(&host, &session, wish).await {
         Ok(begun) => begun,
@@ -211,23 +209,6 @@ pub(super) async fn begin(
     let wait = Duration::from_secs(wait.unwrap_or(DEFAULT_WAIT).min(LONGEST_WAIT));
     let record = get(context, id, wait).await?;
     Ok(Job::of(&record, receipt != Receipt::Written))
-}
-
-/// Puts a call that would change something on the audit. One that cannot be written is told all the same; the
-/// log has said why.
-pub(super) async fn audit(
-    context: &ToolContext,
-    host: Option<String>,
-    arguments: Value,
-    outcome: Result<(), &ToolError>,
-) {
-    let (verdict, words) = match outcome {
-        Ok(()) => (Verdict::Accepted, None),
-        Err(error) => (Verdict::Refused, Some(redact::text(&error.message))),
-    };
-    let (asker, tool) = (context.asker.clone(), context.tool.to_owned());
-    let entry = AuditEntry { asker, tool, host, arguments, verdict, words, operation: None };
-    let _ = context.directory.changes().journal().write("audit", vec![Entry::Audit(Box::new(entry))]).await;
 }
 
 /// What is on record about a job; waits for its end at most so long.

@@ -1,7 +1,8 @@
 //! The tools by name: what each declares, and how it is called.
 
+use super::audit::{self, Called};
 use super::error::{ErrorKind, ToolError};
-use super::{job, keys};
+use super::keys::{self, Keys};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
 use crate::actors::directory::HostDirectory;
@@ -206,6 +207,7 @@ fn simplify(value: &mut Value) {
 pub struct Registry {
     tools: Arc<Vec<Tool>>,
     admin: HostAdmin,
+    keys: Keys,
 }
 
 impl Registry {
@@ -213,7 +215,7 @@ impl Registry {
     pub fn new(admin: HostAdmin) -> Self {
         let mut tools = super::tools::all();
         tools.sort_by_key(|tool| tool.name);
-        Self { tools: Arc::new(tools), admin }
+        Self { tools: Arc::new(tools), admin, keys: Keys::default() }
     }
 
     /// The tools in the order of their names.
@@ -243,25 +245,24 @@ impl Registry {
             return (tool.call)(context, arguments);
         }
         let call = Arc::clone(&tool.call);
-        let begins_jobs = CHANGE_WORDS.contains(&tool.name);
-        // Jobs are put on the audit with the wish that begins or ends them.
-        let is_on_audit = begins_jobs || tool.name == "job_cancel";
+        let keys = self.keys.clone();
         Box::pin(async move {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
-            let (host, told) =
-                (named.map(ToOwned::to_owned), redact::json(&Value::Object(arguments.clone())));
-            let outcome = if begins_jobs {
+            let host = named.map(ToOwned::to_owned);
+            let called = Called { host, arguments: redact::json(&Value::Object(arguments.clone())) };
+            // What begins or ends a job is put on the audit with it.
+            let outcome = if CHANGE_WORDS.contains(&context.tool) {
                 call(context.clone(), arguments).await
+            } else if context.tool == "job_cancel" {
+                keys.once(&context, &called, arguments, |arguments| call(context.clone(), arguments)).await
             } else {
-                keys::once(&context, arguments, |arguments| call(context.clone(), arguments)).await
+                let call = |arguments| audit::around(&context, &called, call(context.clone(), arguments));
+                keys.once(&context, &called, arguments, call).await
             };
-            match &outcome {
-                Ok(_) if is_on_audit => {}
-                Ok(_) => job::audit(&context, host, told, Ok(())).await,
-                Err(error) if error.is_on_audit => {}
-                Err(error) => job::audit(&context, host, told, Err(error)).await,
+            match outcome {
+                Err(error) => Err(audit::refused(&context, &called, error).await),
+                made => made,
             }
-            outcome
         })
     }
 }

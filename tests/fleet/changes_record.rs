@@ -93,12 +93,20 @@ async fn what_was_done_is_shown_with_and_without_a_service(fleet: &Fleet) {
         let refused = ("container_stop", "refused");
         assert_eq!(
             verdicts,
-            [("host_update", "accepted"), refused, refused, refused, refused, ("container_stop", "accepted")]
+            [
+                ("host_update", "accepted"),
+                ("host_update", "asked"),
+                refused,
+                refused,
+                refused,
+                refused,
+                ("container_stop", "accepted")
+            ]
         );
-        assert!(audit[1]["reason"].as_str().unwrap().contains(id), "{}", audit[1]);
-        assert!(audit[4]["reason"].as_str().unwrap().contains("held to ro"), "{}", audit[4]);
-        assert_eq!((&audit[5]["operation"], &audit[5]["principal"]), (&job["job"], &json!("owner")));
-        assert_eq!(audit[5]["client"], "trial 1", "in the era of requests without a session too");
+        assert!(audit[2]["reason"].as_str().unwrap().contains(id), "{}", audit[2]);
+        assert!(audit[5]["reason"].as_str().unwrap().contains("held to ro"), "{}", audit[5]);
+        assert_eq!((&audit[6]["operation"], &audit[6]["principal"]), (&job["job"], &json!("owner")));
+        assert_eq!(audit[6]["client"], "trial 1", "in the era of requests without a session too");
         assert!(!ops(home, &["audit", "--json"]).stdout.contains("hunter2"), "secrets stay out");
         audit
     };

@@ -180,7 +180,7 @@ impl ChangeDesk {
     pub async fn cancel(&self, id: OperationId, asker: &Asker) -> Result<(), JournalError> {
         let Some(Found::Live(live)) = self.find(id).await? else { return Ok(()) };
         // On record before it is done: a service after this one takes it back too.
-        let entries = vec![ended_by(&live, asker, "job_cancel"), Entry::Back(id, Why::Cancelled)];
+        let entries = vec![wanted_by(&live, asker, "job_cancel"), Entry::Back(id, Why::Cancelled)];
         self.put(&live, "cancel", entries).await?;
         live.cancel();
         Ok(())
@@ -192,20 +192,21 @@ impl ChangeDesk {
         let host = live.record().machine.host;
         let words = format!("given up by a person; what became of it on {host} is not known");
         let entries =
-            vec![ended_by(&live, asker, "job_give_up"), Entry::State(id, ChangeState::Unknown, Some(words))];
+            vec![wanted_by(&live, asker, "job_give_up"), Entry::State(id, ChangeState::Unknown, Some(words))];
         self.put(&live, "give up", entries).await?;
         live.cancel();
         Ok(())
     }
 
     /// Looks once more what became of a change that ended in doubt, and gets it to its end.
-    pub async fn resume(&self, id: OperationId) -> Result<(), JournalError> {
+    pub async fn resume(&self, id: OperationId, asker: &Asker) -> Result<(), JournalError> {
         let found = self.journal.reader().await?.change(id).await?;
         if let Some(record) = found.filter(|record| record.state == ChangeState::Unknown) {
             if self.get(record.id).is_some() {
                 return Err(JournalError::Busy { operation: record.id.to_string() });
             }
-            let (id, (live, entries)) = (record.id, Live::recovered(record, self.clock.now()));
+            let (id, (live, mut entries)) = (record.id, Live::recovered(record, self.clock.now()));
+            entries.insert(0, wanted_by(&live, asker, "job_resume"));
             self.met().insert(id);
             self.rows().insert(id, Arc::new(live));
             self.attend_recovered(id, entries).await?;
@@ -291,8 +292,8 @@ impl ChangeDesk {
     }
 }
 
-/// For the audit: somebody ended a change.
-fn ended_by(live: &Live, asker: &Asker, tool: &str) -> Entry {
+/// For the audit: somebody wants something done about a change.
+fn wanted_by(live: &Live, asker: &Asker, tool: &str) -> Entry {
     Entry::Audit(Box::new(AuditEntry {
         asker: asker.clone(),
         tool: tool.to_owned(),

@@ -20,6 +20,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// So often it is looked whether the engine is still at it.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// An engine that fails at undoing, such as one that is busy with the same, is asked so often.
+const UNDO_TRIES: u32 = 3;
+
 /// Why a change did not get to its end over this line.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stopped {
@@ -89,7 +92,12 @@ impl Drive {
                 StepState::Done if step.name == "create" => step.made.id.clone(),
                 _ => None,
             });
-            let hands = Hands { engine: self.operation.engine(), operation: record.id, created };
+            let treated = record.steps.iter().filter_map(|step| match &step.before {
+                Before::Container { id, .. } if step.state == StepState::Done => Some(id.clone()),
+                _ => None,
+            });
+            let treated = treated.collect();
+            let hands = Hands { engine: self.operation.engine(), operation: record.id, created, treated };
             match going {
                 Move::Begin(at) => self.begin(&hands, at, &steps[at]).await?,
                 Move::Settle(at) => {
@@ -208,8 +216,15 @@ impl Drive {
     }
 
     async fn undo(&self, hands: &Hands<'_>, at: usize, step: &Step, made: Made) -> Result<(), Stopped> {
-        let undone = self.remote("undo", step, hands.undo(step)).await;
-        let entry = match self.refusal(undone)? {
+        let mut tries = 1..UNDO_TRIES;
+        let undone = loop {
+            let undone = self.remote("undo", step, hands.undo(step)).await;
+            match self.refusal(undone)? {
+                Err(Refusal { is_clear: false, .. }) if tries.next().is_some() => sleep(LOOK_EVERY).await,
+                undone => break undone,
+            }
+        };
+        let entry = match undone {
             Ok(()) => Entry::Settle(hands.operation, at, StepState::Undone, made, None),
             Err(Refusal { words, .. }) => {
                 let words = format!(

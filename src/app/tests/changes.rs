@@ -13,11 +13,12 @@ use crate::domain::operation::OperationId;
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::RunSpec;
 use crate::domain::saga::{Course, OnFailure, StepState, Why};
-use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange};
+use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange, Verdict};
 use crate::journal::{JournalError, JournalLock, Page, Store, occupy};
 use crate::runtime::failpoint::Failpoints;
 use crate::transport::fake::{FakeConnector, Scene};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -224,6 +225,58 @@ fn a_failure_at_any_step_unwinds_also_through_crashes() {
     }
 }
 
+#[test]
+fn an_engine_that_fails_at_undoing_is_asked_again_and_one_that_goes_on_failing_is_told() {
+    for (fails, state) in [(2, ChangeState::Failed), (u32::MAX, ChangeState::Unknown)] {
+        let world = World::new();
+        world.fake.model("nas", |model| {
+            model.refuse("/start");
+            model.refuse_first(fails, "DELETE");
+        });
+        let Life::Lived(record) = world.live(|_| false, async |app| make(app, all().remove(4)).await) else {
+            panic!()
+        };
+        assert_eq!(record.state, state, "{record:?}");
+        assert_eq!(world.containers().contains_key("new"), state == ChangeState::Unknown);
+        let words = record.words.unwrap();
+        let label = format!("Look at what bears the label dockmaster.operation={}", record.id);
+        assert_eq!(words.contains(&label), state == ChangeState::Unknown, "{words}");
+    }
+}
+
+/// Calls that begin no job: of two with one key one is made, and none goes without the audit.
+#[test]
+fn a_host_is_changed_once_for_a_key_and_never_without_the_audit() {
+    let world = World::new();
+    let calls = async |app: &App| {
+        let arguments = json!({"name": "pi", "target": "pi", "idempotency_key": "k"});
+        let call = || app.registry().call_by_name("host_add", arguments.clone());
+        let (one, other) = tokio::join!(call(), call());
+        assert_eq!(one.unwrap(), other.unwrap());
+        let busy = occupy(world.data.path()).await;
+        let tag = json!({"host": "pi", "tags": ["new"]});
+        let update = || app.registry().call_by_name("host_update", tag.clone());
+        let is_new = || !app.directory().host("pi").unwrap().spec().tags.is_empty();
+        let refused = update().await.unwrap_err();
+        assert!(refused.starts_with("journal_unavailable") && !is_new(), "{refused}");
+        drop(busy);
+        update().await.unwrap();
+        assert!(is_new());
+        let audit = app.directory().changes().journal().reader().await.unwrap().audit(9, None).await.unwrap();
+        audit.into_iter().rev().map(|entry| (entry.entry.tool, entry.entry.verdict)).collect::<Vec<_>>()
+    };
+    let Life::Lived(audit) = world.live(|_| false, calls) else { panic!() };
+    let (add, update) = ("host_add".to_owned(), "host_update".to_owned());
+    let wanted = [
+        (add.clone(), Verdict::Asked),
+        (add.clone(), Verdict::Accepted),
+        (add, Verdict::Joined),
+        (update.clone(), Verdict::Asked),
+        (update, Verdict::Accepted),
+    ];
+    assert_eq!(audit, wanted);
+}
+
 /// Which request makes a step.
 fn deed(step: &Step) -> &'static str {
     match step {
@@ -271,7 +324,12 @@ fn every_step_may_be_made_twice_and_every_undo() {
         let twice = async |app: &App| {
             let host = app.directory().host("nas").unwrap();
             let session = host.session(LONG).await.unwrap();
-            let mut hands = Hands { engine: &session.engine, operation: OperationId::fresh(), created: None };
+            let mut hands = Hands {
+                engine: &session.engine,
+                operation: OperationId::fresh(),
+                created: None,
+                treated: vec![],
+            };
             for step in change.steps() {
                 let before = match hands.look(&step).await.unwrap() {
                     Look::Todo(before) | Look::Already(before, _) => before,
@@ -366,6 +424,16 @@ fn a_wish_on_its_way_no_longer_needs_whoever_brought_it() {
         (records[0].state, world.effects()),
         (ChangeState::Done, vec!["restart a".into(), "restart b".into()])
     );
+}
+
+#[test]
+fn a_container_that_is_named_twice_is_restarted_once() {
+    let world = World::new();
+    let containers = ["b", "a", "000000000001"].map(|name| name.parse().unwrap());
+    let change = Change::ContainerRestart { containers: containers.into(), grace: None };
+    let Life::Lived(record) = world.live(|_| false, async |app| make(app, change).await) else { panic!() };
+    assert_eq!((record.state, record.steps.len()), (ChangeState::Done, 3));
+    assert_eq!(world.effects(), ["restart b", "restart a"]);
 }
 
 #[test]
@@ -468,10 +536,10 @@ fn what_was_given_up_in_the_middle_of_a_step_can_be_taken_up_again_and_is_made_o
         desk.give_up(id, &Asker::default()).await.unwrap();
         let given_up = desk.wait(id, Duration::ZERO).await.unwrap().unwrap();
         assert_eq!((given_up.state, given_up.steps[0].state), (ChangeState::Unknown, StepState::Intended));
-        let busy = desk.resume(id).await.unwrap_err();
+        let busy = desk.resume(id, &Asker::default()).await.unwrap_err();
         assert!(matches!(busy, JournalError::Busy { .. }), "{busy}");
         world.fake.thaw("nas");
-        while desk.resume(id).await.is_err() {
+        while desk.resume(id, &Asker::default()).await.is_err() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         desk.wait(id, LONG).await.unwrap().unwrap()

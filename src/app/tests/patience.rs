@@ -3,7 +3,7 @@
 use super::crashes::until;
 use super::{LONG, Lab};
 use crate::domain::fault::{Fault, FaultKind};
-use crate::mcp::{Registry, ToolOutput};
+use crate::mcp::ToolOutput;
 use crate::transport::fake::Scene;
 use serde_json::json;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// Lists the containers of `hosts`; how long it took, and whose failure is told.
 async fn list(lab: &Lab, hosts: &str) -> (Duration, Vec<String>) {
-    let registry = Registry::new(lab.app.admin().clone());
+    let registry = lab.app.registry().clone();
     let start = Instant::now();
     let answer = registry.call_by_name("container_list", json!({"hosts": hosts})).await;
     let failed = match answer {

@@ -68,7 +68,7 @@ CREATE TABLE audit (
     tool      TEXT    NOT NULL,
     host      TEXT,
     arguments TEXT    NOT NULL,                 -- JSON, secrets masked
-    verdict   TEXT    NOT NULL,                 -- accepted, joined, refused
+    verdict   TEXT    NOT NULL,                 -- asked, accepted, joined, refused
     words     TEXT,                             -- why it was refused
     operation TEXT
 );

@@ -13,8 +13,8 @@ pub(crate) struct Model {
     moments: u32,
     /// What was changed, in order.
     effects: Vec<String>,
-    /// A request of this kind is refused.
-    refused: Option<String>,
+    /// Requests of these kinds are refused, so many times.
+    refused: Vec<(String, u32)>,
     /// A request of this kind is never answered.
     ignored: Option<String>,
     /// So many looks at a container fail.
@@ -60,7 +60,12 @@ impl Model {
 
     /// Refuses requests with this in them.
     pub(crate) fn refuse(&mut self, deed: &str) {
-        self.refused = Some(deed.to_owned());
+        self.refuse_first(u32::MAX, deed);
+    }
+
+    /// Refuses the first requests with this in them.
+    pub(crate) fn refuse_first(&mut self, count: u32, deed: &str) {
+        self.refused.push((deed.to_owned(), count));
     }
 
     /// Leaves requests with this in them without an answer.
@@ -85,7 +90,11 @@ impl Model {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let path =
             path.trim_start_matches('/').split_once('/').filter(|(first, _)| first.starts_with("v1"))?.1;
-        if method != "GET" && self.refused.as_ref().is_some_and(|refused| deed.contains(&**refused)) {
+        let mut refused = self.refused.iter_mut();
+        if method != "GET"
+            && let Some((_, count)) = refused.find(|(refused, count)| deed.contains(&**refused) && *count > 0)
+        {
+            *count -= 1;
             return Some((500, json!({"message": "as scripted"})));
         }
         let parts: Vec<&str> = path.split('/').collect();
