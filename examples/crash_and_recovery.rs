@@ -51,8 +51,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             key: Some("restart web after the update".to_owned()),
             arguments: serde_json::Value::Null,
         };
+        let session = host.session(Duration::from_secs(10)).await?;
         // It is on disk when this returns; who sees to it from here on is the Reaper.
-        let (id, _) = app.directory().changes().begin(&host, wish).await?;
+        let (id, _) = app.directory().changes().begin(&host, &session, wish).await?;
         Ok::<_, Box<dyn Error>>(id)
     })?;
     restarted.recv()?;

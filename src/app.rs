@@ -60,15 +60,6 @@ pub enum AppError {
     Tree(#[from] ractor::SpawnErr),
 }
 
-/// How the process ended its service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to.
-    Stopped,
-    /// The tree gave up.
-    Meltdown,
-}
-
 /// Where requests come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Front {
@@ -76,6 +67,8 @@ pub enum Front {
     Http,
     /// Standard input and output; the service ends with its input.
     Stdio,
+    /// The service's own door, at which its process brings a client: [`App::door`].
+    Carried,
     /// Nowhere: the program that started the service uses [`App::directory`].
     Embedded,
 }
@@ -88,6 +81,8 @@ pub struct App {
     registry: Registry,
     admin: HostAdmin,
     mcp: McpHandle,
+    door: Option<PathBuf>,
+    guests: Guests,
     /// The address HTTP is served on.
     pub address: Option<SocketAddr>,
 }
@@ -160,8 +155,9 @@ impl App {
             front: address.map(|at| format!("serving http://{at}/mcp")).unwrap_or_default(),
             socket: control.clone(),
         };
+        let door = control.clone();
         if let Some(path) = control {
-            let changes = directory.changes().clone();
+            let (changes, guests) = (directory.changes().clone(), guests.clone());
             let (registry, front, files) = (registry.clone(), mcp.clone(), sources.files());
             listeners.push(Door { path, registry, front, changes, files, guests }.listener());
         }
@@ -190,7 +186,7 @@ impl App {
             on_quarantine: None,
         };
         let (root, tree) = start_root(arguments).await?;
-        Ok(Self { root, tree, stop, registry, admin, mcp, address })
+        Ok(Self { root, tree, stop, registry, admin, mcp, door, guests, address })
     }
 
     /// The hosts.
@@ -216,6 +212,16 @@ impl App {
     /// Reads the configuration again.
     pub fn reload(&self) {
         self.admin.config.reload();
+    }
+
+    /// The socket at which other processes reach the service.
+    pub fn door(&self) -> Option<&Path> {
+        self.door.as_deref()
+    }
+
+    /// The clients that are carried to it.
+    pub fn guests(&self) -> &Guests {
+        &self.guests
     }
 
     /// Cancelled when the service's front wants it to end, as stdio does at the end of its input.
@@ -256,7 +262,9 @@ struct Outside {
 fn journal(data_dir: Option<&Path>, front: Front) -> Result<JournalHandle, JournalError> {
     let Some(data_dir) = data_dir else { return Ok(JournalHandle::none()) };
     let lock = match (JournalLock::take(data_dir), front) {
-        (Err(error @ JournalError::Held { .. }), Front::Http | Front::Stdio) => return Err(error),
+        (Err(error @ JournalError::Held { .. }), Front::Http | Front::Stdio | Front::Carried) => {
+            return Err(error);
+        }
         (Err(error), _) => {
             tracing::warn!(%error, "nothing can be changed");
             Err(error)
@@ -285,7 +293,7 @@ impl Ground {
         let Self { registry, admin, mcp, stop, guests } = self;
         let (registry, mcp, stop) = (registry.clone(), mcp.clone(), stop.clone());
         match front {
-            Front::Embedded => Ok((vec![], None)),
+            Front::Carried | Front::Embedded => Ok((vec![], None)),
             Front::Stdio => Ok((vec![stdio_listener(registry, mcp, stop, guests.clone())], None)),
             Front::Http => {
                 let token_file = data_dir()?.join("token");

@@ -1,14 +1,15 @@
 //! `dockmaster serve` and `dockmaster stdio`: the service, from its start to its end.
 
 use super::{EXIT_CONFIG, refuse};
-use crate::app::{App, AppError, Ended, Front};
+use crate::app::{App, AppError, Front};
 use crate::config::{Settings, Sources, load};
-use crate::control::{ControlError, carry};
+use crate::control::{Carried, ControlError, Ended, opens};
 use crate::journal::{Holder, JournalError};
 use crate::runtime::telemetry;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::io::{Stdin, Stdout};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
@@ -19,60 +20,95 @@ const EXIT_MELTDOWN: u8 = 70;
 const OTHER_STARTS: Duration = Duration::from_secs(10);
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
+/// A service manager has started its service anew within this time, its shutdown included.
+const MANAGED_AGAIN: Duration = Duration::from_secs(20);
+
 /// Runs the service until it is told to end.
 pub(super) async fn serve(sources: Sources, front: Front) -> ExitCode {
-    let settings = match load(&sources) {
-        Ok(settings) => settings,
-        Err(error) => return refuse(&error, EXIT_CONFIG),
-    };
-    telemetry::init(settings.log_level.value);
-    announce(&settings);
-    let app = match begin(&sources, &settings, front).await {
-        Ok(app) => app,
-        Err(AppError::Journal(JournalError::Held { holder, .. })) if front == Front::Stdio => {
-            return attach(&holder, sources.files()).await;
-        }
-        Err(error) => return refuse(&error, 1),
-    };
-    if let Some(address) = app.address {
-        tracing::info!("serving MCP at http://{address}/mcp");
+    match begin(&sources, front).await {
+        Ok(app) => live(app).await,
+        Err(NoService::Held(holder, _)) if front == Front::Stdio => follow(&sources, holder).await,
+        Err(NoService::Held(_, error)) => refuse(&error, 1),
+        Err(NoService::Refused(code)) => code,
     }
-    // Outside systemd there is nobody to tell.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    match live(app).await {
-        Ended::Stopped => ExitCode::SUCCESS,
-        Ended::Meltdown => ExitCode::from(EXIT_MELTDOWN),
-    }
+}
+
+/// Why there is no service in this process.
+enum NoService {
+    /// Another keeps the journal.
+    Held(Holder, AppError),
+    /// It was told why.
+    Refused(ExitCode),
 }
 
 /// Starts the service; waits for one that starts at the same time until it has said who it is.
-async fn begin(sources: &Sources, settings: &Settings, front: Front) -> Result<App, AppError> {
+async fn begin(sources: &Sources, front: Front) -> Result<App, NoService> {
+    let settings = load(sources).map_err(|error| NoService::Refused(refuse(&error, EXIT_CONFIG)))?;
+    telemetry::init(settings.log_level.value);
+    announce(&settings);
     let until = Instant::now() + OTHER_STARTS;
     loop {
         match App::start(sources.clone(), settings.clone(), front).await {
-            Err(AppError::Journal(JournalError::Held { holder, .. }))
-                if holder.pid == 0 && Instant::now() < until =>
-            {
+            Err(AppError::Journal(JournalError::Held { dir, holder })) => {
+                if holder.pid != 0 || Instant::now() > until {
+                    return Err(NoService::Held(holder.clone(), JournalError::Held { dir, holder }.into()));
+                }
                 sleep(ASK_AGAIN).await;
             }
-            started => return started,
+            started => return started.map_err(|error| NoService::Refused(refuse(&error, 1))),
         }
     }
 }
 
-/// Carries the client to the service that is there already.
-async fn attach(holder: &Holder, files: Vec<PathBuf>) -> ExitCode {
-    let Some(socket) = &holder.socket else {
-        return refuse(&ControlError::Refused(format!("another Dockmaster keeps the journal: {holder}")), 1);
+/// Carries the client on standard input and output to the service that is there already. When that ends, the
+/// client is carried to the next. A service manager starts its service anew; where there was none that does, this
+/// process becomes the service, unless another one was quicker.
+async fn follow(sources: &Sources, mut holder: Holder) -> ExitCode {
+    let mut client = Carried::on_stdio();
+    loop {
+        let Some(socket) = &holder.socket else {
+            let words = format!("another Dockmaster keeps the journal, and cannot be reached: {holder}");
+            return refuse(&ControlError::Refused(words), 1);
+        };
+        tracing::info!("attached to the Dockmaster that runs already: {holder}");
+        match client.to(socket, &sources.files()).await {
+            Ok(Ended::Client) => return ExitCode::SUCCESS,
+            Ok(Ended::Service) => {}
+            Err(error @ ControlError::Refused(_)) => return refuse(&error, 1),
+            Err(error) => tracing::warn!("{error}"),
+        }
+        tracing::warn!("the Dockmaster that this was attached to has ended: {holder}");
+        if !holder.front.is_empty() && !opens(socket, MANAGED_AGAIN).await {
+            let words = format!("the Dockmaster that this was attached to has ended: {holder}");
+            return refuse(&ControlError::Refused(words), 1);
+        }
+        holder = match begin(sources, Front::Carried).await {
+            Ok(app) => return follow_here(app, client, sources.files()).await,
+            Err(NoService::Held(holder, _)) => holder,
+            Err(NoService::Refused(code)) => return code,
+        }
+    }
+}
+
+/// Carries the client to the service of this process; that lives until the last client has left.
+async fn follow_here(app: App, mut client: Carried<Stdin, Stdout>, files: Vec<PathBuf>) -> ExitCode {
+    tracing::info!("taking over");
+    let (stop, guests, door) = (app.stopping(), app.guests().clone(), app.door().map(ToOwned::to_owned));
+    let carrying = async move {
+        let _end = stop.drop_guard();
+        while let Some(door) = &door
+            && !matches!(client.to(door, &files).await, Ok(Ended::Client) | Err(ControlError::Refused(_)))
+        {
+            // Its door is opened anew by its supervisor.
+            sleep(ASK_AGAIN).await;
+        }
+        guests.gone().await;
     };
-    tracing::info!("attached to the Dockmaster that runs already: {holder}");
-    match carry(socket, &files).await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => refuse(
-            &ControlError::Refused(format!("the Dockmaster that this was attached to has ended: {holder}")),
-            1,
-        ),
-        Err(error) => refuse(&error, 1),
+    let living = live(app);
+    tokio::pin!(carrying, living);
+    tokio::select! {
+        code = &mut living => code,
+        () = &mut carrying => living.await,
     }
 }
 
@@ -89,13 +125,18 @@ fn announce(settings: &Settings) {
 }
 
 /// Lives until a signal, the end of the front, or a meltdown.
-async fn live(mut app: App) -> Ended {
+async fn live(mut app: App) -> ExitCode {
+    if let Some(address) = app.address {
+        tracing::info!("serving MCP at http://{address}/mcp");
+    }
+    // Outside systemd there is nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
     else {
         tracing::error!("signals cannot be received");
         app.shutdown().await;
-        return Ended::Stopped;
+        return ExitCode::FAILURE;
     };
     let stopping = app.stopping();
     loop {
@@ -106,12 +147,12 @@ async fn live(mut app: App) -> Ended {
             _ = hangup.recv() => app.reload(),
             () = app.melted() => {
                 tracing::error!("the supervision tree gave up; a service manager starts the process anew");
-                return Ended::Meltdown;
+                return ExitCode::from(EXIT_MELTDOWN);
             }
         }
     }
     tracing::info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     app.shutdown().await;
-    Ended::Stopped
+    ExitCode::SUCCESS
 }

@@ -25,7 +25,8 @@ pub fn trials() -> Vec<Trial> {
         a_host_that_is_another_machine_by_now_is_left_alone => 120,
         a_second_service_is_told_who_keeps_the_journal => 60,
         a_second_stdio_is_carried_by_the_first_which_stays_until_it_leaves => 60,
-        a_stdio_beside_a_service_is_carried_by_it => 60,
+        when_the_first_stdio_is_killed_a_carried_one_takes_over => 60,
+        a_stdio_beside_a_service_is_carried_by_it => 90,
         on_a_full_or_closed_disk_nothing_is_changed_and_reads_go_on => 120,
     ]
 }
@@ -243,6 +244,49 @@ async fn a_second_stdio_is_carried_by_the_first_which_stays_until_it_leaves(flee
     assert!(second.exit().success() && first.exit().success());
 }
 
+/// A client that is carried keeps its session when the service behind it dies, and so does every other.
+async fn when_the_first_stdio_is_killed_a_carried_one_takes_over(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let home = Home::new(&ServiceConfig::none(fleet).with(host, &[]));
+    host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
+    let mut all: Vec<Stdio> = (0..3)
+        .map(|_| {
+            let mut stdio = Stdio::start_with(home.command(&["stdio"]));
+            stdio.initialize();
+            stdio
+        })
+        .collect();
+    let listed = |stdio: &mut Stdio, id: u64| {
+        assert!(!stdio.call(id, "container_list", &json!({"hosts": "h1"})).is_error);
+    };
+    for stdio in &mut all {
+        listed(stdio, 1);
+    }
+    let logins = host.ssh_logins();
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 3});
+    all[1].send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
+        "params": {"name": "container_restart", "arguments": restart}}));
+    let on_record = || lines(&ops(&home, &["ops", "export"]).stdout);
+    eventually("it is under way", SOON, async || {
+        on_record().first().is_some_and(|job| job["steps"][0]["state"] == "intended")
+    })
+    .await;
+    all[0].kill();
+    let told = all[1].receive(2);
+    assert!(told["error"]["message"].as_str().unwrap().contains("job_list"), "{told}");
+    for stdio in &mut all[1..] {
+        listed(stdio, 3);
+    }
+    assert_eq!(host.ssh_logins(), logins + 1, "there is one service, with a line of its own");
+    let job = json!({"job": on_record()[0]["id"], "wait": 30});
+    let job = all[2].call(4, "job_get", &job).structured;
+    assert_eq!(job["state"], "done", "what was under way went on: {job}");
+    for stdio in &mut all[1..] {
+        stdio.close_input();
+    }
+    assert!(all[1].exit().success() && all[2].exit().success());
+}
+
 async fn a_stdio_beside_a_service_is_carried_by_it(fleet: &Fleet) {
     let host = fleet.host("h1");
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
@@ -262,8 +306,11 @@ async fn a_stdio_beside_a_service_is_carried_by_it(fleet: &Fleet) {
     std::fs::write(&other, "hosts: {}\n").unwrap();
     let refused = service.home().run(&other, &["stdio"]);
     assert!(!refused.status.success() && refused.stderr.contains("other files"), "{}", refused.stderr);
+    let service = Service::start_in(service.kill());
+    let listed = stdio.call(2, "container_list", &json!({"hosts": "h1"}));
+    assert!(!listed.is_error, "a service that is started anew is attached to: {}", listed.text);
     service.kill();
-    assert!(!stdio.exit().success());
+    assert!(!stdio.exit_within(2 * SOON).success(), "nobody takes the place of a managed service");
     let told = stdio.log().join("\n");
     assert!(told.contains("has ended"), "{told}");
 }
@@ -321,6 +368,23 @@ async fn on_a_full_or_closed_disk_nothing_is_changed_and_reads_go_on(fleet: &Fle
 
     let again = service.structured("container_restart", restart.clone()).await;
     assert_eq!(again["state"], "done", "with room it goes on: {again}");
+
+    // what is under way when the disk fills is made once, and is put on record when there is room
+    let slow = json!({"host": "h1", "containers": ["one"], "timeout": 3, "wait": 0});
+    let id = json!({"job": service.structured("container_restart", slow).await["job"]});
+    let job = async || service.structured("job_get", id.clone()).await;
+    eventually("it is under way", SOON, async || job().await["results"][0]["state"] == "intended").await;
+    let _ = std::fs::write(&fill, vec![1; 4 << 20]);
+    eventually("what was done is owed", SOON, async || {
+        job().await["note"].as_str().is_some_and(|note| note.contains("cannot be put on record yet"))
+    })
+    .await;
+    let restarted = started();
+    assert_ne!(restarted, before);
+    assert!(!service.call("container_list", json!({"hosts": "h1"})).await.is_error);
+    std::fs::remove_file(&fill).unwrap();
+    eventually("it is over", SOON, async || job().await["state"] == "done").await;
+    assert_eq!(started(), restarted, "it was not made again");
 
     let (_, home) = service.stop();
     disk.mount(&["-o", "remount,ro"]);

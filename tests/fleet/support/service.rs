@@ -573,7 +573,18 @@ impl Stdio {
 
     /// Waits for its end.
     pub fn exit(&mut self) -> ExitStatus {
-        self.process.exit(STOP)
+        self.exit_within(STOP)
+    }
+
+    /// Waits for its end at most so long.
+    pub fn exit_within(&mut self, limit: Duration) -> ExitStatus {
+        self.process.exit(limit)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+        assert_eq!(self.exit().signal(), Some(9), "it was killed and did not end by itself");
     }
 }
 

@@ -1,0 +1,56 @@
+//! The other side: a process that wants something of the service.
+
+use super::{ControlError, Reply, Request, first_line};
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{Instant, sleep};
+
+/// A service that starts opens its door within this time; it is tried so often.
+const OPENS_WITHIN: Duration = Duration::from_secs(5);
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+type Halves = (BufReader<OwnedReadHalf>, OwnedWriteHalf);
+
+/// Asks the service at `socket`; returns the connection for what may follow.
+pub async fn ask(socket: &Path, request: &Request) -> Result<Halves, ControlError> {
+    let asked = async {
+        let (reading, mut writing) = connect(socket, OPENS_WITHIN).await?.into_split();
+        let mut line = serde_json::to_string(request).map_err(io::Error::other)?;
+        line.push('\n');
+        writing.write_all(line.as_bytes()).await?;
+        let mut reading = BufReader::new(reading);
+        let reply: Reply =
+            serde_json::from_str(&first_line(&mut reading).await?).map_err(io::Error::other)?;
+        Ok((reply, reading, writing))
+    };
+    match asked.await {
+        Ok((Reply::Refused { why }, ..)) => Err(ControlError::Refused(why)),
+        Ok((Reply::Open | Reply::Done, reading, writing)) => Ok((reading, writing)),
+        Err(source) => Err(ControlError::Unreachable { socket: socket.to_owned(), source }),
+    }
+}
+
+/// Whether there is a service at `socket`, or will be in time.
+pub async fn opens(socket: &Path, within: Duration) -> bool {
+    connect(socket, within).await.is_ok()
+}
+
+/// A service that has just started has not opened its door yet.
+async fn connect(socket: &Path, within: Duration) -> io::Result<UnixStream> {
+    let until = Instant::now() + within;
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(error)
+                if Instant::now() < until
+                    && matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+            {
+                sleep(ASK_AGAIN).await;
+            }
+            connected => return connected,
+        }
+    }
+}
