@@ -20,8 +20,8 @@ use crate::domain::fault::Fault;
 use crate::domain::operation::{HostResource, OperationContext};
 use crate::engine::Engine;
 use crate::journal::record::Machine;
-use crate::transport::Link;
 use crate::transport::files::create_file;
+use crate::transport::{BoxFuture, ByteStream, Command, Link, Route, Sink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio_util::sync::CancellationToken;
@@ -57,6 +57,7 @@ impl Operation {
         let machine = session.machine(&context.host);
         let ledger = Arc::new(Ledger::new(Arc::clone(&context), machine, reaper.journal().clone()));
         let link = ledger.mark().on(Arc::clone(session.engine.link()));
+        let link = Arc::new(RecordedLink { link, ledger: Arc::clone(&ledger), reaper: reaper.clone() });
         Self(Arc::new(Inner { context, session, link, ledger, cancel, reaper, names: AtomicU32::new(0) }))
     }
 
@@ -144,5 +145,38 @@ impl Operation {
         if !self.0.ledger.is_empty() {
             self.0.reaper.hand_over(&self.0.ledger);
         }
+    }
+}
+
+/// The operation's link: that there may be processes is on record before a command starts one.
+struct RecordedLink {
+    link: Arc<dyn Link>,
+    ledger: Arc<Ledger>,
+    reaper: ReaperHandle,
+}
+
+impl Link for RecordedLink {
+    fn open_engine(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        self.link.open_engine()
+    }
+
+    fn stream<'a>(
+        &'a self,
+        command: &'a Command,
+        sink: Sink<'a>,
+    ) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
+        Box::pin(async move {
+            self.reaper.meet(self.ledger.context().id);
+            self.ledger.before_command().await;
+            self.link.stream(command, sink).await
+        })
+    }
+
+    fn suspect(&self) {
+        self.link.suspect();
+    }
+
+    fn route(&self) -> &Route {
+        self.link.route()
     }
 }

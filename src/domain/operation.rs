@@ -91,6 +91,8 @@ pub enum HostResource {
     File(String),
     /// A container, by its name; its anonymous volumes go with it.
     Container(String),
+    /// The processes that bear the mark of this operation.
+    Processes(OperationId),
 }
 
 impl fmt::Display for HostResource {
@@ -98,6 +100,7 @@ impl fmt::Display for HostResource {
         match self {
             Self::File(path) => write!(f, "file {path}"),
             Self::Container(name) => write!(f, "container {name}"),
+            Self::Processes(_) => f.write_str("processes"),
         }
     }
 }

@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -27,6 +28,8 @@ pub struct Ledger {
     machine: Machine,
     journal: JournalHandle,
     mark: ProcessMark,
+    /// Whether the record tells of processes.
+    processes_told: AtomicBool,
     book: Mutex<Book>,
     /// Held while letting go, so that the order stays one order.
     releasing: tokio::sync::Mutex<()>,
@@ -52,7 +55,8 @@ impl Ledger {
     pub(super) fn new(context: Arc<OperationContext>, machine: Machine, journal: JournalHandle) -> Self {
         let mark = ProcessMark::new(context.id);
         let releasing = tokio::sync::Mutex::new(());
-        Self { context, machine, journal, mark, book: Mutex::default(), releasing }
+        let processes_told = AtomicBool::new(false);
+        Self { context, machine, journal, mark, processes_told, book: Mutex::default(), releasing }
     }
 
     /// The ledgers of operations that a service before this one left, as far as they are on record: they have
@@ -106,7 +110,7 @@ impl Ledger {
 
     /// Whether everything has been let go of.
     pub fn is_empty(&self) -> bool {
-        !self.mark.may_run() && self.book().entries.is_empty()
+        !self.mark.may_run() && !self.processes_told.load(Ordering::SeqCst) && self.book().entries.is_empty()
     }
 
     pub(super) fn mark(&self) -> &ProcessMark {
@@ -121,12 +125,32 @@ impl Ledger {
     /// put on record, reading goes on without.
     pub(super) async fn hold(&self, resource: HostResource) {
         self.enter(resource.clone());
+        self.put_on_record(resource).await;
+    }
+
+    /// Puts on record that there may be processes, before the first command. A read does not wait for that: what is
+    /// left of it does no harm, and it has to be quick.
+    pub(super) async fn before_command(&self) {
+        if self.processes_told.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let processes = HostResource::Processes(self.context.id);
+        match self.context.kind {
+            OperationKind::Read => self.journal.note(OnRecord::Hold(self.record(processes))),
+            OperationKind::Change => self.put_on_record(processes).await,
+        }
+    }
+
+    async fn put_on_record(&self, resource: HostResource) {
+        if let Err(error) = self.journal.write("hold", vec![OnRecord::Hold(self.record(resource))]).await {
+            tracing::debug!(operation = %self.context.id, %error, "what is held is not on record");
+        }
+    }
+
+    fn record(&self, resource: HostResource) -> HeldRecord {
         let OperationContext { id, name, started, .. } = &*self.context;
         let (name, machine) = (name.clone(), self.machine.clone());
-        let held = HeldRecord { operation: *id, name, machine, resource, at: *started };
-        if let Err(error) = self.journal.write("hold", vec![OnRecord::Hold(held)]).await {
-            tracing::debug!(operation = %id, %error, "what is held is not on record");
-        }
+        HeldRecord { operation: *id, name, machine, resource, at: *started }
     }
 
     pub(super) fn enter_own(&self, name: String, close: BoxFuture<'static, Result<(), String>>) {
@@ -155,14 +179,22 @@ impl Ledger {
             let ended = ended.map_err(|_| late(END_LIMIT)).and_then(|ended| ended.map_err(Failure::from));
             self.note("processes", ended, &mut engine);
         }
+        if !self.mark.may_run() && self.processes_told.swap(false, Ordering::SeqCst) {
+            let OperationContext { id, .. } = *self.context;
+            self.journal.note(OnRecord::LetGo(id, HostResource::Processes(id)));
+        }
         let mut below = u64::MAX;
         while let Some((number, next)) = self.take_below(below) {
             below = number;
             match (next, engine) {
                 (Entry::Host(resource), Some(over)) => {
-                    let released = timeout(CLOSE_LIMIT, over.release(&resource)).await;
+                    let limit = match resource {
+                        HostResource::Processes(_) => END_LIMIT,
+                        HostResource::File(_) | HostResource::Container(_) => CLOSE_LIMIT,
+                    };
+                    let released = timeout(limit, over.release(&resource)).await;
                     let released =
-                        released.map_err(|_| late(CLOSE_LIMIT)).and_then(|done| done.map_err(Failure::from));
+                        released.map_err(|_| late(limit)).and_then(|done| done.map_err(Failure::from));
                     if self.note(&resource.to_string(), released, &mut engine) {
                         self.book().entries.retain(|(other, _)| *other != number);
                         self.journal.note(OnRecord::LetGo(self.context.id, resource));

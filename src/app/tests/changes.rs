@@ -7,21 +7,24 @@ use super::{outside, settings, write};
 use crate::actors::changes::Wish;
 use crate::actors::host::HostError;
 use crate::actors::journal::JournalHandle;
+use crate::actors::operation::Operation;
 use crate::actors::trip;
 use crate::app::{App, Outside};
 use crate::changes::{Found, Hands, Look};
 use crate::domain::change::{Asker, Before, CHANGE_WORDS, Change, OWNER, PruneKind, Step};
-use crate::domain::operation::OperationId;
+use crate::domain::operation::{OperationId, OperationKind};
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::RunSpec;
 use crate::domain::saga::{Course, OnFailure, StepState, Why};
 use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange, Verdict};
 use crate::journal::{JournalError, JournalLock, Page, Store};
 use crate::runtime::failpoint::Failpoints;
+use crate::transport::Command;
 use crate::transport::fake::{FakeConnector, Scene};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -472,26 +475,48 @@ fn what_an_operation_held_when_the_service_crashed_is_let_go_of_by_the_next() {
         *holds == 2
     };
     assert_eq!(world.live(second, hold), Life::Crashed);
-    let deeds = world.fake.deeds("nas").len();
+    assert_cleaned(&world, &["DELETE /v1.41/containers/dockmaster-", "exec rm "]);
+}
+
+/// The next service lets go of what is on record by these deeds, and nothing of it is on record any more.
+fn assert_cleaned(world: &World, wanted: &[&str]) {
+    let from = world.fake.deeds("nas").len();
+    let done = |what: &&str| world.fake.deeds("nas")[from..].iter().any(|deed| deed.starts_with(*what));
     let clean = async |app: &App| {
-        while world.fake.deeds("nas")[deeds..]
-            .iter()
-            .filter(|deed| deed.contains("/dockmaster-") || deed.contains("exec rm"))
-            .count()
-            < 2
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        while !app.directory().reaper().leftovers().is_empty() {
+        while !wanted.iter().all(done) || !app.directory().reaper().leftovers().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         app.directory().changes().journal().write("last", vec![]).await.unwrap();
         app.directory().changes().journal().reader().await.unwrap().held().await.unwrap()
     };
-    assert_eq!(world.live(|_| false, clean), Life::Lived(vec![]), "and nothing of it is on record any more");
-    let later = world.fake.deeds("nas")[deeds..].to_vec();
-    assert!(later.iter().any(|deed| deed.starts_with("DELETE /v1.41/containers/dockmaster-")), "{later:?}");
-    assert!(later.iter().any(|deed| deed.starts_with("exec rm ")), "{later:?}");
+    assert_eq!(world.live(|_| false, clean), Life::Lived(vec![]));
+}
+
+#[test]
+fn processes_that_a_service_left_on_a_host_are_ended_by_the_next() {
+    for kind in [OperationKind::Read, OperationKind::Change] {
+        let world = World::new();
+        let leave = async |app: &App| {
+            let host = app.directory().host("nas").unwrap();
+            let work = async |operation: Operation| {
+                operation.link().exec(&Command::new(["hang"])).await?;
+                Ok(())
+            };
+            let mut working: Pin<Box<dyn Future<Output = Result<(), HostError>>>> = match kind {
+                OperationKind::Read => Box::pin(host.read("work", LONG, work)),
+                OperationKind::Change => Box::pin(host.change("work", LONG, work)),
+            };
+            let reader = app.directory().changes().journal().reader().await.unwrap();
+            while !world.fake.deeds("nas").iter().any(|deed| deed.ends_with(" hang"))
+                || reader.held().await.unwrap().is_empty()
+            {
+                assert!(futures_util::poll!(&mut working).is_pending());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert_eq!(world.live(|_| false, leave), Life::Lived(()));
+        assert_cleaned(&world, &["exec sh -c read -r m"]);
+    }
 }
 
 #[test]
