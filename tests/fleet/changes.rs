@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::support::host::Engine;
 use crate::support::trials::Trial;
 use crate::support::{Fleet, IMAGE, Service, ServiceConfig};
 use crate::trials;
@@ -15,6 +16,8 @@ pub fn trials() -> Vec<Trial> {
         unused_things_are_listed_before_they_are_removed => 120,
         policies_are_kept_and_refusals_are_on_the_audit => 120,
         the_same_wish_is_one_change => 120,
+        an_image_is_pulled_and_pulled_anew => 120,
+        podman_is_pruned_of_what_was_seen => 180,
     ]
 }
 
@@ -157,6 +160,63 @@ async fn unused_things_are_listed_before_they_are_removed(fleet: &Fleet) {
     // an old engine takes named ones too
     host.docker(&["volume", "prune", "-f"]);
     let _ = host.try_docker(&["volume", "rm", "named"]);
+}
+
+async fn an_image_is_pulled_and_pulled_anew(fleet: &Fleet) {
+    const APP: &str = "127.0.0.1:5000/app:1";
+    let host = fleet.host("h1");
+    host.registry(true);
+    let push = |id: &str| {
+        host.docker(&["tag", id, APP]);
+        host.docker(&["push", "-q", APP]);
+        host.docker(&["rmi", APP]);
+        host.docker(&["image", "inspect", "-f", "{{.Id}}", id])
+    };
+    let old = push(IMAGE);
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let pull = async || {
+        let pulled = job(&service, "image_pull", json!({"hosts": "h1", "image": APP})).await;
+        let pulled = &pulled["jobs"][0];
+        assert_eq!(pulled["state"], "done", "{pulled}");
+        (pulled["results"][0]["before"].clone(), pulled["results"][0]["after"].clone())
+    };
+    assert_eq!(pull().await, (Value::Null, json!(old)));
+    assert_eq!(pull().await, (json!(old), json!(old)), "nothing is newer");
+    host.docker(&["create", "--name", "newer", IMAGE]);
+    host.docker(&["commit", "-c", "LABEL newer=yes", "newer", "newer:1"]);
+    host.docker(&["tag", APP, "mine:1"]);
+    let new = push("newer:1");
+    host.docker(&["tag", "mine:1", APP]);
+    assert_eq!(pull().await, (json!(old), json!(new)));
+    assert_eq!(host.docker(&["image", "inspect", "-f", "{{.Id}}", APP]), new);
+    let missing = job(&service, "image_pull", json!({"hosts": "h1", "image": "127.0.0.1:5000/none:1"})).await;
+    let missing = &missing["jobs"][0];
+    assert_eq!(missing["state"], "failed", "{missing}");
+    assert!(missing["note"].as_str().unwrap().contains("not found"), "{missing}");
+    host.docker(&["rm", "newer"]);
+    host.docker(&["rmi", APP, "mine:1", "newer:1"]);
+    host.registry(false);
+}
+
+/// Podman takes the words by which the engine is asked for what is unused in its own way.
+async fn podman_is_pruned_of_what_was_seen(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.engine(Engine::Podman);
+    host.run_container(&["--name", "ended", IMAGE, "true"]);
+    host.run_container(&["--name", "runs", IMAGE, "sleep", "1000"]);
+    host.docker(&["wait", "ended"]);
+    host.docker(&["network", "create", "lonely"]);
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let what = json!(["containers", "networks"]);
+    let pruned = service.structured("prune", json!({"host": "h1", "what": what, "dry_run": false})).await;
+    assert_eq!(pruned["job"]["state"], "done", "{pruned}");
+    let removed = |at: usize| pruned["job"]["results"][at]["removed"].clone();
+    assert_eq!((removed(0), removed(1)), (json!(["ended"]), json!(["lonely"])), "{pruned}");
+    assert_eq!(host.docker(&["ps", "-a", "--format", "{{.Names}}"]), "runs");
+    host.docker(&["rm", "-f", "runs"]);
+    host.engine(Engine::Default);
 }
 
 async fn policies_are_kept_and_refusals_are_on_the_audit(fleet: &Fleet) {

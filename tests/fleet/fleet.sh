@@ -36,6 +36,7 @@
 #     default                    the usual engine again; what docker-26 and podman held is gone
 #   forced-command HOST on|off   every login runs `docker system dial-stdio` and nothing else
 #   sudo HOST on|off             guest may run `sudo -n docker`
+#   registry HOST on|off         a registry at the host's own 127.0.0.1:5000; off: what it held is gone
 #
 #   heal-all                     undoes every fault and change on every host; cheap when there is none
 #
@@ -76,6 +77,8 @@ source "$here/lib/engines.sh"
 source "$here/lib/tls.sh"
 # shellcheck source=lib/logins.sh
 source "$here/lib/logins.sh"
+# shellcheck source=lib/registry.sh
+source "$here/lib/registry.sh"
 # shellcheck source=lib/faults.sh
 source "$here/lib/faults.sh"
 
@@ -175,7 +178,7 @@ main() {
             ;;
         pid | docker | exec | power-off | boot | partition | heal | hang | resume | kill | start | \
             refuse | accept | sshd-option | change-host-key | restore-host-key | wrong-key | right-key | \
-            engine | sudo | forced-command)
+            engine | sudo | forced-command | registry)
             need_root
             need_host "${1:-}"
             "verb_${verb//-/_}" "$@"

@@ -11,6 +11,7 @@ use dockmaster::transport::{Command, Source};
 use serde_json::json;
 use tokio::sync::Notify;
 
+use crate::support::mcp_client::McpClient;
 use crate::support::processes::Process;
 use crate::support::trials::Trial;
 use crate::support::{Embedded, Fleet, Host, IMAGE, Service, ServiceConfig, eventually, wait_for};
@@ -141,6 +142,20 @@ async fn s5_a_cancelled_tool_call_ends_its_command_on_the_host(fleet: &Fleet) {
     wait_for("the end of compose", SOON, || waiting().is_empty());
     // and the line is as good as before
     service.structured("container_list", json!({})).await;
+    // a service that is killed leaves it to the next
+    let client = McpClient::new(service.address());
+    let mut call = Box::pin(
+        client.try_call("stack_file_read", json!({"host": "h1", "stack": "web", "file": "rendered"})),
+    );
+    tokio::select! {
+        _ = &mut call => panic!("it ended"),
+        () = eventually("compose waits for the pipe", SOON, async || !waiting().is_empty()) => {}
+    }
+    let home = service.kill();
+    assert!(!waiting().is_empty(), "nobody ends it but us");
+    let service = Service::start_in(home);
+    service.wait_ready(&["h1"]).await;
+    wait_for("the end of compose", SOON, || waiting().is_empty());
 }
 
 /// It ends when it is told that its first word was heard.

@@ -158,6 +158,7 @@ faults_of() {
     [[ ! -s $conf/sshd_options ]] || printf ' sshd-options'
     [[ -n $(listener "$1") ]] || printf ' refusing'
     [[ -n $(targets "$1" dockerd) ]] || printf ' engine-dead'
+    no_registry "$1" || printf ' registry'
     [[ ! -e $conf/engine ]] || printf ' engine=%s' "$(engine_kind "$1")"
     return 0
 }
@@ -187,5 +188,6 @@ undo() {
         engine=*) verb_engine "$1" default ;;
         forced-command) verb_forced_command "$1" off ;;
         sudo) verb_sudo "$1" off ;;
+        registry) verb_registry "$1" off ;;
     esac
 }

@@ -5,7 +5,7 @@
 # engine from elsewhere keeps it
 NEEDS=(dockerd:docker.io docker:docker.io sshd:openssh-server ssh-keygen:openssh-client ip:iproute2
     iptables:iptables busybox:busybox-static nsenter:util-linux flock:util-linux pgrep:procps
-    openssl:openssl curl:curl podman:podman sudo:sudo)
+    openssl:openssl curl:curl podman:podman sudo:sudo docker-registry:docker-registry)
 
 missing_packages() {
     local need

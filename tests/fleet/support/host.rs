@@ -205,6 +205,11 @@ impl Host {
         self.verb("sudo", &[if on { "on" } else { "off" }]);
     }
 
+    /// A registry at its own loopback, which is [`REGISTRY`] to its engine. Switched off, what it held is gone.
+    pub fn registry(&self, on: bool) {
+        self.verb("registry", &[if on { "on" } else { "off" }]);
+    }
+
     /// Ends every established ssh connection; the listener stays.
     pub fn kill_ssh_sessions(&self) {
         self.verb("kill", &["sshd-sessions"]);
