@@ -17,6 +17,11 @@ pub enum StepState {
     Undone,
 }
 
+impl StepState {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Intended, Self::Done, Self::Failed, Self::Undone];
+}
+
 /// Why a change goes back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

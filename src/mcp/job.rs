@@ -15,7 +15,7 @@ use crate::domain::redact;
 use crate::domain::saga::StepState;
 use crate::journal::JournalError;
 use crate::journal::record::{ChangeRecord, ChangeState, Receipt};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -41,7 +41,8 @@ pub(super) struct Job {
     pub(super) host: String,
     /// What it is done to.
     pub(super) target: String,
-    pub(super) state: State,
+    #[schemars(schema_with = "job_states")]
+    pub(super) state: ChangeState,
     /// RFC 3339.
     pub(super) started: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,39 +62,13 @@ pub(super) struct Job {
     pub(super) next: Option<String>,
 }
 
-/// How a job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    Running,
-    Recovering,
-    Done,
-    Failed,
-    Cancelled,
-    RolledBack,
-    Unknown,
-}
-
-impl From<ChangeState> for State {
-    fn from(state: ChangeState) -> Self {
-        match state {
-            ChangeState::Running => Self::Running,
-            ChangeState::Recovering => Self::Recovering,
-            ChangeState::Done => Self::Done,
-            ChangeState::Failed => Self::Failed,
-            ChangeState::Cancelled => Self::Cancelled,
-            ChangeState::RolledBack => Self::RolledBack,
-            ChangeState::Unknown => Self::Unknown,
-        }
-    }
-}
-
 /// A step of a job.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct StepResult {
     /// What was to be done.
     pub(super) step: String,
-    pub(super) state: StepWord,
+    #[schemars(schema_with = "step_states")]
+    pub(super) state: StepState,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<String>,
     /// The state before.
@@ -114,15 +89,14 @@ pub(super) struct StepResult {
     pub(super) error: Option<String>,
 }
 
-/// How a step stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum StepWord {
-    /// At work, or in doubt.
-    Intended,
-    Done,
-    Failed,
-    Undone,
+/// How a job stands.
+fn job_states(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ChangeState::ALL})
+}
+
+/// How a step stands: intended is at work, or in doubt.
+fn step_states(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": StepState::ALL})
 }
 
 /// What every tool takes that begins a job.
@@ -139,12 +113,7 @@ impl Job {
             let Made { id, before, after, removed, freed, left } = step.made.clone();
             StepResult {
                 step: step.name.clone(),
-                state: match step.state {
-                    StepState::Intended => StepWord::Intended,
-                    StepState::Done => StepWord::Done,
-                    StepState::Failed => StepWord::Failed,
-                    StepState::Undone => StepWord::Undone,
-                },
+                state: step.state,
                 id,
                 before,
                 after,
@@ -164,7 +133,7 @@ impl Job {
             tool: record.change.word().to_owned(),
             host: record.machine.host.to_string(),
             target: record.change.target(),
-            state: record.state.into(),
+            state: record.state,
             started: rfc3339(record.started),
             ended: record.ended.map(rfc3339),
             results: results.collect(),
