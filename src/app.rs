@@ -16,7 +16,7 @@ use crate::control::{Door, Guests};
 use crate::domain::retry::ConnectPolicy;
 use crate::http::{HttpServer, Token, TokenError};
 use crate::journal::{Holder, JournalError, JournalLock};
-use crate::mcp::{Registry, serve_stdio};
+use crate::mcp::{Registry, UnknownTool, serve_stdio};
 use crate::runtime::clock::Clock;
 use crate::runtime::dirs::{DirError, control_socket, data_dir, sockets_dir};
 use crate::runtime::failpoint::Failpoints;
@@ -39,6 +39,9 @@ pub enum AppError {
         "{0}. One service at a time works from a data directory: stop that one, or set DOCKMASTER_DATA_DIR to another place."
     )]
     Journal(#[from] JournalError),
+    /// What was offered is not there.
+    #[error(transparent)]
+    Tool(#[from] UnknownTool),
     /// A directory of ours cannot be used.
     #[error(transparent)]
     Dir(#[from] DirError),
@@ -147,7 +150,8 @@ impl App {
             config: config.clone(),
         };
         let (mcp, stop, guests) = (McpHandle::default(), CancellationToken::new(), Guests::default());
-        let ground = Ground { registry: Registry::new(admin.clone()), admin, mcp, stop, guests };
+        let registry = Registry::new(admin.clone(), &sources.offer)?;
+        let ground = Ground { registry, admin, mcp, stop, guests };
         let (mut listeners, address) = open(&ground, &settings)?;
         let Ground { registry, admin, mcp, stop, guests } = ground;
         let holder = Holder {

@@ -6,12 +6,15 @@ mod doctor;
 mod hosts;
 mod ops;
 mod serve;
+mod tool;
 
 use crate::app::Front;
 use crate::config::{Environment, Sources, init};
 use crate::domain::host::HostId;
+use crate::domain::toolset::{Offer, Toolsets};
 use crate::runtime::dirs::data_dir;
 use crate::transport::ssh::SshSettings;
+use clap::builder::FalseyValueParser;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -43,6 +46,40 @@ struct Common {
     ssh_config: Option<OsString>,
 }
 
+/// Which tools assistants are offered.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tools")]
+struct OfferArgs {
+    /// Groups: default, all, or names such as containers,images
+    #[arg(long, value_name = "NAMES", env = "DOCKMASTER_TOOLSETS")]
+    toolsets: Option<Toolsets>,
+    /// Single tools; without --toolsets nothing else
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "DOCKMASTER_TOOLS")]
+    tools: Vec<String>,
+    /// Not these tools
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', env = "DOCKMASTER_EXCLUDE_TOOLS")]
+    exclude_tools: Vec<String>,
+    /// Only tools that change nothing, of all groups
+    #[arg(long, env = "DOCKMASTER_READ_ONLY", value_parser = FalseyValueParser::new())]
+    read_only: bool,
+    /// No tools that lose data, configuration or availability
+    #[arg(long, env = "DOCKMASTER_NO_DESTRUCTIVE", value_parser = FalseyValueParser::new())]
+    no_destructive: bool,
+}
+
+impl From<OfferArgs> for Offer {
+    fn from(args: OfferArgs) -> Self {
+        let names = |names: Vec<String>| names.into_iter().filter(|name| !name.is_empty()).collect();
+        Self {
+            toolsets: args.toolsets,
+            tools: names(args.tools),
+            exclude: names(args.exclude_tools),
+            read_only: args.read_only,
+            no_destructive: args.no_destructive,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service: MCP over HTTP at /mcp
@@ -53,9 +90,14 @@ enum Command {
         /// Port to listen on; 0 takes a free one
         #[arg(long, value_name = "PORT")]
         port: Option<String>,
+        #[command(flatten)]
+        offer: OfferArgs,
     },
     /// Serve one MCP client on standard input and output
-    Stdio,
+    Stdio {
+        #[command(flatten)]
+        offer: OfferArgs,
+    },
     /// Add, change and remove hosts in the files that define them
     #[command(subcommand)]
     Hosts(Box<hosts::HostsCommand>),
@@ -85,6 +127,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The assistants' tools, from the command line
+    #[command(subcommand)]
+    Tool(tool::ToolCommand),
     /// Look at the configuration without running the service
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -115,11 +160,12 @@ impl Cli {
             ..Sources::default()
         };
         match self.command {
-            Command::Serve { host, port } => {
-                (sources.host, sources.port) = (host, port);
+            Command::Serve { host, port, offer } => {
+                (sources.host, sources.port, sources.offer) = (host, port, offer.into());
                 serve::serve(sources, Front::Http).await
             }
-            Command::Stdio => {
+            Command::Stdio { offer } => {
+                sources.offer = offer.into();
                 // Clients start this in whatever project is open, whose files must not decide.
                 sources.project = config::trusted_project(&sources);
                 serve::serve(sources, Front::Stdio).await
@@ -130,6 +176,7 @@ impl Cli {
             Command::Context(command) => command.run(&sources).await,
             Command::Ops(command) => command.run(&sources).await,
             Command::Audit { limit, json } => ops::audit(&sources, limit, json).await,
+            Command::Tool(command) => command.run(sources).await,
             Command::Config(command) => command.run(&sources),
             Command::Init { aliases, all } => run_init(&sources, &aliases, all).await,
         }

@@ -9,11 +9,14 @@ mod client;
 mod door;
 
 pub use carry::{Carried, Ended};
-pub use client::{ask, opens};
+pub use client::{ask, call, opens};
 pub use door::{Door, Guests};
 
 use crate::domain::operation::OperationId;
+use crate::domain::toolset::Offer;
+use crate::mcp::ToolOutput;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,8 +26,8 @@ use tokio::time::timeout;
 /// Whoever connects says at once what they want.
 const FIRST_LINE_LIMIT: Duration = Duration::from_secs(5);
 
-/// A request is a few names long.
-const LONGEST_REQUEST: u64 = 64 * 1024;
+/// The longest request is a call with its arguments.
+const LONGEST_REQUEST: u64 = 4 << 20;
 
 /// What a process may want of the service.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,6 +37,15 @@ pub enum Request {
     Mcp {
         /// Every file that is read, the weakest first.
         files: Vec<PathBuf>,
+        /// What its process was told to offer.
+        offer: Offer,
+    },
+    /// A tool's answer.
+    Call {
+        /// Which tool.
+        tool: String,
+        /// Its arguments.
+        arguments: Map<String, Value>,
     },
     /// The end of an operation.
     Cancel {
@@ -54,6 +66,7 @@ impl Request {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Mcp { .. } => "mcp",
+            Self::Call { .. } => "call",
             Self::Cancel { give_up: true, .. } => "job_give_up",
             Self::Cancel { .. } => "job_cancel",
             Self::Resume { .. } => "job_resume",
@@ -63,7 +76,7 @@ impl Request {
     /// The operation it is about.
     pub fn operation(&self) -> Option<OperationId> {
         match self {
-            Self::Mcp { .. } => None,
+            Self::Mcp { .. } | Self::Call { .. } => None,
             Self::Cancel { operation, .. } | Self::Resume { operation } => Some(*operation),
         }
     }
@@ -82,6 +95,28 @@ pub enum Reply {
         /// Why.
         why: String,
     },
+}
+
+/// What a tool answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// A value.
+    Value(Value),
+    /// Prose: logs, files.
+    Text(String),
+    /// Nothing was done, or not all of it: why.
+    Failed(String),
+}
+
+impl From<Result<ToolOutput, String>> for Answer {
+    fn from(output: Result<ToolOutput, String>) -> Self {
+        match output {
+            Ok(ToolOutput::Structured(value)) => Self::Value(value),
+            Ok(ToolOutput::Text(text)) => Self::Text(text),
+            Err(words) => Self::Failed(words),
+        }
+    }
 }
 
 /// Why the service was not asked.

@@ -18,3 +18,4 @@ pub mod stack;
 pub mod suggest;
 pub mod target;
 pub mod text;
+pub mod toolset;

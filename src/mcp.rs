@@ -2,6 +2,7 @@
 //! about hosts, they ask the actors' handles and shape the answers.
 
 mod audit;
+mod caller;
 mod error;
 mod fleet;
 mod job;
@@ -16,6 +17,7 @@ mod stdio;
 mod tools;
 mod transport;
 
-pub use registry::{Effect, Registry, ToolContext, ToolOutput};
-pub use server::Principal;
+pub use caller::{Caller, Progress};
+pub use registry::{Effect, Registry, ToolContext, ToolOutput, UnknownTool};
+pub use server::{Principal, catalogue};
 pub use transport::{http_service, serve_peer, serve_stdio};

@@ -24,6 +24,8 @@ use crate::contexts::Contexts;
 use crate::domain::fault::FaultKind;
 use crate::domain::phase::{HostStatus, Phase};
 use crate::domain::retry::ConnectPolicy;
+use crate::domain::toolset::Offer;
+use crate::mcp::{Caller, ToolOutput};
 use crate::transport::Connector;
 use crate::transport::fake::{FakeConnector, Scene};
 use std::path::Path;
@@ -120,13 +122,20 @@ impl Lab {
     }
 }
 
+/// Calls a tool; an error is the text a model would read.
+async fn call(app: &App, tool: &str, arguments: serde_json::Value) -> Result<ToolOutput, String> {
+    let arguments = arguments.as_object().cloned().unwrap_or_default();
+    app.registry().call_by_name(tool, arguments, Caller::default()).await
+}
+
 fn write(path: &Path, hosts: impl Iterator<Item = String>) {
     std::fs::write(path, format!("hosts:\n{}", hosts.collect::<String>())).unwrap();
 }
 
 fn settings(path: &Path) -> (Sources, Settings) {
     let environment = Environment::of([("HOME", "/nonexistent")]);
-    let sources = Sources { config: Some(path.to_owned()), environment, ..Sources::default() };
+    let sources =
+        Sources { config: Some(path.to_owned()), environment, offer: Offer::all(), ..Sources::default() };
     let settings = load(&sources).unwrap();
     (sources, settings)
 }

@@ -6,7 +6,6 @@ use crate::config::{Settings, Sources, load};
 use crate::control::{Carried, ControlError, Ended, opens};
 use crate::journal::{Holder, JournalError};
 use crate::runtime::telemetry;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::io::{Stdin, Stdout};
@@ -71,7 +70,7 @@ async fn follow(sources: &Sources, mut holder: Holder) -> ExitCode {
             return refuse(&ControlError::Refused(words), 1);
         };
         tracing::info!("attached to the Dockmaster that runs already: {holder}");
-        match client.to(socket, &sources.files()).await {
+        match client.to(socket, &sources.files(), &sources.offer).await {
             Ok(Ended::Client) => return ExitCode::SUCCESS,
             Ok(Ended::Service) => {}
             Err(error @ ControlError::Refused(_)) => return refuse(&error, 1),
@@ -83,7 +82,7 @@ async fn follow(sources: &Sources, mut holder: Holder) -> ExitCode {
             return refuse(&ControlError::Refused(words), 1);
         }
         holder = match begin(sources, Front::Carried).await {
-            Ok(app) => return follow_here(app, client, sources.files()).await,
+            Ok(app) => return follow_here(app, client, sources).await,
             Err(NoService::Held(holder, _)) => holder,
             Err(NoService::Refused(code)) => return code,
         }
@@ -91,13 +90,16 @@ async fn follow(sources: &Sources, mut holder: Holder) -> ExitCode {
 }
 
 /// Carries the client to the service of this process; that lives until the last client has left.
-async fn follow_here(app: App, mut client: Carried<Stdin, Stdout>, files: Vec<PathBuf>) -> ExitCode {
+async fn follow_here(app: App, mut client: Carried<Stdin, Stdout>, sources: &Sources) -> ExitCode {
     tracing::info!("taking over");
     let (stop, guests, door) = (app.stopping(), app.guests().clone(), app.door().map(ToOwned::to_owned));
     let carrying = async move {
         let _end = stop.drop_guard();
         while let Some(door) = &door
-            && !matches!(client.to(door, &files).await, Ok(Ended::Client) | Err(ControlError::Refused(_)))
+            && !matches!(
+                client.to(door, &sources.files(), &sources.offer).await,
+                Ok(Ended::Client) | Err(ControlError::Refused(_))
+            )
         {
             // Its door is opened anew by its supervisor.
             sleep(ASK_AGAIN).await;

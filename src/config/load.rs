@@ -8,6 +8,7 @@ use super::schema::File;
 use super::{Environment, places};
 use crate::domain::host::{Endpoint, HostId, HostSpec};
 use crate::domain::policy::Policy;
+use crate::domain::toolset::Offer;
 use crate::runtime::telemetry::LogLevel;
 use crate::transport::ssh::SshSettings;
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub struct Sources {
     pub port: Option<String>,
     /// `--log-level`.
     pub log_level: Option<String>,
+    /// `--toolsets` and its like.
+    pub offer: Offer,
     /// `--ssh-config`: what ssh is told, and whose aliases are hosts to import.
     pub ssh: SshSettings,
     /// The process's environment.

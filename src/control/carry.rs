@@ -2,6 +2,7 @@
 
 use super::client::ask;
 use super::{ControlError, Request, existing};
+use crate::domain::toolset::Offer;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -42,8 +43,14 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Carried<I, O> {
 
     /// Carries the client to the service at `socket` until one of both ends. What it had asked a service that has
     /// ended is answered with an error by then.
-    pub async fn to(&mut self, socket: &Path, files: &[PathBuf]) -> Result<Ended, ControlError> {
-        let (from_service, to_service) = ask(socket, &Request::Mcp { files: existing(files) }).await?;
+    pub async fn to(
+        &mut self,
+        socket: &Path,
+        files: &[PathBuf],
+        offer: &Offer,
+    ) -> Result<Ended, ControlError> {
+        let request = Request::Mcp { files: existing(files), offer: offer.clone() };
+        let (from_service, to_service) = ask(socket, &request).await?;
         let ended = self.between(from_service, to_service).await;
         if ended == Ended::Service {
             let unanswered = lock(&self.talk).service_ended();

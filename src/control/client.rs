@@ -1,10 +1,10 @@
 //! The other side: a process that wants something of the service.
 
-use super::{ControlError, Reply, Request, first_line};
+use super::{Answer, ControlError, Reply, Request, first_line};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, sleep};
@@ -32,6 +32,15 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Halves, ControlErro
         Ok((Reply::Open | Reply::Done, reading, writing)) => Ok((reading, writing)),
         Err(source) => Err(ControlError::Unreachable { socket: socket.to_owned(), source }),
     }
+}
+
+/// Calls a tool of the service at `socket`.
+pub async fn call(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
+    let (mut reading, _writing) = ask(socket, request).await?;
+    let mut line = String::new();
+    let read =
+        reading.read_line(&mut line).await.and_then(|_| serde_json::from_str(&line).map_err(Into::into));
+    read.map_err(|source| ControlError::Unreachable { socket: socket.to_owned(), source })
 }
 
 /// Whether there is a service at `socket`, or will be in time.

@@ -1,22 +1,29 @@
 //! The service's side: who comes to the door, and what they are given.
 
-use super::{Reply, Request, existing, first_line};
+use super::{Answer, Reply, Request, existing, first_line};
 use crate::actors::changes::ChangeDesk;
 use crate::actors::mcp::{Listener, McpHandle};
 use crate::domain::change::{Asker, OWNER};
 use crate::journal::JournalError;
-use crate::mcp::{Registry, serve_peer};
+use crate::mcp::{Caller, Registry, serve_peer};
 use crate::runtime::sockets::PrivateSocket;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::watch;
 use tokio::time::sleep;
+
+/// What a client is told whose hosts stand in other files than the service's.
+const ELSEWHERE: &str =
+    "it takes its hosts from other files; set DOCKMASTER_DATA_DIR to another place to run beside it";
 
 /// A socket that takes no connection is tried again after this long.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
@@ -117,35 +124,78 @@ impl Door {
         let (reading, mut writing) = stream.into_split();
         let mut reading = BufReader::new(reading);
         let line = first_line(&mut reading).await?;
-        let asker = Asker { principal: OWNER.to_owned(), client: "dockmaster ops".to_owned() };
-        let (reply, speaks) = match serde_json::from_str(&line) {
-            Ok(Request::Mcp { files }) if files == existing(&self.files) => (Reply::Open, true),
-            Ok(Request::Mcp { .. }) => (
-                refused(
-                    "it takes its hosts from other files; set DOCKMASTER_DATA_DIR to another place to run beside it",
-                ),
-                false,
-            ),
-            Ok(Request::Cancel { operation, give_up }) => {
+        let (reply, then) = match serde_json::from_str(&line) {
+            Ok(request) => self.take(request).await,
+            Err(error) => (refused(&format!("it does not understand the request ({error})")), Then::Nothing),
+        };
+        put(&mut writing, &reply).await?;
+        match then {
+            Then::Nothing => Ok(()),
+            Then::Speak(registry) => {
+                let _guest = self.guests.enter();
+                serve_peer(registry, self.front.clone(), reading, writing).await
+            }
+            Then::Call(tool, arguments) => {
+                let registry = self.registry.clone();
+                let call = async move {
+                    registry.call_by_name(&tool, arguments, Caller::from(person("dockmaster tool"))).await
+                };
+                let called = tokio::select! {
+                    called = self.front.run("tool", call) => called,
+                    // Whoever asked has left: dropping the run cancels it.
+                    _ = reading.read_u8() => return Ok(()),
+                };
+                let answer = called.unwrap_or_else(|cut_off| Err(format!("internal: {cut_off}")));
+                put(&mut writing, &Answer::from(answer)).await
+            }
+        }
+    }
+
+    /// What is done at once, and what comes after the reply.
+    async fn take(&self, request: Request) -> (Reply, Then) {
+        let asker = person("dockmaster ops");
+        match request {
+            Request::Mcp { files, offer } if files == existing(&self.files) => {
+                match self.registry.narrowed(&offer) {
+                    Ok(registry) => (Reply::Open, Then::Speak(registry)),
+                    Err(error) => (refused(&error.to_string()), Then::Nothing),
+                }
+            }
+            Request::Mcp { .. } => (refused(ELSEWHERE), Then::Nothing),
+            Request::Call { tool, arguments } => (Reply::Open, Then::Call(tool, arguments)),
+            Request::Cancel { operation, give_up } => {
                 let done = if give_up {
                     self.changes.give_up(operation, &asker).await
                 } else {
                     self.changes.cancel(operation, &asker).await
                 };
-                (told(done), false)
+                (told(done), Then::Nothing)
             }
-            Ok(Request::Resume { operation }) => (told(self.changes.resume(operation, &asker).await), false),
-            Err(error) => (refused(&format!("it does not understand the request ({error})")), false),
-        };
-        let mut line = serde_json::to_string(&reply).map_err(io::Error::other)?;
-        line.push('\n');
-        writing.write_all(line.as_bytes()).await?;
-        if speaks {
-            let _guest = self.guests.enter();
-            serve_peer(self.registry.clone(), self.front.clone(), reading, writing).await?;
+            Request::Resume { operation } => {
+                (told(self.changes.resume(operation, &asker).await), Then::Nothing)
+            }
         }
-        Ok(())
     }
+}
+
+/// What comes after the reply.
+enum Then {
+    Nothing,
+    /// The Model Context Protocol, with these tools.
+    Speak(Registry),
+    /// The answer of a tool.
+    Call(String, Map<String, Value>),
+}
+
+/// A person at the command line.
+fn person(client: &str) -> Asker {
+    Asker { principal: OWNER.to_owned(), client: client.to_owned() }
+}
+
+async fn put(to: &mut OwnedWriteHalf, message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_string(message).map_err(io::Error::other)?;
+    line.push('\n');
+    to.write_all(line.as_bytes()).await
 }
 
 fn told(outcome: Result<(), JournalError>) -> Reply {

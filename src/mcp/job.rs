@@ -186,10 +186,21 @@ pub(super) async fn get(
     id: OperationId,
     wait: Duration,
 ) -> Result<ChangeRecord, ToolError> {
-    let found = context.directory.changes().wait(id, wait).await?;
+    let told = |record: &ChangeRecord| context.progress.say(|| told(record));
+    let found = context.directory.changes().watch(id, wait, told).await?;
     found.ok_or_else(|| {
         ToolError::new(ErrorKind::NotFound, format!("there is no job {id}")).with_hint("job_list shows them.")
     })
+}
+
+/// How far a job is, in a line.
+fn told(record: &ChangeRecord) -> String {
+    let steps = record.change.steps().len();
+    let done = record.steps.iter().filter(|step| step.state != StepState::Intended).count();
+    let now = record.steps.iter().rfind(|step| step.state == StepState::Intended);
+    let now = now.map(|step| format!(", now {}", step.name)).unwrap_or_default();
+    let waits = record.words.as_ref().map(|words| format!(" ({})", redact::text(words))).unwrap_or_default();
+    format!("{done} of {steps} steps on {}{now}{waits}", record.machine.host)
 }
 
 /// Whether the host's policy permits the change.

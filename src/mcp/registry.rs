@@ -1,13 +1,17 @@
 //! The tools by name: what each declares, and how it is called.
 
 use super::audit::{self, Called};
+use super::caller::{Caller, Progress};
 use super::error::{ErrorKind, ToolError};
 use super::keys::{self, Keys};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
 use crate::actors::directory::HostDirectory;
 use crate::domain::change::{Asker, CHANGE_WORDS};
+use crate::domain::policy::Policy;
 use crate::domain::redact;
+use crate::domain::suggest::did_you_mean;
+use crate::domain::toolset::{Offer, Toolset};
 use futures_util::future::BoxFuture;
 use schemars::JsonSchema;
 use schemars::generate::{Contract, SchemaSettings};
@@ -35,6 +39,15 @@ pub struct Effect {
 }
 
 impl Effect {
+    /// Whether a host that is held to `policy` may permit it.
+    fn is_permitted(self, policy: Policy) -> bool {
+        match policy {
+            Policy::ReadWrite => true,
+            Policy::NoDestructive => !self.destructive,
+            Policy::ReadOnly => self.read_only,
+        }
+    }
+
     /// Reads from hosts and nothing else.
     pub const READ: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
 }
@@ -50,6 +63,8 @@ pub struct ToolContext {
     pub admin: HostAdmin,
     /// Who calls.
     pub asker: Asker,
+    /// Hears how far the call is.
+    pub progress: Progress,
 }
 
 /// What a tool answers.
@@ -70,6 +85,7 @@ pub(super) struct Tool {
     pub(super) name: &'static str,
     pub(super) title: &'static str,
     pub(super) description: &'static str,
+    pub(super) toolset: Toolset,
     pub(super) effect: Effect,
     pub(super) input: Arc<Object>,
     pub(super) output: Option<Arc<Object>>,
@@ -82,6 +98,8 @@ pub(super) struct About {
     pub(super) name: &'static str,
     pub(super) title: &'static str,
     pub(super) description: &'static str,
+    /// The group it is offered with.
+    pub(super) toolset: Toolset,
     pub(super) effect: Effect,
 }
 
@@ -124,7 +142,7 @@ impl Tool {
         O: 'static,
         F: Future<Output = Result<O, ToolError>> + Send + 'static,
     {
-        let About { name, title, description, effect } = about;
+        let About { name, title, description, toolset, effect } = about;
         let mut input = schema::<P>(Contract::Deserialize);
         if !effect.read_only {
             keys::declare(&mut input);
@@ -143,7 +161,7 @@ impl Tool {
                 render(run(context, parameters).await?)
             })
         });
-        Self { name, title, description, effect, input: Arc::new(input), output, call }
+        Self { name, title, description, toolset, effect, input: Arc::new(input), output, call }
     }
 }
 
@@ -202,6 +220,34 @@ fn simplify(value: &mut Value) {
     }
 }
 
+/// A name that is offered, or not, and is no tool's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no tool {name:?}.{near}")]
+pub struct UnknownTool {
+    name: String,
+    near: String,
+}
+
+impl UnknownTool {
+    fn of<'a>(name: &str, tools: impl Iterator<Item = &'a Tool>) -> Self {
+        Self { name: name.to_owned(), near: did_you_mean(name, tools.map(|tool| tool.name)) }
+    }
+}
+
+/// The tools of an offer, in the order of their names.
+pub(super) fn offered(offer: &Offer) -> Result<Vec<Tool>, UnknownTool> {
+    let mut tools = super::tools::all();
+    if let Some(name) = offer.names().find(|name| tools.iter().all(|tool| tool.name != *name)) {
+        return Err(UnknownTool::of(name, tools.iter()));
+    }
+    tools.retain(|tool| {
+        let Effect { read_only, destructive, .. } = tool.effect;
+        offer.has(tool.name, tool.toolset, read_only, destructive)
+    });
+    tools.sort_by_key(|tool| tool.name);
+    Ok(tools)
+}
+
 /// All tools, by name.
 #[derive(Clone)]
 pub struct Registry {
@@ -211,16 +257,27 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Every tool, over the hosts of the directory that `admin` changes.
-    pub fn new(admin: HostAdmin) -> Self {
-        let mut tools = super::tools::all();
-        tools.sort_by_key(|tool| tool.name);
-        Self { tools: Arc::new(tools), admin, keys: Keys::default() }
+    /// The tools that are offered, over the hosts of the directory that `admin` changes.
+    pub fn new(admin: HostAdmin, offer: &Offer) -> Result<Self, UnknownTool> {
+        Ok(Self { tools: Arc::new(offered(offer)?), admin, keys: Keys::default() })
     }
 
-    /// The tools in the order of their names.
-    pub(super) fn tools(&self) -> &[Tool] {
-        &self.tools
+    /// Only those of the tools that are offered here too.
+    pub fn narrowed(&self, offer: &Offer) -> Result<Self, UnknownTool> {
+        let theirs = offered(offer)?;
+        let both = self.tools.iter().filter(|tool| theirs.iter().any(|other| other.name == tool.name));
+        Ok(Self { tools: Arc::new(both.cloned().collect()), ..self.clone() })
+    }
+
+    /// The tools in the order of their names, but for those that no host permits.
+    pub(super) fn tools(&self) -> impl Iterator<Item = &Tool> {
+        let directory = &self.admin.directory;
+        let specs = directory.specs();
+        let loosest = specs.iter().map(|spec| directory.policy(&spec.id)).min();
+        self.tools.iter().filter(move |tool| match loosest {
+            Some(loosest) if CHANGE_WORDS.contains(&tool.name) => tool.effect.is_permitted(loosest),
+            _ => true,
+        })
     }
 
     /// What is done to hosts on the record.
@@ -232,15 +289,31 @@ impl Registry {
         self.tools.iter().find(|tool| tool.name == name)
     }
 
+    pub(super) fn find(&self, name: &str) -> Result<&Tool, UnknownTool> {
+        self.get(name).ok_or_else(|| UnknownTool::of(name, self.tools.iter()))
+    }
+
+    /// Calls the tool of this name; an error is the text that a model would read.
+    pub async fn call_by_name(
+        &self,
+        name: &str,
+        arguments: Object,
+        caller: Caller,
+    ) -> Result<ToolOutput, String> {
+        let tool = self.find(name).map_err(|unknown| unknown.to_string())?;
+        self.call(tool, arguments, caller).await.map_err(|error| error.text())
+    }
+
     /// Calls a tool with its arguments.
     pub(super) fn call(
         &self,
         tool: &Tool,
         arguments: Object,
-        asker: Asker,
+        caller: Caller,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
         let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
-        let context = ToolContext { tool: tool.name, directory, admin, asker };
+        let Caller { asker, progress } = caller;
+        let context = ToolContext { tool: tool.name, directory, admin, asker, progress };
         if tool.effect.read_only {
             return (tool.call)(context, arguments);
         }
@@ -268,16 +341,6 @@ impl Registry {
 }
 
 #[cfg(test)]
-impl Registry {
-    /// Calls the tool of this name; an error is the text a model would read.
-    pub(crate) async fn call_by_name(&self, name: &str, arguments: Value) -> Result<ToolOutput, String> {
-        let tool = self.get(name).ok_or("no such tool")?;
-        let arguments = arguments.as_object().cloned().unwrap_or_default();
-        self.call(tool, arguments, Asker::default()).await.map_err(|error| error.text())
-    }
-}
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::actors::config::ConfigHandle;
@@ -285,12 +348,13 @@ mod tests {
     use crate::transport::fake::FakeConnector;
 
     fn registry() -> Registry {
-        Registry::new(HostAdmin {
+        let admin = HostAdmin {
             sources: Arc::default(),
             connector: Arc::new(FakeConnector::default()),
             directory: HostDirectory::new(Clock::start()),
             config: ConfigHandle::default(),
-        })
+        };
+        Registry::new(admin, &Offer::all()).unwrap()
     }
 
     #[tokio::test]
@@ -329,7 +393,7 @@ mod tests {
         let registry = registry();
         let call = |arguments: Value| {
             let tool = registry.get("container_list").unwrap();
-            registry.call(tool, arguments.as_object().unwrap().clone(), Asker::default())
+            registry.call(tool, arguments.as_object().unwrap().clone(), Caller::default())
         };
         let error = call(serde_json::json!({"limit": "many"})).await.unwrap_err();
         assert!(error.text().starts_with("invalid_arguments: container_list: limit: "), "{}", error.text());

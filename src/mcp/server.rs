@@ -1,18 +1,21 @@
 //! The protocol's side: tools listed and called, each call a request of the front's actor.
 
-use super::registry::{Effect, Registry, Tool, ToolOutput};
+use super::caller::{Caller, Progress};
+use super::registry::{Effect, Registry, Tool, ToolOutput, UnknownTool, offered};
 use super::resources;
 use crate::actors::mcp::McpHandle;
 use crate::domain::change::{Asker, OWNER};
-use crate::domain::suggest::did_you_mean;
 use crate::domain::text::{clean, cut};
+use crate::domain::toolset::Offer;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation,
-    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
-    ReadResourceResponse, ServerCapabilities, ServerConfig, Tool as WireTool, ToolAnnotations,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProgressNotificationParam,
+    ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities, ServerConfig, Tool as WireTool,
+    ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::Value;
 
 /// What a model should know before its first call. Clients cut this at 2 KB.
 const INSTRUCTIONS: &str = "Dockmaster holds a supervised line to every configured Docker host. \
@@ -55,7 +58,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.registry.tools().iter().map(wire).collect();
+        let tools = self.registry.tools().map(wire).collect();
         Ok(ListToolsResult::with_all_items(tools)
             .with_ttl_ms(TOOLS_TTL_MS)
             .with_cache_scope(CacheScope::Private))
@@ -86,19 +89,28 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = self.registry.get(&request.name) else {
-            let known = self.registry.tools().iter().map(|tool| tool.name);
-            let near = did_you_mean(&request.name, known);
-            return Err(ErrorData::invalid_params(
-                format!("there is no tool {:?}.{near}", request.name),
-                None,
-            ));
-        };
-        let work = self.registry.call(tool, request.arguments.unwrap_or_default(), asker(&context));
-        let result = tokio::select! {
-            result = self.front.run(tool.name, work) => result,
-            // Dropping the run cancels it; the peer no longer listens for the answer.
-            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+        let tool = self.registry.find(&request.name);
+        let tool = tool.map_err(|unknown| ErrorData::invalid_params(unknown.to_string(), None))?;
+        let token = context.meta.get_progress_token();
+        let (progress, mut told) = Progress::channel();
+        let progress = if token.is_some() { progress } else { Progress::default() };
+        let caller = Caller { asker: asker(&context), progress };
+        let work = self.registry.call(tool, request.arguments.unwrap_or_default(), caller);
+        let run = self.front.run(tool.name, work);
+        tokio::pin!(run);
+        let mut notes = 0.0;
+        let result = loop {
+            tokio::select! {
+                result = &mut run => break result,
+                Some(message) = told.recv() => if let Some(token) = &token {
+                    notes += 1.0;
+                    let note = ProgressNotificationParam::new(token.clone(), notes).with_message(message);
+                    // A client that has left is told of by its cancellation.
+                    let _ = context.peer.notify_progress(note).await;
+                },
+                // Dropping the run cancels it; the peer no longer listens for the answer.
+                () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+            }
         };
         Ok(match result {
             Ok(Ok(ToolOutput::Structured(value))) => CallToolResult::structured(value),
@@ -124,6 +136,12 @@ fn asker(context: &RequestContext<RoleServer>) -> Asker {
     let principal = parts.and_then(|parts| parts.extensions.get::<Principal>());
     let principal = principal.map_or(OWNER, |principal| principal.0);
     Asker { principal: principal.to_owned(), client: client.unwrap_or_default() }
+}
+
+/// The tools of an offer as assistants see them, by name.
+pub fn catalogue(offer: &Offer) -> Result<Vec<Value>, UnknownTool> {
+    let tools = offered(offer)?;
+    Ok(tools.iter().map(|tool| serde_json::to_value(wire(tool)).unwrap_or_default()).collect())
 }
 
 fn wire(tool: &Tool) -> WireTool {

@@ -144,8 +144,18 @@ impl ChangeDesk {
     /// Waits until a change is over, at most so long; returns what is on record then. `None` when there is no
     /// such change.
     pub async fn wait(&self, id: OperationId, limit: Duration) -> Result<Option<ChangeRecord>, JournalError> {
+        self.watch(id, limit, |_| {}).await
+    }
+
+    /// As [`Self::wait`]; meanwhile tells what is on record, with each change and now and then.
+    pub async fn watch(
+        &self,
+        id: OperationId,
+        limit: Duration,
+        told: impl Fn(&ChangeRecord),
+    ) -> Result<Option<ChangeRecord>, JournalError> {
         Ok(match self.find(id).await? {
-            Some(Found::Live(live)) => Some(live.wait(limit).await),
+            Some(Found::Live(live)) => Some(live.wait(limit, told).await),
             Some(Found::Over(record)) => Some(*record),
             None => None,
         })

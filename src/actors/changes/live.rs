@@ -9,7 +9,11 @@ use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange, Receip
 use jiff::Timestamp;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
+
+/// Whoever waits hears at least this often that there is something to wait for.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// A change at work, or in doubt.
 pub struct Live {
@@ -149,14 +153,20 @@ impl Live {
         self.cancel.cancelled().await;
     }
 
-    /// Waits until it is over, at most so long; returns what is on record then.
-    pub async fn wait(&self, limit: Duration) -> ChangeRecord {
-        let mut record = self.record.subscribe();
-        let over = record.wait_for(|record| record.state.is_final());
-        match tokio::time::timeout(limit, over).await {
-            Ok(Ok(record)) => record.clone(),
-            // The sender lives as long as this.
-            Ok(Err(_)) | Err(_) => self.record(),
+    /// Waits until it is over, at most so long; returns what is on record then. Meanwhile tells what is on record,
+    /// with each change and now and then.
+    pub async fn wait(&self, limit: Duration, told: impl Fn(&ChangeRecord)) -> ChangeRecord {
+        let mut records = self.record.subscribe();
+        let until = Instant::now() + limit;
+        loop {
+            let record = records.borrow_and_update().clone();
+            if record.state.is_final() || Instant::now() >= until {
+                return record;
+            }
+            told(&record);
+            let again = until.min(Instant::now() + TELL_EVERY);
+            // Late is told again; the sender lives as long as this.
+            let _ = timeout_at(again, records.changed()).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! How long a call waits for a host, and how long the Reaper waits after a fault of its own.
 
 use super::crashes::until;
-use super::{LONG, Lab};
+use super::{LONG, Lab, call};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::mcp::ToolOutput;
 use crate::transport::fake::Scene;
@@ -11,9 +11,8 @@ use tokio::time::Instant;
 
 /// Lists the containers of `hosts`; how long it took, and whose failure is told.
 async fn list(lab: &Lab, hosts: &str) -> (Duration, Vec<String>) {
-    let registry = lab.app.registry().clone();
     let start = Instant::now();
-    let answer = registry.call_by_name("container_list", json!({"hosts": hosts})).await;
+    let answer = call(&lab.app, "container_list", json!({"hosts": hosts})).await;
     let failed = match answer {
         Ok(ToolOutput::Structured(answer)) => {
             let errors = answer["errors"].as_array().unwrap().iter();

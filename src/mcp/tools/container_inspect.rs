@@ -6,6 +6,7 @@ use crate::domain::container::ContainerName;
 use crate::domain::redact;
 use crate::domain::stack::{LABEL_PROJECT, LABEL_SERVICE};
 use crate::domain::text::{clean, cut};
+use crate::domain::toolset::Toolset;
 use crate::engine::containers::ContainerDetail;
 use crate::mcp::error::ToolError;
 use crate::mcp::fleet::on_host;
@@ -165,6 +166,7 @@ pub(super) fn tool() -> Tool {
         name: "container_inspect",
         title: "Inspect a container",
         description: "Configuration and runtime of one container: state, mounts, networks, health; on demand config, env, limits, processes, changes. Secrets are redacted.",
+        toolset: Toolset::Containers,
         effect: Effect::READ,
     };
     Tool::structured(about, run)

@@ -2,6 +2,7 @@
 
 use crate::domain::redact;
 use crate::domain::stack::LABEL_PROJECT;
+use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
@@ -103,6 +104,7 @@ pub(super) fn tool() -> Tool {
         name: "container_list",
         title: "List containers",
         description: "List containers on hosts with state, health, image, stack, ports and uptime. Hosts that do not answer are named under errors.",
+        toolset: Toolset::Containers,
         effect: Effect::READ,
     };
     Tool::structured(about, run)

@@ -1,6 +1,7 @@
 //! `container_remove`
 
 use crate::domain::change::Change;
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job, JobParameters};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -31,6 +32,7 @@ pub(super) fn tool() -> Tool {
         name: "container_remove",
         title: "Remove containers",
         description: "Remove containers; what was written inside them is lost, named volumes stay.",
+        toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

@@ -1,6 +1,7 @@
 //! `container_restart`
 
 use crate::domain::change::Change;
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job, JobParameters};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -27,6 +28,7 @@ pub(super) fn tool() -> Tool {
         name: "container_restart",
         title: "Restart containers",
         description: "Stop and start containers: what they serve is interrupted meanwhile.",
+        toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: true, idempotent: false, open_world: false },
     };
     Tool::structured(about, run)

@@ -2,6 +2,7 @@
 
 use crate::domain::change::Change;
 use crate::domain::run::{RestartPolicy, RunSpec};
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::job::{self, Job, JobParameters};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -62,6 +63,7 @@ pub(super) fn tool() -> Tool {
         name: "container_run",
         title: "Run a container",
         description: "Create and start a container from an image (pulled when the host has none of the name). When it cannot be started it is removed again.",
+        toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: false, idempotent: false, open_world: true },
     };
     Tool::structured(about, run)

@@ -1,6 +1,7 @@
 //! `container_start`
 
 use crate::domain::change::Change;
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job, JobParameters};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -25,6 +26,7 @@ pub(super) fn tool() -> Tool {
         name: "container_start",
         title: "Start containers",
         description: "Start or unpause containers.",
+        toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: false, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

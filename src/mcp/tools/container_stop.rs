@@ -1,6 +1,7 @@
 //! `container_stop`
 
 use crate::domain::change::Change;
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job, JobParameters};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -27,6 +28,7 @@ pub(super) fn tool() -> Tool {
         name: "container_stop",
         title: "Stop containers",
         description: "Stop containers: what they serve is interrupted until they are started.",
+        toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

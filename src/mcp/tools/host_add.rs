@@ -1,6 +1,7 @@
 //! `host_add`
 
 use crate::config::{FieldValue, Fields, HostKey};
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::policy::PolicyWord;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -39,6 +40,7 @@ pub(super) fn tool() -> Tool {
         name: "host_add",
         title: "Add a host",
         description: "Add a Docker host from user@address or an ssh alias; connects first and saves it only when its engine answers. Nothing on the host changes.",
+        toolset: Toolset::HostsAdmin,
         effect: Effect { read_only: false, destructive: false, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

@@ -1,5 +1,6 @@
 //! `host_import`
 
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use globset::Glob;
@@ -45,6 +46,7 @@ pub(super) fn tool() -> Tool {
         name: "host_import",
         title: "Import hosts",
         description: "Add the hosts of the user's ssh configuration that answer as Docker hosts; tells for each alias that is not added why.",
+        toolset: Toolset::HostsAdmin,
         effect: Effect { read_only: false, destructive: false, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

@@ -3,6 +3,7 @@
 use crate::actors::host::HostHandle;
 use crate::actors::operation::Operation;
 use crate::domain::phase::Phase;
+use crate::domain::toolset::Toolset;
 use crate::engine::inventory::Inventory;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
@@ -87,6 +88,7 @@ pub(super) fn tool() -> Tool {
         name: "host_list",
         title: "List hosts",
         description: "List configured Docker hosts: state of the line, engine version, tags; for a host in trouble the cause, since when and what is tried next. Start here.",
+        toolset: Toolset::Hosts,
         effect: Effect::READ,
     };
     Tool::structured(about, run)

@@ -1,5 +1,6 @@
 //! `host_remove`
 
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -25,6 +26,7 @@ pub(super) fn tool() -> Tool {
         name: "host_remove",
         title: "Forget a host",
         description: "Remove a host from the configuration; nothing on the host changes. What it was held to is remembered, should it be added again.",
+        toolset: Toolset::HostsAdmin,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

@@ -4,6 +4,7 @@ use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Operation;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{Endpoint, HostSpec};
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::transport::{Carrier, Command, Link, Step};
@@ -83,6 +84,7 @@ pub(super) fn tool() -> Tool {
         name: "host_test",
         title: "Test a host",
         description: "Walk the way to a host's engine (ssh login, shell, socket, engine, compose) with each step's time; names the step that fails, its cause and the fix. Tries a waiting host at once.",
+        toolset: Toolset::Hosts,
         effect: Effect::READ,
     };
     Tool::structured(about, run)

@@ -1,6 +1,7 @@
 //! `host_update`
 
 use crate::config::{FieldValue, Fields, HostKey};
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::policy::PolicyWord;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -41,6 +42,7 @@ pub(super) fn tool() -> Tool {
         name: "host_update",
         title: "Change a host",
         description: "Change tags, description, place, enabled or policy of a configured host; other fields and comments of the file stay. A policy can only be tightened.",
+        toolset: Toolset::HostsAdmin,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

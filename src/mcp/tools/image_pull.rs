@@ -2,6 +2,7 @@
 
 use crate::domain::change::Change;
 use crate::domain::image::ImageName;
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::select;
 use crate::mcp::job::{self, Job, JobParameters};
@@ -39,6 +40,7 @@ pub(super) fn tool() -> Tool {
         name: "image_pull",
         title: "Pull an image",
         description: "Pull an image on hosts, all at once; one job for each.",
+        toolset: Toolset::Images,
         effect: Effect { read_only: false, destructive: false, idempotent: true, open_world: true },
     };
     Tool::structured(about, run)

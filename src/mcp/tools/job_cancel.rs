@@ -1,5 +1,6 @@
 //! `job_cancel`
 
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -22,6 +23,7 @@ pub(super) fn tool() -> Tool {
         name: "job_cancel",
         title: "Cancel a job",
         description: "End a job before its next step and undo what can be undone; a step that the engine is at is not broken off.",
+        toolset: Toolset::System,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

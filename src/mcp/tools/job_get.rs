@@ -1,5 +1,6 @@
 //! `job_get`
 
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -21,6 +22,7 @@ pub(super) fn tool() -> Tool {
         name: "job_get",
         title: "Look at a job",
         description: "State and steps of a job, and what came of them; waits up to wait seconds for its end.",
+        toolset: Toolset::System,
         effect: Effect::READ,
     };
     Tool::structured(about, run)

@@ -1,5 +1,6 @@
 //! `job_list`
 
+use crate::domain::toolset::Toolset;
 use crate::journal::Page;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
@@ -46,6 +47,7 @@ pub(super) fn tool() -> Tool {
         name: "job_list",
         title: "List jobs",
         description: "Jobs that change hosts, with their steps: those at work and in doubt, or those that are over.",
+        toolset: Toolset::System,
         effect: Effect::READ,
     };
     Tool::structured(about, run)

@@ -1,6 +1,7 @@
 //! `prune`
 
 use crate::domain::change::{Change, PruneKind};
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::fleet::on_host;
 use crate::mcp::job::{self, Job, JobParameters};
@@ -61,6 +62,7 @@ pub(super) fn tool() -> Tool {
         name: "prune",
         title: "Remove what is unused",
         description: "Remove unused Docker data on one host. By default it only lists what would go; dry_run false removes it.",
+        toolset: Toolset::System,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
     Tool::structured(about, run)

@@ -9,6 +9,7 @@ use crate::domain::host::HostSpec;
 use crate::domain::redact;
 use crate::domain::stack::StackName;
 use crate::domain::text::{clean, cut};
+use crate::domain::toolset::Toolset;
 use crate::mcp::error::{StackFailure, ToolError, stack_error};
 use crate::mcp::fleet::on_host_within;
 use crate::mcp::page::MOST_CHARACTERS;
@@ -49,6 +50,7 @@ pub(super) fn tool() -> Tool {
         name: "stack_file_read",
         title: "Read a stack's file",
         description: "Read a stack's compose files, its .env, or the rendered result of compose, as text with path and sha256 of the original. Secret values are redacted.",
+        toolset: Toolset::Stacks,
         effect: Effect::READ,
     };
     Tool::text(about, run)

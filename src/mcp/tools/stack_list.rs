@@ -1,6 +1,7 @@
 //! `stack_list`
 
 use crate::compose::{Stack, stacks};
+use crate::domain::toolset::Toolset;
 use crate::engine::{Engine, EngineError};
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
@@ -61,6 +62,7 @@ pub(super) fn tool() -> Tool {
         name: "stack_list",
         title: "List compose stacks",
         description: "List compose stacks on hosts: status, services, containers, files. Hosts that do not answer are named under errors.",
+        toolset: Toolset::Stacks,
         effect: Effect::READ,
     };
     Tool::structured(about, run)

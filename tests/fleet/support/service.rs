@@ -209,6 +209,7 @@ impl Home {
             .env("XDG_CONFIG_HOME", self.path().join("config"))
             .env("DOCKMASTER_DATA_DIR", self.path().join("data"))
             .env("DOCKMASTER_RUNTIME_DIR", self.runtime_dir())
+            .env("DOCKMASTER_TOOLSETS", "all")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path().join("work"));
         command

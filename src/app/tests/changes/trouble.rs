@@ -1,6 +1,7 @@
 //! Changes while an engine, a journal or an attendant is in trouble, or somebody else gets in the way.
 
 use super::*;
+use crate::app::tests::call;
 use crate::journal::occupy;
 
 #[test]
@@ -28,12 +29,12 @@ fn a_host_is_changed_once_for_a_key_and_never_without_the_audit() {
     let world = World::new();
     let calls = async |app: &App| {
         let arguments = json!({"name": "pi", "target": "pi", "idempotency_key": "k"});
-        let call = || app.registry().call_by_name("host_add", arguments.clone());
-        let (one, other) = tokio::join!(call(), call());
+        let add = || call(app, "host_add", arguments.clone());
+        let (one, other) = tokio::join!(add(), add());
         assert_eq!(one.unwrap(), other.unwrap());
         let busy = occupy(world.data.path()).await;
         let tag = json!({"host": "pi", "tags": ["new"]});
-        let update = || app.registry().call_by_name("host_update", tag.clone());
+        let update = || call(app, "host_update", tag.clone());
         let is_new = || !app.directory().host("pi").unwrap().spec().tags.is_empty();
         let refused = update().await.unwrap_err();
         assert!(refused.starts_with("journal_unavailable") && !is_new(), "{refused}");

@@ -1,0 +1,41 @@
+//! Whoever makes a call, as far as they can be spoken with while it is made.
+
+use crate::domain::change::Asker;
+use tokio::sync::mpsc;
+
+/// Notes waiting to be sent; a client that reads none misses some.
+const NOTES: usize = 16;
+
+/// Whoever makes a call.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    /// Who.
+    pub asker: Asker,
+    /// Hears how far the call is.
+    pub progress: Progress,
+}
+
+impl From<Asker> for Caller {
+    fn from(asker: Asker) -> Self {
+        Self { asker, progress: Progress::default() }
+    }
+}
+
+/// Where notes about a call's progress go; nowhere when nobody asked for them. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Progress(Option<mpsc::Sender<String>>);
+
+impl Progress {
+    /// One whose messages come out at the other end.
+    pub(super) fn channel() -> (Self, mpsc::Receiver<String>) {
+        let (notes, told) = mpsc::channel(NOTES);
+        (Self(Some(notes)), told)
+    }
+
+    /// Tells it, when somebody listens.
+    pub(super) fn say(&self, message: impl FnOnce() -> String) {
+        if let Some(notes) = &self.0 {
+            let _ = notes.try_send(message());
+        }
+    }
+}
