@@ -43,6 +43,12 @@ pub enum JournalError {
         /// Who.
         holder: Holder,
     },
+    /// Another program writes it at the moment.
+    #[error("the journal {} is locked by another program", path.display())]
+    Locked {
+        /// The database.
+        path: PathBuf,
+    },
     /// A newer Dockmaster wrote it.
     #[error("the journal {} was written by a newer Dockmaster; use that one, or move the file away", path.display())]
     Newer {
@@ -109,10 +115,16 @@ impl JournalError {
     }
 
     /// By the primary result codes of `SQLite`.
+    /// Whether nothing at all can be written, whatever it is.
+    pub fn is_of_all(&self) -> bool {
+        matches!(self, Self::Locked { .. } | Self::Full { .. } | Self::ReadOnly { .. } | Self::Damaged { .. })
+    }
+
     fn sql(path: &Path, error: &sqlx::Error) -> Self {
         let (path, words) = (path.to_owned(), error.to_string());
         let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
         match code.map(|code| code & 0xff) {
+            Some(5 | 6) => Self::Locked { path },
             Some(13) => Self::Full { path },
             Some(3 | 8 | 14 | 23) => Self::ReadOnly { path, words },
             Some(11 | 26) => Self::Damaged { path, words },

@@ -160,13 +160,15 @@ impl HostAdmin {
             return Ok(Imported { added, skipped });
         }
         let tried = candidates.into_iter().map(async |Candidate { id, fields, alias }| {
-            let spec = spec_of(&id, &fields)?;
-            let outcome = self.try_and_add((id, fields, spec)).await;
-            Ok::<_, AdminError>((alias.name.to_string(), outcome))
+            let outcome = match spec_of(&id, &fields) {
+                Ok(spec) => self.try_and_add((id, fields, spec)).await,
+                Err(invalid) => Err(invalid.into()),
+            };
+            (alias.name.to_string(), outcome)
         });
         let tried: Vec<_> = futures_util::stream::iter(tried).buffered(TESTED_AT_ONCE).collect().await;
         for outcome in tried {
-            match outcome? {
+            match outcome {
                 (_, Ok((spec, ..))) => added.push(spec),
                 (alias, Err(AdminError::Unreachable { fault, .. })) => {
                     skipped.push(Skipped { alias, reason: fault.to_string() });

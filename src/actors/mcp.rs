@@ -96,8 +96,33 @@ impl McpHandle {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, CutOff> {
         let request = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.rows().insert(request, Row { tool: tool.to_owned(), since: Instant::now() });
         let _cancel = CancelOnDrop { handle: self, request };
+        self.begin(request, tool, work).await
+    }
+
+    /// Runs `work` as a request of its own that goes on without its caller, because what it has begun is to be
+    /// ended.
+    pub async fn run_to_its_end<T: Send + 'static>(
+        &self,
+        tool: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, CutOff> {
+        let request = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let handle = self.clone();
+        let work = async move {
+            let _row = RowOnDrop { handle: &handle, request };
+            work.await
+        };
+        self.begin(request, tool, work).await
+    }
+
+    async fn begin<T: Send + 'static>(
+        &self,
+        request: u64,
+        tool: &str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, CutOff> {
+        self.rows().insert(request, Row { tool: tool.to_owned(), since: Instant::now() });
         let (done, result) = oneshot::channel();
         let work = Box::pin(async move {
             // Nobody waits any more when this fails.
@@ -117,6 +142,18 @@ impl McpHandle {
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<u64, Row>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Strikes the row of a request that has ended.
+struct RowOnDrop<'a> {
+    handle: &'a McpHandle,
+    request: u64,
+}
+
+impl Drop for RowOnDrop<'_> {
+    fn drop(&mut self) {
+        self.handle.rows().remove(&self.request);
     }
 }
 

@@ -8,9 +8,9 @@ mod admission;
 mod ledger;
 mod perform;
 
-pub(super) use admission::Place;
 pub use admission::{OperationStatus, Operations, Overloaded, Stage};
-pub use ledger::Ledger;
+pub(super) use admission::{Pace, Place};
+pub use ledger::{Holdings, Ledger};
 pub use perform::Launch;
 pub(super) use perform::{Outcome, Terms, launch};
 
@@ -55,7 +55,12 @@ impl Operation {
         reaper: ReaperHandle,
     ) -> Self {
         let machine = session.machine(&context.host);
-        let ledger = Arc::new(Ledger::new(Arc::clone(&context), machine, reaper.journal().clone()));
+        let ledger = Arc::new(Ledger::new(
+            Arc::clone(&context),
+            machine,
+            reaper.journal().clone(),
+            reaper.holdings().clone(),
+        ));
         let link = ledger.mark().on(Arc::clone(session.engine.link()));
         let link = Arc::new(RecordedLink { link, ledger: Arc::clone(&ledger), reaper: reaper.clone() });
         Self(Arc::new(Inner { context, session, link, ledger, cancel, reaper, names: AtomicU32::new(0) }))
@@ -117,11 +122,10 @@ impl Operation {
 
     fn fresh_name(&self) -> String {
         let number = self.0.names.fetch_add(1, Ordering::Relaxed);
-        format!("dockmaster-{}-{number}", self.0.context.id)
+        format!("dockmaster-{}-{number}", self.0.ledger.launch())
     }
 
     async fn hold(&self, resource: HostResource) {
-        self.0.reaper.meet(self.0.context.id);
         self.0.ledger.hold(resource).await;
         self.after_entry();
     }
@@ -166,8 +170,11 @@ impl Link for RecordedLink {
         sink: Sink<'a>,
     ) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
         Box::pin(async move {
-            self.reaper.meet(self.ledger.context().id);
             self.ledger.before_command().await;
+            // One that is started when its operation has ended is left to the Reaper.
+            if self.ledger.is_closed() {
+                self.reaper.hand_over(&self.ledger);
+            }
             self.link.stream(command, sink).await
         })
     }

@@ -362,6 +362,25 @@ async fn d4_a_crashing_request_is_cut_off_alone_and_a_dropped_one_is_cancelled()
     tokio::time::timeout(Duration::from_secs(10), cancelled)
         .await
         .expect("the work went on without its caller");
+
+    // What changes something and is no job goes on, and is seen until it has ended.
+    let (go, went) = (Arc::new(tokio::sync::Notify::new()), Arc::clone(&dropped));
+    dropped.store(false, Ordering::SeqCst);
+    let waits = Arc::clone(&go);
+    let mut change = Box::pin(mcp.run_to_its_end("change", async move {
+        waits.notified().await;
+        went.store(true, Ordering::SeqCst);
+    }));
+    assert!(tokio::time::timeout(Duration::from_millis(20), &mut change).await.is_err());
+    drop(change);
+    assert_eq!(mcp.in_flight().len(), 1);
+    go.notify_one();
+    let ended = async {
+        while !dropped.load(Ordering::SeqCst) || !mcp.in_flight().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("the work ended with its caller");
     root.stop();
     tree.await.unwrap();
 }

@@ -22,6 +22,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// A service manager has started its service anew within this time, its shutdown included.
 const MANAGED_AGAIN: Duration = Duration::from_secs(20);
 
+/// So often in a row a service may be there and not be reached: it may be starting, or ending.
+const MOST_FAILURES: u32 = 6;
+
 /// Runs the service until it is told to end.
 pub(super) async fn serve(sources: Sources, front: Front) -> ExitCode {
     match begin(&sources, front).await {
@@ -64,6 +67,7 @@ async fn begin(sources: &Sources, front: Front) -> Result<App, NoService> {
 /// process becomes the service, unless another one was quicker.
 async fn follow(sources: &Sources, mut holder: Holder) -> ExitCode {
     let mut client = Carried::on_stdio();
+    let mut failed = 0;
     loop {
         let Some(socket) = &holder.socket else {
             let words = format!("another Dockmaster keeps the journal, and cannot be reached: {holder}");
@@ -72,9 +76,13 @@ async fn follow(sources: &Sources, mut holder: Holder) -> ExitCode {
         tracing::info!("attached to the Dockmaster that runs already: {holder}");
         match client.to(socket, &sources.files(), &sources.offer).await {
             Ok(Ended::Client) => return ExitCode::SUCCESS,
-            Ok(Ended::Service) => {}
-            Err(error @ ControlError::Refused(_)) => return refuse(&error, 1),
-            Err(error) => tracing::warn!("{error}"),
+            Ok(Ended::Service) => failed = 0,
+            Err(error @ ControlError::Unreachable { .. }) if failed < MOST_FAILURES => {
+                tracing::warn!("{error}");
+                failed += 1;
+                sleep(ASK_AGAIN * 2_u32.pow(failed)).await;
+            }
+            Err(error) => return refuse(&error, 1),
         }
         tracing::warn!("the Dockmaster that this was attached to has ended: {holder}");
         if !holder.front.is_empty() && !opens(socket, MANAGED_AGAIN).await {

@@ -52,12 +52,11 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Carried<I, O> {
         let request = Request::Mcp { files: existing(files), offer: offer.clone() };
         let (from_service, to_service) = ask(socket, &request).await?;
         let ended = self.between(from_service, to_service).await;
-        if ended == Ended::Service {
-            let unanswered = lock(&self.talk).service_ended();
-            for answer in unanswered {
-                // A client that no longer reads is found out by its input.
-                let _ = put(&mut self.output, &answer).await;
-            }
+        // A client that has ended its input may still wait for answers.
+        let unanswered = lock(&self.talk).service_ended();
+        for answer in unanswered {
+            // A client that no longer reads is found out by its input.
+            let _ = put(&mut self.output, &answer).await;
         }
         Ok(ended)
     }
@@ -123,14 +122,18 @@ struct Talk {
 struct Message {
     id: Option<Value>,
     method: Option<String>,
+    #[serde(default)]
+    params: Value,
 }
 
 impl Talk {
     fn client_says(&mut self, line: &[u8]) {
-        let Ok(Message { id, method: Some(method) }) = serde_json::from_slice(line) else { return };
+        let Ok(Message { id, method: Some(method), params }) = serde_json::from_slice(line) else { return };
         match method.as_str() {
             "initialize" => self.greeting = vec![line.to_owned()],
             "notifications/initialized" if self.greeting.len() == 1 => self.greeting.push(line.to_owned()),
+            // Nobody answers it, and nobody waits for it.
+            "notifications/cancelled" => drop(self.waiting.remove(&params["requestId"].to_string())),
             _ => {}
         }
         if let Some(id) = id {
@@ -138,11 +141,14 @@ impl Talk {
         }
     }
 
-    /// Whether it is for the client: a greeting that was repeated is answered a second time.
+    /// Whether it is for the client: not what it did not ask for, as a greeting that was repeated, nor what is no
+    /// message.
     fn service_says(&mut self, line: &[u8]) -> bool {
         match serde_json::from_slice(line) {
-            Ok(Message { id: Some(id), method: None }) => self.waiting.remove(&id.to_string()).is_some(),
-            _ => true,
+            Ok(Message { id: Some(id), method: None, .. }) => self.waiting.remove(&id.to_string()).is_some(),
+            Ok(_) => true,
+            // The rest of a line that a service had no time to end.
+            Err(_) => false,
         }
     }
 
@@ -193,6 +199,12 @@ mod tests {
         let told: Vec<Value> =
             talk.service_ended().iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
         assert_eq!((told.len(), &told[0]["id"], &told[0]["error"]["code"]), (1, &json!("1"), &json!(-32603)));
+        talk.client_says(&said(&json!({"jsonrpc": "2.0", "id": 9, "method": "tools/call"})));
+        let cancelled =
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}});
+        talk.client_says(&said(&cancelled));
+        assert_eq!(talk.service_ended(), [[0_u8; 0]; 0], "nobody waits for it");
+        assert!(!talk.service_says(br#"{"jsonrpc": "2.0", "id": 1, "resu"#), "the rest did not come");
         assert_eq!(talk.greeting, [initialize, initialized]);
         assert!(!talk.service_says(&greeted), "to the client it is no news");
         assert_eq!(talk.service_ended(), [[0_u8; 0]; 0], "it is told once");

@@ -133,7 +133,7 @@ impl Door {
             Then::Nothing => Ok(()),
             Then::Speak(registry) => {
                 let _guest = self.guests.enter();
-                serve_peer(registry, self.front.clone(), reading, writing).await
+                serve_peer(*registry, self.front.clone(), reading, writing).await
             }
             Then::Call(tool, arguments) => {
                 let registry = self.registry.clone();
@@ -157,7 +157,7 @@ impl Door {
         match request {
             Request::Mcp { files, offer } if files == existing(&self.files) => {
                 match self.registry.narrowed(&offer) {
-                    Ok(registry) => (Reply::Open, Then::Speak(registry)),
+                    Ok(registry) => (Reply::Open, Then::Speak(Box::new(registry))),
                     Err(error) => (refused(&error.to_string()), Then::Nothing),
                 }
             }
@@ -182,7 +182,7 @@ impl Door {
 enum Then {
     Nothing,
     /// The Model Context Protocol, with these tools.
-    Speak(Registry),
+    Speak(Box<Registry>),
     /// The answer of a tool.
     Call(String, Map<String, Value>),
 }

@@ -272,6 +272,12 @@ impl Change {
         }
     }
 
+    /// Whether one of its steps may take as long as a download does.
+    pub fn is_long(&self) -> bool {
+        let is_long = |step: &Step| matches!(step, Step::Fetch(_) | Step::Pull(..) | Step::Prune(_));
+        self.steps().iter().any(is_long)
+    }
+
     /// How long it may take when nothing holds it up.
     pub fn limit(&self) -> Duration {
         let steps: Duration = self.steps().iter().map(Step::limit).sum();

@@ -84,15 +84,15 @@ pub struct OperationContext {
 }
 
 /// Something on a host that an operation made for itself and that must not outlive it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostResource {
     /// A file, by its absolute path.
     File(String),
     /// A container, by its name; its anonymous volumes go with it.
     Container(String),
-    /// The processes that bear the mark of this operation.
-    Processes(OperationId),
+    /// The processes that bear this mark.
+    Processes(String),
 }
 
 impl fmt::Display for HostResource {

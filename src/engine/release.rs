@@ -11,9 +11,7 @@ impl Engine {
     pub async fn release(&self, resource: &HostResource) -> Result<(), EngineError> {
         match resource {
             HostResource::File(path) => Ok(remove_file(self.link.as_ref(), path).await?),
-            HostResource::Processes(operation) => {
-                Ok(ProcessMark::new(operation).end(self.link.as_ref()).await?)
-            }
+            HostResource::Processes(mark) => Ok(ProcessMark::new(mark).end(self.link.as_ref()).await?),
             HostResource::Container(name) => {
                 let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
                 match self.docker.remove_container(name, Some(options)).await.map_err(EngineError::from) {

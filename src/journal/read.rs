@@ -91,15 +91,26 @@ impl Reader {
             "SELECT * FROM operations WHERE {ended} AND (?1 IS NULL OR number < (SELECT number FROM operations WHERE id = ?1)) \
              ORDER BY number DESC LIMIT ?2"
         );
-        let before = page.before.map(|id| id.to_string());
-        let rows = sqlx::query(&statement).bind(before).bind(page.limit).fetch_all(&mut connection).await;
-        let mut found = Vec::new();
-        for row in rows.map_err(|error| self.failed(&error))? {
-            let steps = steps_of(&mut connection, &row).await.map_err(|error| self.failed(&error))?;
-            found.push((row, steps));
+        let mut before = page.before.map(|id| id.to_string());
+        let mut changes = Vec::new();
+        // What cannot be made out is passed over, so that a page is full unless it is the last.
+        loop {
+            let wanted = page.limit - u32::try_from(changes.len()).unwrap_or(page.limit);
+            let rows = sqlx::query(&statement).bind(&before).bind(wanted).fetch_all(&mut connection).await;
+            let mut found = Vec::new();
+            for row in rows.map_err(|error| self.failed(&error))? {
+                let steps = steps_of(&mut connection, &row).await.map_err(|error| self.failed(&error))?;
+                before = row.try_get("id").map_err(|error| self.failed(&error))?;
+                found.push((row, steps));
+            }
+            let read = self.legible(&found, |(row, steps)| whole(row, steps))?;
+            let is_done = read.len() == found.len() || found.len() < wanted as usize;
+            changes.extend(read);
+            if is_done {
+                self.keep(connection);
+                return Ok(changes);
+            }
         }
-        self.keep(connection);
-        self.legible(&found, |(row, steps)| whole(row, steps))
     }
 
     /// What can be made out of rows. One that cannot is not to keep the others from being seen to: it is left as

@@ -104,6 +104,11 @@ pub(super) struct About {
 }
 
 impl Tool {
+    /// Whether a call is made to its end although its caller has gone: a change that is no job.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.effect.read_only && !CHANGE_WORDS.contains(&self.name)
+    }
+
     /// A tool that answers with a value.
     pub(super) fn structured<P, O, F>(
         about: About,
@@ -322,18 +327,18 @@ impl Registry {
         Box::pin(async move {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
             let host = named.map(ToOwned::to_owned);
-            let called = Called { host, arguments: redact::json(&Value::Object(arguments.clone())) };
+            let told = Called { host, arguments: redact::json(&Value::Object(arguments.clone())) };
             // What begins or ends a job is put on the audit with it.
             let outcome = if CHANGE_WORDS.contains(&context.tool) {
                 call(context.clone(), arguments).await
             } else if context.tool == "job_cancel" {
-                keys.once(&context, &called, arguments, |arguments| call(context.clone(), arguments)).await
+                keys.once(&context, &told, arguments, |arguments| call(context.clone(), arguments)).await
             } else {
-                let call = |arguments| audit::around(&context, &called, call(context.clone(), arguments));
-                keys.once(&context, &called, arguments, call).await
+                let call = |arguments| audit::around(&context, &told, call(context.clone(), arguments));
+                keys.once(&context, &told, arguments, call).await
             };
             match outcome {
-                Err(error) => Err(audit::refused(&context, &called, error).await),
+                Err(error) => Err(audit::refused(&context, &told, error).await),
                 made => made,
             }
         })

@@ -96,7 +96,13 @@ impl ServerHandler for Server {
         let progress = if token.is_some() { progress } else { Progress::default() };
         let caller = Caller { asker: asker(&context), progress };
         let work = self.registry.call(tool, request.arguments.unwrap_or_default(), caller);
-        let run = self.front.run(tool.name, work);
+        let run = async {
+            if tool.goes_on() {
+                self.front.run_to_its_end(tool.name, work).await
+            } else {
+                self.front.run(tool.name, work).await
+            }
+        };
         tokio::pin!(run);
         let mut notes = 0.0;
         let result = loop {

@@ -5,9 +5,11 @@ use super::drive::{Drive, Stopped};
 use super::live::Live;
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostError, HostHandle};
+use crate::actors::operation::Pace;
 use crate::domain::retry::BackoffPolicy;
 use crate::domain::saga::{Course, Move, Why};
 use crate::runtime::backoff::{Backoff, fresh_seed};
+use crate::runtime::clock::age;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -62,11 +64,21 @@ async fn attempt(live: &Arc<Live>, directory: &HostDirectory, desk: &ChangeDesk)
     let host = record.machine.host.clone();
     let course = match record.course {
         Course::Forward if live.is_cancelled() => Course::Back(Why::Cancelled),
+        // It waited too long for its turn, or for its host.
+        Course::Forward
+            if record.steps.is_empty() && age(desk.clock().now(), record.started) > record.limit =>
+        {
+            Course::Back(Why::Interrupted)
+        }
         course => course,
     };
     if let Move::End(ending) = live.change().plan().next(&record.states(), course) {
-        // Nothing is to be done on the host any more.
-        return desk.end(live, ending).await.map_err(|_| Wait::ALittle);
+        // Nothing is to be done on the host any more, unless somebody is at it.
+        let _alone = live.drive().await;
+        if live.record().steps.len() > record.steps.len() {
+            return Err(Wait::ALittle);
+        }
+        return desk.end(live, course, ending).await.map_err(|_| Wait::ALittle);
     }
     let Ok(mut handle) = directory.host(host.as_str()) else {
         live.say(format!("waits for {host}, which is not configured any more"));
@@ -78,7 +90,12 @@ async fn attempt(live: &Arc<Live>, directory: &HostDirectory, desk: &ChangeDesk)
             return Err(Wait::ALittle);
         }
     }
-    match over_this_line(live, &handle, desk, directory).await {
+    let driven = tokio::select! {
+        driven = over_this_line(live, &handle, desk, directory) => driven,
+        // It may be waiting for its turn, and need none to end.
+        () = live.cancelled(), if !live.is_cancelled() && record.steps.is_empty() => return Err(Wait::ALittle),
+    };
+    match driven {
         Ok(()) => Ok(()),
         Err(stopped @ Stopped::Elsewhere(..)) => {
             live.say(format!("{stopped}; nothing is done there in its name"));
@@ -104,7 +121,8 @@ async fn over_this_line(
 ) -> Result<(), Stopped> {
     let (name, limit) = (live.change().word(), live.change().limit() + SLACK);
     let (change, desk, directory) = (Arc::clone(live), desk.clone(), directory.clone());
-    let driven = host.perform(live.id(), name, limit, move |operation| async move {
+    let pace = if live.change().is_long() { Pace::Long } else { Pace::Short };
+    let driven = host.perform(live.id(), name, pace, limit, move |operation| async move {
         let drive = Drive {
             live: change,
             operation,

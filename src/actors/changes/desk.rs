@@ -6,7 +6,7 @@ use crate::actors::journal::JournalHandle;
 use crate::actors::reaper::ReaperHandle;
 use crate::domain::change::{Asker, Change};
 use crate::domain::operation::OperationId;
-use crate::domain::saga::{Ending, Why};
+use crate::domain::saga::{Course, Ending, Why};
 use crate::journal::record::{AuditEntry, ChangeRecord, ChangeState, Entry, NewChange, Receipt, Verdict};
 use crate::journal::{JournalError, Page};
 use crate::runtime::clock::Clock;
@@ -265,12 +265,12 @@ impl ChangeDesk {
     }
 
     /// Ends a change for which nothing is to be done on its host any more.
-    pub(super) async fn end(&self, live: &Live, ending: Ending) -> Result<(), JournalError> {
+    pub(super) async fn end(&self, live: &Live, course: Course, ending: Ending) -> Result<(), JournalError> {
         let record = live.record();
         let (state, words) = closing(&record, ending);
         let mut entries = vec![Entry::State(record.id, state, words)];
-        if live.is_cancelled() {
-            entries.insert(0, Entry::Back(record.id, Why::Cancelled));
+        if let Course::Back(why) = course {
+            entries.insert(0, Entry::Back(record.id, why));
         }
         self.put(live, "end", entries).await
     }
@@ -325,6 +325,10 @@ pub(super) fn closing(record: &ChangeRecord, ending: Ending) -> (ChangeState, Op
         Ending::Done => (ChangeState::Done, None),
         Ending::Failed => (ChangeState::Failed, told),
         Ending::Cancelled => (ChangeState::Cancelled, told),
+        Ending::RolledBack if record.steps.is_empty() => {
+            let words = "it waited longer than it may take, and nothing was done";
+            (ChangeState::RolledBack, Some(words.to_owned()))
+        }
         Ending::RolledBack => {
             let words = "it was interrupted and not gone on with; what could be undone was undone";
             (ChangeState::RolledBack, Some(words.to_owned()))

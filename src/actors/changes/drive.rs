@@ -68,6 +68,7 @@ impl Drive {
     pub(super) async fn run(&self) -> Result<(), Stopped> {
         // One that an attendant left which has crashed goes on below its host.
         let _alone = self.live.drive().await;
+        self.live.pay(&self.journal, self.clock.now()).await.map_err(Stopped::Owes)?;
         let (bound, here) = (self.live.record().machine, self.operation.machine());
         if bound != here {
             return Err(Stopped::Elsewhere(Box::new(bound), Box::new(here)));

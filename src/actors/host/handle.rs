@@ -4,7 +4,9 @@ use super::follow::Known;
 use super::machine::Unavailable;
 use super::messages::HostMessage;
 use crate::actors::ask::{NoAnswer, ask};
-use crate::actors::operation::{Cancelled, Operation, Operations, Outcome, Overloaded, Place, Terms, launch};
+use crate::actors::operation::{
+    Cancelled, Operation, Operations, Outcome, Overloaded, Pace, Place, Terms, launch,
+};
 use crate::actors::reaper::ReaperHandle;
 use crate::actors::slot::Slot;
 use crate::actors::supervision::SupervisorHandle;
@@ -286,7 +288,7 @@ impl HostHandle {
         T: Send + 'static,
         F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
-        self.perform(OperationId::fresh(), name, limit, call).await
+        self.perform(OperationId::fresh(), name, Pace::Short, limit, call).await
     }
 
     /// As [`Self::change`], for an operation that has its name already.
@@ -294,6 +296,7 @@ impl HostHandle {
         &self,
         id: OperationId,
         name: &str,
+        pace: Pace,
         limit: Duration,
         call: impl FnOnce(Operation) -> F,
     ) -> Result<T, HostError>
@@ -302,10 +305,10 @@ impl HostHandle {
         F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
         let until = Instant::now() + limit;
-        let place = Arc::new(self.operations.admit_change(until).await?);
+        let admitted = Arc::new(self.operations.admit_change(pace, until).await?);
         let session = self.line(until, limit).await?;
         let bounds = Bounds { id, name, kind: OperationKind::Change, until, limit };
-        self.operate(bounds, &place, &session, call).await
+        self.operate(bounds, &admitted, &session, call).await
     }
 
     /// One operation over `session`, from waiting for its turn to its outcome.

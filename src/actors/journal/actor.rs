@@ -171,7 +171,7 @@ impl Request {
     }
 }
 
-/// One transaction for all; when that fails, one for each, so that what fails hurts nobody else. Returns why.
+/// One transaction for all; when one of them is at fault, one for each, so that it hurts nobody else. Returns why.
 async fn write(store: &mut Store, batch: Vec<Request>, clock: Clock) -> Result<(), JournalError> {
     let entries: Vec<Entry> = batch.iter().flat_map(|request| request.entries.iter().cloned()).collect();
     match store.commit(&entries, clock.now()).await {
@@ -182,6 +182,12 @@ async fn write(store: &mut Store, batch: Vec<Request>, clock: Clock) -> Result<(
                 request.answer(Ok(own));
             }
             Ok(())
+        }
+        Err(error) if error.is_of_all() => {
+            for request in batch {
+                request.answer(Err(error.clone()));
+            }
+            Err(error)
         }
         Err(error) => {
             for request in batch {

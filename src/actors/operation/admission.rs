@@ -14,8 +14,19 @@ use tokio_util::sync::CancellationToken;
 /// Operations at once on one host: as many as the engine is asked at once over one line.
 const AT_ONCE: usize = 16;
 
-/// Changes among them. A change may take long, such as a pull: the other turns are for those who look.
+/// Changes among them, and long ones among those, such as pulls: the other turns are for those who look, and for
+/// those who want a container stopped now.
 const CHANGES_AT_ONCE: usize = 8;
+const LONG_AT_ONCE: usize = 5;
+
+/// How long a change may be at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::actors) enum Pace {
+    /// As long as it takes to stop a container or two.
+    Short,
+    /// As long as a download takes.
+    Long,
+}
 
 /// Callers on one host, those at work included: as many as ssh's listen queue holds. More would only
 /// wait longer than their deadlines.
@@ -61,6 +72,7 @@ struct Shared {
     places: Arc<Semaphore>,
     turns: Arc<Semaphore>,
     changes: Arc<Semaphore>,
+    long: Arc<Semaphore>,
     running: Mutex<BTreeMap<OperationId, Running>>,
     /// How long an operation takes on average, in microseconds.
     usual: AtomicU64,
@@ -76,7 +88,7 @@ struct Running {
 #[derive(Debug)]
 pub(in crate::actors) struct Place {
     _admitted: OwnedSemaphorePermit,
-    _change: Option<OwnedSemaphorePermit>,
+    _change: Vec<OwnedSemaphorePermit>,
 }
 
 /// One of the operations at work; its row goes when it is dropped.
@@ -93,6 +105,7 @@ impl Default for Operations {
             places: Arc::new(Semaphore::new(ADMITTED)),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             changes: Arc::new(Semaphore::new(CHANGES_AT_ONCE)),
+            long: Arc::new(Semaphore::new(LONG_AT_ONCE)),
             running: Mutex::default(),
             usual: AtomicU64::new(0),
         }))
@@ -106,17 +119,29 @@ impl Operations {
             TryAcquireError::NoPermits => self.overloaded().into(),
             TryAcquireError::Closed => HostError::Removed,
         })?;
-        Ok(Place { _admitted: admitted, _change: None })
+        Ok(Place { _admitted: admitted, _change: vec![] })
     }
 
     /// As [`Self::admit`] for a change, once few enough others are at work; until then it takes no place from
     /// those who look.
-    pub(in crate::actors) async fn admit_change(&self, until: Instant) -> Result<Place, HostError> {
-        match timeout_at(until, Arc::clone(&self.0.changes).acquire_owned()).await {
-            Ok(Ok(change)) => Ok(Place { _change: Some(change), ..self.admit()? }),
-            Ok(Err(_)) => Err(HostError::Removed),
-            Err(_) => Err(self.overloaded().into()),
+    pub(in crate::actors) async fn admit_change(
+        &self,
+        pace: Pace,
+        until: Instant,
+    ) -> Result<Place, HostError> {
+        let ways = match pace {
+            Pace::Short => vec![&self.0.changes],
+            Pace::Long => vec![&self.0.long, &self.0.changes],
+        };
+        let mut change = vec![];
+        for way in ways {
+            match timeout_at(until, Arc::clone(way).acquire_owned()).await {
+                Ok(Ok(permit)) => change.push(permit),
+                Ok(Err(_)) => return Err(HostError::Removed),
+                Err(_) => return Err(self.overloaded().into()),
+            }
         }
+        Ok(Place { _change: change, ..self.admit()? })
     }
 
     /// The host has left: nobody is admitted any more.
@@ -124,6 +149,7 @@ impl Operations {
         self.0.places.close();
         self.0.turns.close();
         self.0.changes.close();
+        self.0.long.close();
     }
 
     /// Whether the host has left.

@@ -5,10 +5,12 @@ use crate::domain::fault::Fault;
 use crate::domain::operation::{HostResource, OperationContext, OperationId, OperationKind};
 use crate::engine::{Engine, EngineError};
 use crate::journal::record::{Entry as OnRecord, HeldRecord, Machine};
+use crate::runtime::clock::age;
 use crate::transport::mark::ProcessMark;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use std::collections::BTreeMap;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,9 @@ use tokio::time::timeout;
 
 /// Closing something takes a round trip or two; one that takes longer must not keep the rest.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// A host that did not come back within this time has most likely been started anew, and no process of ours is left.
+const PROCESS_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Ending processes takes up to six polite and impolite rounds of a second.
 const END_LIMIT: Duration = Duration::from_secs(15);
@@ -27,12 +32,34 @@ pub struct Ledger {
     /// The machine that the operation ran on: nothing is let go of anywhere else.
     machine: Machine,
     journal: JournalHandle,
+    /// The operation's name and a number: one that is gone on with by another service is another launch.
+    launch: String,
     mark: ProcessMark,
+    /// What this service's operations hold, this one's too.
+    holdings: Holdings,
+    /// Held while the first command waits for the record.
+    telling: tokio::sync::Mutex<()>,
     /// Whether the record tells of processes.
     processes_told: AtomicBool,
     book: Mutex<Book>,
     /// Held while letting go, so that the order stays one order.
     releasing: tokio::sync::Mutex<()>,
+}
+
+/// What operations of this service hold on hosts, and what it took over: what is on record beside that was left by
+/// a service before it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Holdings(Arc<Mutex<BTreeSet<HostResource>>>);
+
+impl Holdings {
+    /// `false` when it is held already.
+    fn enter(&self, resource: &HostResource) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(resource.clone())
+    }
+
+    fn leave(&self, resource: &HostResource) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(resource);
+    }
 }
 
 #[derive(Default)]
@@ -52,18 +79,50 @@ enum Entry {
 }
 
 impl Ledger {
-    pub(super) fn new(context: Arc<OperationContext>, machine: Machine, journal: JournalHandle) -> Self {
-        let mark = ProcessMark::new(context.id);
+    pub(super) fn new(
+        context: Arc<OperationContext>,
+        machine: Machine,
+        journal: JournalHandle,
+        holdings: Holdings,
+    ) -> Self {
+        let launch = format!("{}-{:08x}", context.id, rand::random::<u32>());
+        let mark = ProcessMark::new(&launch);
+        let telling = tokio::sync::Mutex::new(());
         let releasing = tokio::sync::Mutex::new(());
         let processes_told = AtomicBool::new(false);
-        Self { context, machine, journal, mark, processes_told, book: Mutex::default(), releasing }
+        Self {
+            context,
+            machine,
+            journal,
+            launch,
+            mark,
+            holdings,
+            telling,
+            processes_told,
+            book: Mutex::default(),
+            releasing,
+        }
     }
 
     /// The ledgers of operations that a service before this one left, as far as they are on record: they have
     /// ended, and hold on.
-    pub(in crate::actors) fn left(held: Vec<HeldRecord>, journal: &JournalHandle) -> Vec<Arc<Self>> {
+    pub(in crate::actors) fn left(
+        mut held: Vec<HeldRecord>,
+        journal: &JournalHandle,
+        holdings: &Holdings,
+        now: Timestamp,
+    ) -> Vec<Arc<Self>> {
         let mut ledgers: BTreeMap<OperationId, Arc<Self>> = BTreeMap::new();
+        // Processes still act: they are entered last and ended first.
+        held.sort_by_key(|held| matches!(held.resource, HostResource::Processes(_)));
         for HeldRecord { operation, name, machine, resource, at } in held {
+            if matches!(resource, HostResource::Processes(_)) && age(now, at) > PROCESS_LIFE {
+                journal.note(OnRecord::LetGo(operation, resource));
+                continue;
+            }
+            if !holdings.enter(&resource) {
+                continue;
+            }
             let ledger = ledgers.entry(operation).or_insert_with(|| {
                 let context = OperationContext {
                     id: operation,
@@ -74,12 +133,17 @@ impl Ledger {
                     started: at,
                     limit: Duration::ZERO,
                 };
-                Arc::new(Self::new(Arc::new(context), machine, journal.clone()))
+                Arc::new(Self::new(Arc::new(context), machine, journal.clone(), holdings.clone()))
             });
             ledger.enter(resource);
             ledger.close();
         }
         ledgers.into_values().collect()
+    }
+
+    /// A name that no other ledger bears.
+    pub(in crate::actors) fn launch(&self) -> &str {
+        &self.launch
     }
 
     /// Whose ledger it is.
@@ -125,20 +189,33 @@ impl Ledger {
     /// put on record, reading goes on without.
     pub(super) async fn hold(&self, resource: HostResource) {
         self.enter(resource.clone());
+        self.holdings.enter(&resource);
         self.put_on_record(resource).await;
     }
 
     /// Puts on record that there may be processes, before the first command. A read does not wait for that: what is
     /// left of it does no harm, and it has to be quick.
     pub(super) async fn before_command(&self) {
-        if self.processes_told.swap(true, Ordering::SeqCst) {
+        let _one_tells = self.telling.lock().await;
+        if self.processes_told.load(Ordering::SeqCst) {
             return;
         }
-        let processes = HostResource::Processes(self.context.id);
+        let processes = self.processes();
+        self.holdings.enter(&processes);
+        self.processes_told.store(true, Ordering::SeqCst);
         match self.context.kind {
             OperationKind::Read => self.journal.note(OnRecord::Hold(self.record(processes))),
             OperationKind::Change => self.put_on_record(processes).await,
         }
+    }
+
+    fn processes(&self) -> HostResource {
+        HostResource::Processes(self.launch.clone())
+    }
+
+    fn let_go(&self, resource: HostResource) {
+        self.holdings.leave(&resource);
+        self.journal.note(OnRecord::LetGo(self.context.id, resource));
     }
 
     async fn put_on_record(&self, resource: HostResource) {
@@ -180,8 +257,7 @@ impl Ledger {
             self.note("processes", ended, &mut engine);
         }
         if !self.mark.may_run() && self.processes_told.swap(false, Ordering::SeqCst) {
-            let OperationContext { id, .. } = *self.context;
-            self.journal.note(OnRecord::LetGo(id, HostResource::Processes(id)));
+            self.let_go(self.processes());
         }
         let mut below = u64::MAX;
         while let Some((number, next)) = self.take_below(below) {
@@ -197,7 +273,7 @@ impl Ledger {
                         released.map_err(|_| late(limit)).and_then(|done| done.map_err(Failure::from));
                     if self.note(&resource.to_string(), released, &mut engine) {
                         self.book().entries.retain(|(other, _)| *other != number);
-                        self.journal.note(OnRecord::LetGo(self.context.id, resource));
+                        self.let_go(resource);
                     }
                 }
                 (Entry::Host(_), None) => {}
@@ -304,7 +380,7 @@ mod tests {
             engine: None,
             host_key: None,
         };
-        Ledger::new(Arc::new(context), machine, JournalHandle::none())
+        Ledger::new(Arc::new(context), machine, JournalHandle::none(), Holdings::default())
     }
 
     proptest! {
@@ -342,6 +418,32 @@ mod tests {
             prop_assert_eq!(&*order.lock().unwrap(), &(0..closings.len()).rev().collect::<Vec<_>>());
             prop_assert!(ledger.is_empty());
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_left_is_taken_over_once_and_processes_first() {
+        let (operation, now) = (OperationId::fresh(), Timestamp::UNIX_EPOCH + Duration::from_secs(1_000_000));
+        let held = |resource, at| HeldRecord {
+            operation,
+            name: "test".into(),
+            machine: ledger().machine.clone(),
+            resource,
+            at,
+        };
+        let before = now - Duration::from_secs(60);
+        let records = vec![
+            held(HostResource::Processes("a-1".into()), before),
+            held(HostResource::File("/tmp/x".into()), before),
+            held(HostResource::Processes("a-0".into()), now - PROCESS_LIFE - Duration::from_secs(1)),
+        ];
+        let holdings = Holdings::default();
+        let left = || Ledger::left(records.clone(), &JournalHandle::none(), &holdings, now);
+        let taken = left();
+        assert_eq!(
+            taken.iter().map(|ledger| ledger.held()).collect::<Vec<_>>(),
+            [["processes", "file /tmp/x"]]
+        );
+        assert!(left().is_empty(), "what is taken over is ours");
     }
 
     #[tokio::test(start_paused = true)]

@@ -54,10 +54,10 @@ struct ReaperState {
 }
 
 /// What a task sees to.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Charge {
     /// What an operation left.
-    Ledger(OperationId),
+    Ledger(String),
     /// A change.
     Change(OperationId),
     /// What a service before this one left.
@@ -88,9 +88,9 @@ impl Actor for ReaperActor {
         match message {
             ReaperMessage::Look => {
                 for ledger in state.directory.reaper().leftovers() {
-                    let id = ledger.context().id;
+                    let charge = Charge::Ledger(ledger.launch().to_owned());
                     let work = see_to(ledger, state.directory.clone());
-                    state.charge(&myself, Charge::Ledger(id), work).await?;
+                    state.charge(&myself, charge, work).await?;
                 }
                 for change in state.directory.changes().open() {
                     let id = change.id();
@@ -102,7 +102,7 @@ impl Actor for ReaperActor {
                 let (me, directory) = (myself.clone(), state.directory.clone());
                 let work = async move {
                     let recovered = async {
-                        directory.reaper().recover_held().await?;
+                        directory.reaper().recover_held(directory.clock().now()).await?;
                         directory.changes().recover().await
                     };
                     match recovered.await {

@@ -1,12 +1,12 @@
 //! The protocol and the client side of the Reaper.
 
 use crate::actors::journal::JournalHandle;
-use crate::actors::operation::Ledger;
+use crate::actors::operation::{Holdings, Ledger};
 use crate::actors::slot::Slot;
-use crate::domain::operation::OperationId;
 use crate::journal::JournalError;
+use jiff::Timestamp;
 use ractor::ActorRef;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The protocol of the Reaper.
@@ -23,17 +23,16 @@ pub enum ReaperMessage {
 /// The client side of the Reaper, with everything that was handed over and is not done.
 #[derive(Clone)]
 pub struct ReaperHandle {
-    ledgers: Arc<Mutex<BTreeMap<OperationId, Arc<Ledger>>>>,
+    ledgers: Arc<Mutex<BTreeMap<String, Arc<Ledger>>>>,
     pub(super) actor: Slot<ActorRef<ReaperMessage>>,
     journal: JournalHandle,
-    /// The operations that are known to hold something, or to have held it: what they left is theirs to tell.
-    met: Arc<Mutex<BTreeSet<OperationId>>>,
+    holdings: Holdings,
 }
 
 impl ReaperHandle {
     /// Nothing left over yet; what is held goes on record in `journal`.
     pub(in crate::actors) fn new(journal: JournalHandle) -> Self {
-        Self { ledgers: Arc::default(), actor: Slot::default(), journal, met: Arc::default() }
+        Self { ledgers: Arc::default(), actor: Slot::default(), journal, holdings: Holdings::default() }
     }
 
     /// Where what is held goes on record.
@@ -41,26 +40,22 @@ impl ReaperHandle {
         &self.journal
     }
 
-    /// An operation of this service holds something: `true` when it is the first time this is said.
-    pub(in crate::actors) fn meet(&self, id: OperationId) -> bool {
-        self.met.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+    /// What operations of this service hold.
+    pub(in crate::actors) fn holdings(&self) -> &Holdings {
+        &self.holdings
     }
 
     /// Takes over what operations of a service before this one held.
-    pub(super) async fn recover_held(&self) -> Result<(), JournalError> {
+    pub(super) async fn recover_held(&self, now: Timestamp) -> Result<(), JournalError> {
         let held = self.journal.reader().await?.held().await?;
-        for ledger in Ledger::left(held, &self.journal) {
-            let id = ledger.context().id;
-            if self.meet(id) {
-                self.ledgers().insert(id, ledger);
-            }
-        }
+        let left = Ledger::left(held, &self.journal, &self.holdings, now);
+        self.ledgers().extend(left.into_iter().map(|ledger| (ledger.launch().to_owned(), ledger)));
         Ok(())
     }
 
     /// Makes what `ledger` still holds the Reaper's. Never waits and never fails.
     pub(in crate::actors) fn hand_over(&self, ledger: &Arc<Ledger>) {
-        self.ledgers().insert(ledger.context().id, Arc::clone(ledger));
+        self.ledgers().insert(ledger.launch().to_owned(), Arc::clone(ledger));
         self.actor.cast(ReaperMessage::Look);
     }
 
@@ -86,7 +81,7 @@ impl ReaperHandle {
         self.actor.cast(ReaperMessage::Recover);
     }
 
-    fn ledgers(&self) -> MutexGuard<'_, BTreeMap<OperationId, Arc<Ledger>>> {
+    fn ledgers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Ledger>>> {
         self.ledgers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -96,7 +91,7 @@ impl ReaperHandle {
         let mut ledgers = self.ledgers();
         let done = ledger.is_empty();
         if done {
-            ledgers.remove(&ledger.context().id);
+            ledgers.remove(ledger.launch());
         }
         done
     }

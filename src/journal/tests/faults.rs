@@ -251,6 +251,9 @@ async fn a_row_that_cannot_be_made_out_keeps_no_other_from_being_read() {
     assert_eq!(open.iter().map(|change| change.id).collect::<Vec<_>>(), [other.id]);
     let held: Vec<_> = held.iter().map(|held| held.operation).collect();
     assert!(held.contains(&other.id) && held.contains(&third.id) && !held.contains(&one.id), "{held:?}");
+    let newest = Page { limit: 1, ..Page::default() };
+    let page = Reader::of(dir.path()).changes(&newest).await.unwrap();
+    assert_eq!(page[0].id, other.id, "a page is full in spite of it");
     let told = Reader::of(dir.path()).change(one.id).await.unwrap_err().to_string();
     assert!(told.contains(&one.id.to_string()), "{told}");
 }

@@ -194,15 +194,25 @@ fn changes_that_take_long_keep_nobody_from_looking() {
         for pull in pulls {
             begin(app, pull, None).await;
         }
-        let host = app.directory().host("nas").unwrap();
-        while host.operations().at_work() < 8 {
+        let (desk, host) = (app.directory().changes(), app.directory().host("nas").unwrap());
+        while host.operations().at_work() < 5 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for _ in 0..3 {
             let read = host.read("look", LONG, async |operation| Ok(operation.engine().containers().await?));
             read.await.unwrap();
         }
-        assert_eq!(host.operations().at_work(), 8, "and no more changes are at work");
+        let restart = make(app, all().remove(2)).await;
+        assert_eq!(restart.state, ChangeState::Done, "nor from stopping a container: {restart:?}");
+        let last = desk.open().last().unwrap().id();
+        desk.cancel(last, &Asker::default()).await.unwrap();
+        let cancelled = desk.wait(last, LONG).await.unwrap().unwrap();
+        assert_eq!(
+            (cancelled.state, cancelled.steps),
+            (ChangeState::Cancelled, vec![]),
+            "it needs no turn to end"
+        );
+        assert_eq!(host.operations().at_work(), 5, "and no more of them are at work");
     };
     assert_eq!(world.live(|_| false, look), Life::Lived(()));
 }
