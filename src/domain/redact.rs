@@ -1,233 +1,250 @@
 //! Keeping secrets out of every answer: by the name of a key, and by the shape of a value.
 //!
-//! A hash, an e-mail address, a path or a version is ordinary data and stays.
+//! A hash, an e-mail address, a path or a version is ordinary data and stays. What must vanish and
+//! what must stay is written down in `tests/redaction/`.
 
-use regex::{Captures, Regex};
+mod keys;
+mod pairs;
+mod rules;
+mod values;
+
+pub use keys::is_secret_key;
+
+use regex::Regex;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// What stands where a secret was.
 pub const MASK: &str = "***";
-
-/// Words that make a key secret wherever they stand in it.
-const SECRET_WORDS: [&str; 16] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "pass",
-    "pwd",
-    "pw",
-    "secret",
-    "secrets",
-    "token",
-    "tokens",
-    "apikey",
-    "credential",
-    "credentials",
-    "jwt",
-    "cookie",
-];
-
-/// Words that make a following `key` secret: `api_key` is, `public_key` and `sort_key` are not.
-const SECRET_KEYS: [&str; 14] = [
-    "api",
-    "private",
-    "access",
-    "encryption",
-    "signing",
-    "secret",
-    "master",
-    "app",
-    "ssh",
-    "session",
-    "auth",
-    "license",
-    "account",
-    "shared",
-];
-
-/// Last words that say a key names something about a secret, not the secret itself.
-const ABOUT_WORDS: [&str; 8] = ["file", "path", "dir", "length", "ttl", "expiry", "url", "name"];
-
-/// Whether a variable or setting of this name holds a secret.
-pub fn is_secret_key(key: &str) -> bool {
-    let words = words(key);
-    if words.last().is_some_and(|last| ABOUT_WORDS.contains(&last.as_str())) {
-        return false;
-    }
-    words.iter().any(|word| SECRET_WORDS.contains(&word.as_str()))
-        || words.windows(2).any(|pair| pair[1] == "key" && SECRET_KEYS.contains(&pair[0].as_str()))
-}
-
-/// The words of a key: split at anything that is no letter or digit, and before a capital that
-/// follows a small letter.
-fn words(key: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut before = ' ';
-    for c in key.chars() {
-        let starts_word = !c.is_alphanumeric() || (c.is_uppercase() && before.is_lowercase());
-        if starts_word && words.last().is_some_and(|word| !word.is_empty()) {
-            words.push(String::new());
-        }
-        if c.is_alphanumeric()
-            && let Some(word) = words.last_mut()
-        {
-            word.extend(c.to_lowercase());
-        }
-        before = c;
-    }
-    words
-}
-
-/// The value of `key`, masked when the key or the value's own shape says it is secret.
-pub fn value(key: &str, value: &str) -> String {
-    if is_secret_key(key) && !value.is_empty() { MASK.to_owned() } else { shapes(value) }
-}
-
-/// An environment entry `KEY=VALUE`, its value masked when needed.
-pub fn env_entry(entry: &str) -> String {
-    match entry.split_once('=') {
-        Some((key, secret)) => format!("{key}={}", value(key, secret)),
-        None => shapes(entry),
-    }
-}
 
 #[expect(clippy::expect_used, reason = "the patterns are constants that a test compiles")]
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("a constant pattern")
 }
 
-/// `scheme://user:password@`
-static URL_PASSWORD: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s/:@]*):([^\s/@]+)@"));
-
-/// A private key in PEM armour, whole or cut off at the end.
-static PEM: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?s)-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)")
-});
-
-/// Tokens with a telling shape: JSON Web Tokens and the prefixes vendors chose so that they can be found.
-static TOKEN: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(
-        r"(?x)\b(?:
-            eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
-          | gh[pousr]_[A-Za-z0-9]{30,} | github_pat_[A-Za-z0-9_]{30,} | glpat-[A-Za-z0-9_-]{20,}
-          | xox[abeoprs]-[A-Za-z0-9-]{10,} | (?:AKIA|ASIA)[0-9A-Z]{16} | AIza[0-9A-Za-z_-]{35}
-          | sk-[A-Za-z0-9_-]{20,} | npm_[A-Za-z0-9]{36} | dckr_pat_[A-Za-z0-9_-]{20,}
-          | hf_[A-Za-z0-9]{30,} | SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}
-        )",
-    )
-});
-
-/// `Authorization: Bearer …` and `Basic …`
-static AUTHORIZATION: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{12,}"));
-
-/// Masks what is secret by its own shape, whatever key it stands under.
-fn shapes(text: &str) -> String {
-    let text = PEM.replace_all(text, format!("-----BEGIN $1----- {MASK}"));
-    let text = URL_PASSWORD.replace_all(&text, format!("$1:{MASK}@"));
-    let text = TOKEN.replace_all(&text, MASK);
-    AUTHORIZATION.replace_all(&text, format!("$1$2{MASK}")).into_owned()
+/// The value of `key`, masked when the key or the value's own shape says it is secret.
+pub fn value(key: &str, value: &str) -> String {
+    values::hidden(key, value).unwrap_or_else(|| text(value))
 }
 
-/// `key=value` and `key: value` anywhere in a line.
-static PAIR: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"([A-Za-z_][A-Za-z0-9_.-]*)(["']?\s?[=:]\s?)("[^"\n]*"|'[^'\n]*'|[^\s"',;&)}\]]+)"#)
-});
+/// An environment entry `KEY=VALUE`, its value masked when needed.
+pub fn env_entry(entry: &str) -> String {
+    match entry.split_once('=') {
+        Some((key, secret)) if is_name(key) => format!("{}={}", text(key), value(key, secret)),
+        _ => text(entry),
+    }
+}
 
-/// Free text such as a log line or an error: pairs whose key is secret, and telling shapes.
+/// Whether `key` can be the name of a variable, a label or a flag.
+fn is_name(key: &str) -> bool {
+    key.chars().all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
+}
+
+/// Free text such as a log line or an error, without the secrets that a key or a shape gives away.
 pub fn text(text: &str) -> String {
-    let shaped = shapes(text);
-    PAIR.replace_all(&shaped, |found: &Captures<'_>| {
-        // `token://…` is a URL and no pair; `${TOKEN}` names a secret and does not hold it.
-        if is_secret_key(&found[1]) && !found[3].starts_with("//") && !found[3].starts_with("${") {
-            format!("{}{}{MASK}", &found[1], &found[2])
-        } else {
-            found[0].to_owned()
-        }
-    })
-    .into_owned()
+    rules::apply(text).into_owned()
 }
 
-/// A line of a compose or env file: indentation, key, separator, value to the end of the line.
-static FILE_LINE: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r#"^(\s*(?:-\s+)?(?:export\s+)?["']?)([A-Za-z_][A-Za-z0-9_.-]*)(["']?\s*[:=]\s*)(\S.*)$"#)
-});
-
-/// The words of a command: each by its own shape, and what follows a flag that names a secret.
+/// The words of a command, as many as given: each by its own shape, and what follows a flag that
+/// names a secret.
 pub fn command(words: &[String]) -> Vec<String> {
-    let mut is_value = false;
-    let masked = words.iter().map(|word| {
-        let flag = word.starts_with('-').then(|| word.trim_start_matches('-'));
-        let hides = std::mem::replace(&mut is_value, flag.is_some_and(is_secret_key)) && flag.is_none();
-        // As mysql and its kin take a password.
-        let joined = word.strip_prefix("-p").is_some_and(|rest| rest.len() > 2 && !rest.starts_with('-'));
-        if hides || joined { MASK.to_owned() } else { text(word) }
-    });
-    masked.collect()
+    // What a flag means depends on the program.
+    let mut program = "";
+    let mut flag: Option<&str> = None;
+    let mut masked = Vec::with_capacity(words.len());
+    for word in words {
+        let before = flag.take();
+        program = named_program(word).unwrap_or(program);
+        let shown = match before {
+            Some(flag) if !word.starts_with('-') => behind_flag(program, flag, word),
+            _ => joined(program, word),
+        };
+        flag = (word.starts_with('-') && is_name(word)).then_some(word);
+        masked.push(shown.or_else(|| assignment(word)).unwrap_or_else(|| text(word)));
+    }
+    masked
+}
+
+/// Programs whose short flags take a password.
+fn named_program(word: &str) -> Option<&str> {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    let known = ["curl", "sshpass", "redis-cli", "login"].contains(&name);
+    (known || name.starts_with("mysql") || name.starts_with("mariadb")).then_some(name)
+}
+
+/// What to show of the word behind `flag`, when it is secret.
+fn behind_flag(program: &str, flag: &str, word: &str) -> Option<String> {
+    match (program, flag) {
+        ("curl", "-u" | "-U" | "--user" | "--proxy-user") => {
+            word.split_once(':').map(|(user, _)| format!("{user}:{MASK}"))
+        }
+        ("sshpass" | "login", "-p") | ("redis-cli", "-a") => Some(MASK.to_owned()),
+        _ => values::hidden(flag.trim_start_matches('-'), word),
+    }
+}
+
+/// What to show of `--flag=value` or `KEY=value`, whose value may have spaces. A script is free text.
+fn assignment(word: &str) -> Option<String> {
+    let (name, given) = word.split_once('=')?;
+    let one = is_name(name) && !given.starts_with(MASK) && !given.contains([';', '|', '&']);
+    let masked = values::hidden(name.trim_start_matches('-'), given).filter(|_| one)?;
+    Some(format!("{}={masked}", text(name)))
+}
+
+/// What to show of a word that is a flag and its password in one, as mysql takes it.
+fn joined(program: &str, word: &str) -> Option<String> {
+    let rest = word.strip_prefix("-p").filter(|rest| rest.len() > 2 && !rest.starts_with('-'))?;
+    let known = ["mysql", "mariadb", "sshpass"].iter().any(|name| program.starts_with(name));
+    // `-path`, `-port=80` and `-p8080:80` are flags of other programs.
+    let flag = rest.split('=').next().unwrap_or(rest).chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let ports = rest.chars().all(|c| c.is_ascii_digit() || ":./".contains(c));
+    (known || !(flag || ports)).then(|| MASK.to_owned())
 }
 
 /// Arguments and other values: by the names of their fields, and by telling shapes.
 pub fn json(given: &Value) -> Value {
     match given {
+        // More than one line is most likely a file.
+        Value::String(words) if words.contains('\n') => file(words).into(),
         Value::String(words) => text(words).into(),
-        Value::Array(items) => items.iter().map(json).collect(),
+        Value::Array(items) => {
+            let words: Option<Vec<String>> =
+                items.iter().map(|item| item.as_str().map(ToOwned::to_owned)).collect();
+            // A list of words may be a command.
+            words.map_or_else(|| items.iter().map(json).collect(), |words| command(&words).into())
+        }
         Value::Object(fields) => {
-            let field = |(key, field): (&String, &Value)| match field {
-                Value::String(_) if is_secret_key(key) => (key.clone(), MASK.into()),
-                other => (key.clone(), json(other)),
-            };
-            Value::Object(fields.iter().map(field).collect())
+            fields.iter().map(|(key, field)| (key.clone(), json_field(key, field))).collect()
         }
         other => other.clone(),
     }
 }
 
+fn json_field(key: &str, field: &Value) -> Value {
+    match field {
+        Value::String(words) => values::hidden(key, words).map_or_else(|| json(field), Into::into),
+        Value::Number(number) => values::hidden(key, &number.to_string()).map_or(field.clone(), Into::into),
+        Value::Array(items) if is_secret_key(key) && !keys::lists_names(key) => {
+            items.iter().map(|item| json_field(key, item)).collect()
+        }
+        other => json(other),
+    }
+}
+
+/// A line of a compose or env file: indentation, key, separator, value to the end of the line.
+static FILE_LINE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"^(\s*(?:-\s+)?(?:(?:export|ENV|ARG)\s+)?(["']?))([A-Za-z_][A-Za-z0-9_./-]*)(["']?\s*(?:=|:\s)\s*|["']\s*:)(\S.*)$"#,
+    )
+});
+
+/// What the next lines of a file belong to.
+enum Open {
+    /// The block scalar of a secret key with this indentation.
+    Block(usize),
+    /// A secret in this quote.
+    Quote(char),
+    /// The value of a flag that is the item before it.
+    Item,
+}
+
 /// A compose or env file: values of secret keys to the end of their line or block, and telling
 /// shapes. References such as `${DB_PASSWORD}` stay: they name a secret and do not hold it.
 pub fn file(text: &str) -> String {
-    let shaped = shapes(text);
-    let mut out = String::with_capacity(shaped.len());
-    // While inside the block scalar of a secret key: the indentation of that key.
-    let mut block: Option<usize> = None;
-    for line in shaped.split_inclusive('\n') {
-        let (body, end) = line.strip_suffix('\n').map_or((line, ""), |body| (body, "\n"));
-        let indent = body.len() - body.trim_start().len();
-        if block.is_some_and(|key| !body.trim().is_empty() && indent > key) {
-            out.push_str(&body[..indent]);
-            out.push_str(MASK);
-            out.push_str(end);
-            continue;
-        }
-        if !body.trim().is_empty() {
-            block = None;
-        }
-        match FILE_LINE.captures(body) {
-            Some(found) if is_secret_key(&found[2]) && holds_secret(&found[4]) => {
-                if matches!(found[4].chars().next(), Some('|' | '>')) {
-                    block = Some(indent);
-                    out.push_str(body);
-                } else {
-                    out.push_str(&found[1]);
-                    out.push_str(&found[2]);
-                    out.push_str(&found[3]);
-                    out.push_str(MASK);
-                }
-            }
-            _ => out.push_str(&self::text(body)),
-        }
-        out.push_str(end);
+    // A private key has many lines.
+    let whole = if text.contains("PRIVATE KEY") { rules::apply(text) } else { Cow::Borrowed(text) };
+    let mut out = String::with_capacity(whole.len());
+    let mut open = None;
+    for line in whole.split_inclusive('\n') {
+        let body = line.trim_end_matches(['\n', '\r']);
+        let shown = match open.take() {
+            Some(state) => continued(body, state, &mut open),
+            None => file_line(body, &mut open),
+        };
+        out.push_str(&shown);
+        out.push_str(&line[body.len()..]);
     }
     out
 }
 
-/// Whether a file's value is a secret and not a list, a mapping or a mere reference to a variable.
-fn holds_secret(value: &str) -> bool {
-    let bare = value.trim().trim_matches(['"', '\'']);
-    let reference = bare.starts_with("${") && bare.ends_with('}') && !bare.contains(":-");
-    !reference && !bare.starts_with(['[', '{', '#'])
+/// A line while something is open.
+fn continued(body: &str, state: Open, open: &mut Option<Open>) -> String {
+    let indent = indent(body);
+    match state {
+        Open::Block(key) if body.trim().is_empty() || indent > key => {
+            *open = Some(state);
+            if body.trim().is_empty() { body.to_owned() } else { format!("{}{MASK}", &body[..indent]) }
+        }
+        Open::Quote(quote) => {
+            let Some(at) = pairs::closing(body, quote) else {
+                *open = Some(state);
+                return MASK.to_owned();
+            };
+            format!("{MASK}{}", text(&body[at..]))
+        }
+        Open::Item => match item(body) {
+            Some((start, word)) if !word.starts_with('-') && !values::is_reference(word) => {
+                format!("{}{MASK}{}", &body[..start], &body[start + word.len()..])
+            }
+            _ => file_line(body, open),
+        },
+        Open::Block(_) => file_line(body, open),
+    }
+}
+
+fn file_line(body: &str, open: &mut Option<Open>) -> String {
+    let Some(found) = FILE_LINE.captures(body) else {
+        let flag = item(body).filter(|(_, word)| word.starts_with('-') && is_secret_key(word));
+        *open = flag.map(|_| Open::Item);
+        return text(body);
+    };
+    let (key, sep, given) = (&found[3], &found[4], &found[5]);
+    let colon = sep.contains(':');
+    let assigned = !colon && !found[2].is_empty() && !sep.starts_with(&found[2]);
+    let block = colon && given.starts_with(['|', '>']);
+    if block && is_secret_key(key) {
+        *open = Some(Open::Block(indent(body)));
+        return body.to_owned();
+    }
+    // A list, a mapping, a comment or an alias.
+    if colon && (given.starts_with(['[', '{', '#', '*']) || block) && !given.starts_with("{{") {
+        return if given.starts_with('*') { body.to_owned() } else { text(body) };
+    }
+    let quote = given.chars().next().filter(|c| ['"', '\''].contains(c));
+    let (before, inside, after) = match quote {
+        Some(quote) => match pairs::closing(&given[1..], quote) {
+            Some(end) => (&given[..1], &given[1..=end], &given[1 + end..]),
+            None => (&given[..1], &given[1..], ""),
+        },
+        None if assigned => match given.rfind(&found[2]) {
+            Some(end) if end > 0 => ("", &given[..end], &given[end..]),
+            _ => ("", given, ""),
+        },
+        None => ("", given, ""),
+    };
+    let (inside, after) = if quote.is_none() && !assigned && sep.contains('"') && inside.ends_with(',') {
+        (&inside[..inside.len() - 1], ",")
+    } else {
+        (inside, after)
+    };
+    let Some(masked) = values::hidden(key, inside.trim_end()) else { return text(body) };
+    if let Some(quote) = quote.filter(|_| after.is_empty()) {
+        *open = Some(Open::Quote(quote));
+    }
+    format!("{}{}{sep}{before}{masked}{}", &found[1], text(key), text(after))
+}
+
+fn indent(body: &str) -> usize {
+    body.len() - body.trim_start().len()
+}
+
+/// The word of a list's item without its quotes, and where it starts.
+fn item(body: &str) -> Option<(usize, &str)> {
+    let rest = body.trim_start().strip_prefix("- ")?;
+    let quoted = rest.trim_start().trim_start_matches(['"', '\'']);
+    let word = quoted.trim_end().trim_end_matches(['"', '\'']);
+    (!word.is_empty()).then(|| (body.len() - quoted.len(), word))
 }
 
 #[cfg(test)]
@@ -248,8 +265,7 @@ mod tests {
             "PGPASS",
             "x.private.key",
         ] {
-            let expected = secret != "PGPASS"; // one word without a boundary: a name nobody can split
-            assert_eq!(is_secret_key(secret), expected, "{secret}");
+            assert!(is_secret_key(secret), "{secret}");
         }
         for plain in [
             "PATH",
@@ -276,7 +292,10 @@ mod tests {
             assert_eq!(env_entry(given), masked);
         }
         let pem = "a\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb\n-----END OPENSSH PRIVATE KEY-----\nz";
-        assert_eq!(text(pem), "a\n-----BEGIN OPENSSH PRIVATE KEY----- ***\nz");
+        assert_eq!(
+            text(pem),
+            "a\n-----BEGIN OPENSSH PRIVATE KEY-----***-----END OPENSSH PRIVATE KEY-----\nz"
+        );
     }
 
     #[test]
@@ -297,14 +316,52 @@ mod tests {
     #[test]
     fn a_file_keeps_everything_but_the_secrets() {
         let given = "services:\n  db:\n    environment:\n      - MYSQL_PASSWORD=hunter two\n      POSTGRES_PASSWORD: \"s3cr3t\" # c\n      DB_PASSWORD: ${DB_PASSWORD}\n      LEVEL: info\n    secrets:\n      - db_password\n    labels:\n      private_key: |\n        line one\n\n        line two\n      next: kept\n";
-        let expected = "services:\n  db:\n    environment:\n      - MYSQL_PASSWORD=***\n      POSTGRES_PASSWORD: ***\n      DB_PASSWORD: ${DB_PASSWORD}\n      LEVEL: info\n    secrets:\n      - db_password\n    labels:\n      private_key: |\n        ***\n\n        ***\n      next: kept\n";
+        let expected = "services:\n  db:\n    environment:\n      - MYSQL_PASSWORD=***\n      POSTGRES_PASSWORD: \"***\" # c\n      DB_PASSWORD: ${DB_PASSWORD}\n      LEVEL: info\n    secrets:\n      - db_password\n    labels:\n      private_key: |\n        ***\n\n        ***\n      next: kept\n";
         assert_eq!(file(given), expected);
-        assert_eq!(file("TOKEN=abc\r\nNAME=x"), "TOKEN=***\nNAME=x");
+        assert_eq!(file("TOKEN=abc\r\nNAME=x"), "TOKEN=***\r\nNAME=x");
+    }
+
+    #[test]
+    fn the_words_of_a_command_are_masked_one_by_one() {
+        for (given, masked) in [
+            ("app|--password|hunter two|--verbose|x", "app|--password|***|--verbose|x"),
+            ("app|--token=hunter two|--log=info", "app|--token=***|--log=info"),
+            ("env|DB_PASSWORD=hunter two|app", "env|DB_PASSWORD=***|app"),
+            ("sh|-c|PASSWORD=hunter2; app -v", "sh|-c|PASSWORD=***; app -v"),
+            ("app|--password|--verbose", "app|--password|--verbose"),
+            ("app|--password|${DB_PASSWORD}", "app|--password|${DB_PASSWORD}"),
+            ("/usr/bin/mysql|-uroot|-phunter", "/usr/bin/mysql|-uroot|***"),
+            ("app|-phunter2", "app|***"),
+            ("app|-port=80|-path|x|-p8080:80", "app|-port=80|-path|x|-p8080:80"),
+            ("curl|-s|-u|admin:hunter2|http://a/", "curl|-s|-u|admin:***|http://a/"),
+            ("docker|login|-p|hunter2|a", "docker|login|-p|***|a"),
+            ("docker|run|-u|1000:1000|-p|80:80", "docker|run|-u|1000:1000|-p|80:80"),
+            ("redis-cli|-a|hunter2", "redis-cli|-a|***"),
+            ("curl|-H|Authorization: Bearer x", "curl|-H|Authorization: Bearer ***"),
+        ] {
+            let words: Vec<String> = given.split('|').map(ToOwned::to_owned).collect();
+            assert_eq!(command(&words).join("|"), masked);
+        }
+    }
+
+    #[test]
+    fn fields_of_arguments_are_masked_by_their_names() {
+        let given = serde_json::json!({
+            "password": "hunter two", "pin_token": 12345, "tokens": 512, "force": true, "passwords": ["a", "b"],
+            "secrets": ["db_password"], "env": {"API_KEY": "x", "LEVEL": "info"}, "command": ["app", "--token", "x"],
+            "compose": "services:\n  db:\n    environment:\n      PASSWORD: hunter two\n",
+        });
+        let masked = serde_json::json!({
+            "password": "***", "pin_token": "***", "tokens": 512, "force": true, "passwords": ["***", "***"],
+            "secrets": ["db_password"], "env": {"API_KEY": "***", "LEVEL": "info"}, "command": ["app", "--token", "***"],
+            "compose": "services:\n  db:\n    environment:\n      PASSWORD: ***\n",
+        });
+        assert_eq!(json(&given), masked);
     }
 
     #[test]
     fn pairs_in_free_text_are_masked_up_to_their_end() {
         assert_eq!(text("login failed password=hunter2, user=bob"), "login failed password=***, user=bob");
-        assert_eq!(text(r#"{"token":"abc def","n":1}"#), r#"{"token":***,"n":1}"#);
+        assert_eq!(text(r#"{"token":"abc def","n":1}"#), r#"{"token":"***","n":1}"#);
     }
 }

@@ -303,7 +303,7 @@ async fn secrets_of_a_stack_are_not_shown(fleet: &Fleet) {
     let mut all = String::new();
     for (file, kept) in [
         ("compose", &["API_TOKEN: ${API_TOKEN}", "DB_PASSWORD: ***", "postgres://app:***@db/app"][..]),
-        ("env", &["LEVEL=debug", "API_TOKEN=***", "MYSQL_PASSWORD=***"]),
+        ("env", &["LEVEL=debug", "API_TOKEN=***", "MYSQL_PASSWORD='***'"]),
         ("rendered", &["LEVEL: debug", "API_TOKEN: ***", "DB_PASSWORD: ***", "name: shop"]),
     ] {
         let text =

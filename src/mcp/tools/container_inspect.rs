@@ -234,7 +234,7 @@ fn answer(host: String, detail: ContainerDetail, sections: &[Section]) -> Answer
             service: labels.get(LABEL_SERVICE).cloned(),
         }),
         config: with(Section::Config).then(|| Config {
-            command: redact_arguments(&detail.command),
+            command: redact::command(&detail.command.iter().map(|word| clean(word)).collect::<Vec<_>>()),
             user: detail.user,
             working_dir: detail.working_dir,
             hostname: detail.hostname,
@@ -283,28 +283,5 @@ fn answer(host: String, detail: ContainerDetail, sections: &[Section]) -> Answer
         }),
         processes: None,
         changes: None,
-    }
-}
-
-/// A command line's words; the word after a secret option (`--password x`) is masked too.
-fn redact_arguments(words: &[String]) -> Vec<String> {
-    let mut after_secret = false;
-    let mut out = Vec::with_capacity(words.len());
-    for word in words {
-        let option = word.starts_with('-') && !word.contains('=');
-        out.push(if after_secret && !option { redact::MASK.to_owned() } else { redact::text(&clean(word)) });
-        after_secret = option && redact::is_secret_key(word.trim_start_matches('-'));
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_word_after_a_secret_option_is_masked() {
-        let words = ["app", "--password", "hunter2", "--token=abc", "--verbose", "x"].map(ToOwned::to_owned);
-        assert_eq!(redact_arguments(&words), ["app", "--password", "***", "--token=***", "--verbose", "x"]);
     }
 }
