@@ -129,15 +129,15 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
 async fn inspect(operation: Operation, name: ImageName, sections: Vec<Section>) -> Result<Answer, HostError> {
     let engine = operation.engine();
     let detail = engine.image(&name).await?;
-    let mut answer = answer(operation.context().host.to_string(), detail, &sections);
+    let mut answer = answer(operation.context().host.to_string(), &detail, &sections);
     if sections.contains(&Section::History) {
         let steps = engine.image_history(&name).await?;
-        answer.history = Some(steps.into_iter().take(MOST_STEPS).map(step).collect());
+        answer.history = Some(steps.iter().take(MOST_STEPS).map(step).collect());
     }
     Ok(answer)
 }
 
-fn answer(host: String, detail: ImageDetail, sections: &[Section]) -> Answer {
+fn answer(host: String, detail: &ImageDetail, sections: &[Section]) -> Answer {
     let with = |section| sections.contains(&section);
     let each = |texts: &[String]| texts.iter().map(|text| told(text)).collect::<Vec<_>>();
     let command = |words: &[String]| {
@@ -182,7 +182,7 @@ fn whole_seconds(time: &str) -> String {
     time.map(rfc3339).unwrap_or_default()
 }
 
-fn step(step: HistoryStep) -> Step {
+fn step(step: &HistoryStep) -> Step {
     let created_by = told(&step.created_by);
     Step {
         created: Timestamp::from_second(step.created).map(rfc3339).unwrap_or_default(),
@@ -216,8 +216,8 @@ mod tests {
             author: "API_KEY=hunter6".to_owned(),
             ..ImageDetail::default()
         };
-        let mut answer = answer("h".into(), detail, &[Section::Summary, Section::Config]);
-        answer.history = Some(vec![step(HistoryStep {
+        let mut answer = answer("h".into(), &detail, &[Section::Summary, Section::Config]);
+        answer.history = Some(vec![step(&HistoryStep {
             created: 0,
             created_by: "|1 NPM_TOKEN=hunter7 /bin/sh -c npm ci".into(),
             size: 0,

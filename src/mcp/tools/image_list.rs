@@ -87,7 +87,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         let mut of_host = rows_of(host.spec().id.as_ref(), images, &containers);
         of_host.retain(|(_, row)| {
             let is_named = glob.as_ref().is_none_or(|glob| row.tags.iter().any(|tag| is_meant(glob, tag)));
-            is_named && !(parameters.unused && !row.used_by.is_empty())
+            is_named && (!parameters.unused || row.used_by.is_empty())
         });
         rows.extend(of_host);
     }

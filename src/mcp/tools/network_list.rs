@@ -81,15 +81,15 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             .filter(|network| glob.as_ref().is_none_or(|glob| glob.is_match(&network.name)))
         {
             let key = vec![id.clone(), network.name.clone(), network.id.clone()];
-            rows.push((key, row(id.clone(), network, &containers)));
+            rows.push((key, row(id.clone(), &network, &containers)));
         }
     }
     let page = window.cut(rows);
     Ok(Answer { networks: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
 }
 
-fn row(host: String, network: Network, containers: &[Container]) -> Row {
-    let attached = containers.iter().filter(|container| is_attached(container, &network));
+fn row(host: String, network: &Network, containers: &[Container]) -> Row {
+    let attached = containers.iter().filter(|container| is_attached(container, network));
     let containers = attached.map(|container| clean(&container.name)).collect();
     Row {
         host,

@@ -89,7 +89,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             let is_meant =
                 pattern.as_ref().is_none_or(|pattern| pattern.admits(&volume.name, &volume.labels));
             let used_by = users.get(volume.name.as_str());
-            if is_meant && !(parameters.unused && used_by.is_some()) {
+            if is_meant && (!parameters.unused || used_by.is_none()) {
                 let used_by = used_by.cloned().unwrap_or_default();
                 rows.push((vec![id.clone(), volume.name.clone()], row(id.clone(), &volume, used_by)));
             }
