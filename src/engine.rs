@@ -12,6 +12,7 @@ pub mod images;
 pub mod inventory;
 pub mod logs;
 mod release;
+pub mod usage;
 
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
@@ -58,6 +59,9 @@ impl std::fmt::Display for ApiVersion {
 /// An engine that answered, over the link it answered on. A new link means a new `Engine`.
 pub struct Engine {
     docker: Docker,
+    /// What `docker` goes over, and the version it speaks.
+    pool: Pool,
+    api: ApiVersion,
     /// For its events, over a stream of their own.
     followed: Docker,
     link: Arc<dyn Link>,
@@ -168,7 +172,7 @@ impl Engine {
         // each time it is asked.
         let id = told.and_then(|told| told.id).filter(|id| !id.is_empty() && !is_podman);
         let info = EngineInfo { id, ..info };
-        Ok(Self { docker, followed, link, info, met })
+        Ok(Self { docker, pool, api: spoken, followed, link, info, met })
     }
 
     /// What the engine said about itself.

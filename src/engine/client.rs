@@ -1,18 +1,21 @@
 //! bollard on a pooled HTTP client whose connections are streams of a link.
 
-use super::ApiVersion;
+use super::{ApiVersion, EngineError};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::transport::ByteStream;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
-use http_body_util::{Either, Full, StreamBody};
+use http_body_util::{BodyExt as _, Either, Full, StreamBody};
+use hyper::Request;
 use hyper::body::Frame;
 use hyper::http::Uri;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -55,6 +58,29 @@ impl Pool {
         Self { client, requests: Arc::new(Semaphore::new(REQUESTS)) }
     }
 
+    /// What the engine answers to a GET of `path`, for answers whose types bollard has for the newest API alone.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        api: ApiVersion,
+        path: &str,
+    ) -> Result<T, EngineError> {
+        let request = Request::get(format!("http://docker/v{api}{path}")).body(Body::Left(Full::default()));
+        let request = request.map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
+        let response = {
+            let _permit = self.requests.acquire().await;
+            self.client.request(request).await.map_err(bollard::errors::Error::from)?
+        };
+        let status = response.status();
+        let body = response.into_body().collect().await.map_err(bollard::errors::Error::from)?.to_bytes();
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| EngineError::Garbled(error.to_string()));
+        }
+        let told: Option<Refusal> = serde_json::from_slice(&body).ok();
+        let message = told.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), |told| told.message);
+        Err(bollard::errors::Error::DockerResponseServerError { status_code: status.as_u16(), message }
+            .into())
+    }
+
     /// A bollard client that speaks `api`, or names no version when it is not known yet.
     pub(super) fn docker(&self, api: Option<ApiVersion>) -> Result<Docker, Fault> {
         let (client, requests) = (self.client.clone(), Arc::clone(&self.requests));
@@ -72,6 +98,12 @@ impl Pool {
         Docker::connect_with_custom_transport(transport, Some("http://docker"), HEAD_LIMIT_SECONDS, &version)
             .map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))
     }
+}
+
+/// An engine's words about what it does not do.
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
 }
 
 /// bollard 0.21 leaves the API version out of the path; without it the engine would answer in its

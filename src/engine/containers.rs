@@ -29,6 +29,8 @@ pub struct Container {
     pub ports: Vec<Port>,
     /// The networks it is attached to.
     pub networks: Vec<String>,
+    /// The volumes it has mounted.
+    pub volumes: Vec<String>,
 }
 
 impl Container {
@@ -224,6 +226,8 @@ impl From<ContainerSummary> for Container {
             .map(|networks| networks.into_keys().collect())
             .unwrap_or_default();
         networks.sort();
+        let mounts = summary.mounts.unwrap_or_default().into_iter().map(Mount::from);
+        let volumes = mounts.filter(|mount| mount.kind == "volume").map(|mount| mount.source).collect();
         Self {
             name: own.unwrap_or(&id).to_owned(),
             id,
@@ -235,6 +239,7 @@ impl From<ContainerSummary> for Container {
             labels: sorted(summary.labels),
             ports,
             networks,
+            volumes,
         }
     }
 }

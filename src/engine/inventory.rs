@@ -45,6 +45,8 @@ pub struct Image {
     pub tags: Vec<String>,
     /// Its size in bytes, layers shared with others included.
     pub size: u64,
+    /// Seconds since the epoch.
+    pub created: i64,
 }
 
 /// A volume.
@@ -54,6 +56,8 @@ pub struct Volume {
     pub name: String,
     /// Who keeps it; `local` by default.
     pub driver: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A network.
@@ -63,8 +67,10 @@ pub struct Network {
     pub name: String,
     /// The full identifier.
     pub id: String,
-    /// `bridge`, `host`, `overlay` …
+    /// `bridge`, `host`, `overlay` …; empty for one of no driver.
     pub driver: String,
+    /// Its address ranges.
+    pub subnets: Vec<String>,
 }
 
 impl Inventory {
@@ -95,8 +101,10 @@ impl Engine {
         let listed = self.docker.list_images(None::<ListImagesOptions>).await?;
         let image = |image: bollard::models::ImageSummary| Image {
             id: image.id,
-            tags: image.repo_tags,
+            // Engines before API 1.43 call an image without a name so.
+            tags: image.repo_tags.into_iter().filter(|tag| tag != "<none>:<none>").collect(),
             size: image.size.try_into().unwrap_or_default(),
+            created: image.created,
         };
         Ok(sorted(listed.into_iter().map(image)))
     }
@@ -105,7 +113,12 @@ impl Engine {
     pub async fn volumes(&self) -> Result<Vec<Volume>, EngineError> {
         let listed = self.docker.list_volumes(None::<ListVolumesOptions>).await?;
         let volumes = listed.volumes.unwrap_or_default();
-        Ok(sorted(volumes.into_iter().map(|volume| Volume { name: volume.name, driver: volume.driver })))
+        let volume = |volume: bollard::models::Volume| Volume {
+            name: volume.name,
+            driver: volume.driver,
+            labels: volume.labels.into_iter().collect(),
+        };
+        Ok(sorted(volumes.into_iter().map(volume)))
     }
 
     /// The networks, by name: one request.
@@ -115,6 +128,13 @@ impl Engine {
             name: network.name.unwrap_or_default(),
             id: network.id.unwrap_or_default(),
             driver: network.driver.unwrap_or_default(),
+            subnets: network
+                .ipam
+                .and_then(|ipam| ipam.config)
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|config| config.subnet)
+                .collect(),
         };
         Ok(sorted(listed.into_iter().map(network)))
     }

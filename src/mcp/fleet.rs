@@ -35,10 +35,25 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
+    let limit = if hosts.len() == 1 { HOST_PATIENCE } else { FLEET_PATIENCE };
+    gather_within(limit, context, hosts, call).await
+}
+
+/// As [`gather`], for what may take longer or must take less.
+pub(super) async fn gather_within<T, F>(
+    limit: Duration,
+    context: &ToolContext,
+    hosts: &[HostHandle],
+    call: impl Fn(Operation) -> F,
+) -> Result<(Vec<(HostHandle, T)>, Vec<HostFailure>), ToolError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
+{
     let patience = |host: &HostHandle| match hosts {
-        [_] => HOST_PATIENCE,
+        [_] => limit,
         _ if host.status().phase.cause().is_some() => TROUBLE_PATIENCE,
-        _ => FLEET_PATIENCE,
+        _ => limit,
     };
     let outcomes = join_all(hosts.iter().map(|host| host.read(context.tool, patience(host), &call))).await;
     let (mut answers, mut failures) = (Vec::new(), Vec::new());

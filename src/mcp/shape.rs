@@ -1,5 +1,7 @@
 //! How values are written in answers, in one place for all tools.
 
+use crate::domain::redact;
+use crate::domain::text::clean;
 use crate::engine::containers::Port;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -23,6 +25,11 @@ pub(super) fn words(duration: Duration) -> String {
 /// The twelve characters people know an identifier by.
 pub(super) fn short_id(id: &str) -> String {
     id.trim_start_matches("sha256:").chars().take(12).collect()
+}
+
+/// Text of a host: no control characters, no secrets.
+pub(super) fn told(text: &str) -> String {
+    redact::text(&clean(text))
 }
 
 /// Ports as people write them. A port published on all IPv4 and all IPv6 addresses is one.

@@ -8,19 +8,24 @@ mod container_restart;
 mod container_run;
 mod container_start;
 mod container_stop;
+mod disk_usage;
 mod host_add;
 mod host_import;
 mod host_list;
 mod host_remove;
 mod host_test;
 mod host_update;
+mod image_inspect;
+mod image_list;
 mod image_pull;
 mod job_cancel;
 mod job_get;
 mod job_list;
+mod network_list;
 mod prune;
 mod stack_file_read;
 mod stack_list;
+mod volume_list;
 
 use super::registry::Tool;
 
@@ -41,9 +46,14 @@ pub(super) fn all() -> Vec<Tool> {
         container_restart::tool(),
         container_remove::tool(),
         container_run::tool(),
+        image_list::tool(),
+        image_inspect::tool(),
         image_pull::tool(),
+        volume_list::tool(),
+        network_list::tool(),
         stack_list::tool(),
         stack_file_read::tool(),
+        disk_usage::tool(),
         prune::tool(),
         job_list::tool(),
         job_get::tool(),

@@ -19,12 +19,17 @@ READING = {
     "container_inspect",
     "container_list",
     "container_logs",
+    "disk_usage",
     "host_list",
     "host_test",
+    "image_inspect",
+    "image_list",
     "job_get",
     "job_list",
+    "network_list",
     "stack_file_read",
     "stack_list",
+    "volume_list",
 }
 # they change the hosts file or hosts; those that are destructive say so
 CHANGING = {

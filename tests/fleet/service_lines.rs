@@ -112,7 +112,8 @@ async fn reading_only_reads(fleet: &Fleet) {
     service.wait_ready(&["h1"]).await;
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
-    let calls: [(&str, Value); 11] = [
+    let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
+    let calls: [(&str, Value); 16] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("container_list", json!({"detail": "full"})),
@@ -121,6 +122,11 @@ async fn reading_only_reads(fleet: &Fleet) {
         ("container_logs", json!({"host": "h1", "container": container, "since": "1h", "grep": "x"})),
         ("stack_list", json!({})),
         ("stack_file_read", json!({"host": "h1", "stack": "none"})),
+        ("image_list", json!({})),
+        ("image_inspect", image),
+        ("volume_list", json!({})),
+        ("network_list", json!({})),
+        ("disk_usage", json!({"detail": "full"})),
         ("job_list", json!({"state": "all"})),
         ("job_get", json!({"job": "0".repeat(32)})),
         // what only tells what it would do

@@ -1,0 +1,209 @@
+//! `disk_usage`
+
+use crate::domain::text::cut;
+use crate::domain::toolset::Toolset;
+use crate::engine::usage::{DiskUsage, Item, Kind, Share};
+use crate::mcp::error::{HostFailure, ToolError};
+use crate::mcp::fleet::{gather_within, select};
+use crate::mcp::page;
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::shape::{short_id, told};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The engine walks through all the files of all volumes; half of what clients wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A piece of build cache is called by the command that made it.
+const LONGEST_NAME: usize = 200;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Host name, comma list, @tag or * (default).
+    hosts: Option<String>,
+    /// Totals per host, or each item.
+    #[serde(default)]
+    detail: Detail,
+    /// Max rows.
+    #[serde(default = "page::default_limit")]
+    #[schemars(range(min = 1, max = 500))]
+    limit: u16,
+    /// `next_cursor` of the previous page.
+    cursor: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Detail {
+    #[default]
+    Concise,
+    Full,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    /// The totals; not with detail=full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hosts: Option<Vec<HostRow>>,
+    /// With detail=full: the items of all hosts, largest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<ItemRow>>,
+    /// How many rows there are on the hosts that answered.
+    total: usize,
+    /// Give it as cursor to read on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Hosts that did not answer, with cause and age.
+    errors: Vec<HostFailure>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct HostRow {
+    host: String,
+    images: Total,
+    /// What containers have written beside their volumes.
+    containers: Total,
+    volumes: Total,
+    build_cache: Total,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Total {
+    count: usize,
+    /// Bytes.
+    size: u64,
+    /// Bytes of what is not in use.
+    reclaimable: u64,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct ItemRow {
+    host: String,
+    /// image, container, volume or `build_cache`.
+    kind: &'static str,
+    /// The short identifier where there is no name.
+    name: String,
+    /// Bytes; of an image, layers shared with other images included.
+    size: u64,
+    /// Bytes that its removal frees; left out while it is in use.
+    #[serde(skip_serializing_if = "is_zero")]
+    reclaimable: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "disk_usage",
+        title: "Show disk use",
+        description: "Disk use of images, containers, volumes and build cache per host, and what of it is reclaimable; detail=full lists items, largest first.",
+        toolset: Toolset::Fleet,
+        effect: Effect::READ,
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
+    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let (answers, errors) = gather_within(PATIENCE, &context, &hosts, async |operation| {
+        Ok(operation.engine().disk_usage().await?)
+    })
+    .await?;
+    let answers = answers.into_iter().map(|(host, usage)| (host.spec().id.to_string(), usage));
+    Ok(match parameters.detail {
+        Detail::Concise => {
+            let page =
+                window.cut(answers.map(|(host, usage)| (vec![host.clone()], totals(host, &usage))).collect());
+            let (total, next_cursor) = (page.total, page.next_cursor);
+            Answer { hosts: Some(page.rows), items: None, total, next_cursor, errors }
+        }
+        Detail::Full => {
+            let page = window.cut(largest_first(answers.map(|(host, usage)| (host, usage.items)).collect()));
+            let (total, next_cursor) = (page.total, page.next_cursor);
+            Answer { hosts: None, items: Some(page.rows), total, next_cursor, errors }
+        }
+    })
+}
+
+fn totals(host: String, usage: &DiskUsage) -> HostRow {
+    let total = |share: Share| Total { count: share.count, size: share.size, reclaimable: share.reclaimable };
+    HostRow {
+        host,
+        images: total(usage.images),
+        containers: total(usage.containers),
+        volumes: total(usage.volumes),
+        build_cache: total(usage.build_cache),
+    }
+}
+
+/// The items' rows, largest first. The keys of a page are compared as text, so the size in them counts down
+/// from the largest there can be and has all its digits.
+fn largest_first(of_hosts: Vec<(String, Vec<Item>)>) -> Vec<(Vec<String>, ItemRow)> {
+    let mut rows = Vec::new();
+    for (host, items) in of_hosts {
+        for item in items {
+            let place = format!("{:020}", u64::MAX - item.size);
+            let kind = word(item.kind);
+            let key = vec![place, host.clone(), kind.to_owned(), item.id.clone()];
+            rows.push((key, row(host.clone(), kind, &item)));
+        }
+    }
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    rows
+}
+
+fn row(host: String, kind: &'static str, item: &Item) -> ItemRow {
+    let name = if item.name.is_empty() { short_id(&item.id) } else { told(&item.name) };
+    let name = cut(&name, LONGEST_NAME).0.to_owned();
+    ItemRow { host, kind, name, size: item.size, reclaimable: item.reclaimable }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Image => "image",
+        Kind::Container => "container",
+        Kind::Volume => "volume",
+        Kind::BuildCache => "build_cache",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(kind: Kind, id: &str, name: &str, size: u64) -> Item {
+        Item { kind, id: id.into(), name: name.into(), size, reclaimable: 0 }
+    }
+
+    #[test]
+    fn items_come_largest_first_over_all_hosts() {
+        let a = vec![item(Kind::Volume, "v", "v", 9), item(Kind::Image, "sha256:1", "", 100)];
+        let b = vec![
+            item(Kind::Volume, "w", "w", 10),
+            item(Kind::Container, "c", "c", 100),
+            item(Kind::Volume, "none", "none", 0),
+        ];
+        let rows = largest_first(vec![("a".into(), a), ("b".into(), b)]);
+        let told: Vec<(&str, &str, u64)> =
+            rows.iter().map(|(_, row)| (&*row.host, &*row.name, row.size)).collect();
+        assert_eq!(told, [("a", "1", 100), ("b", "c", 100), ("b", "w", 10), ("a", "v", 9), ("b", "none", 0)]);
+    }
+
+    #[test]
+    fn a_piece_of_build_cache_does_not_tell_secrets() {
+        let item = item(
+            Kind::BuildCache,
+            "x",
+            &format!("RUN \u{1b}[1mmake API_TOKEN=hunter2 {}", "x".repeat(900)),
+            1,
+        );
+        let name = row("h".into(), "build_cache", &item).name;
+        assert!(name.starts_with("RUN make API_TOKEN=***") && name.len() <= LONGEST_NAME, "{name}");
+    }
+}

@@ -1,0 +1,175 @@
+//! `image_list`
+
+use crate::domain::text::clean;
+use crate::domain::toolset::Toolset;
+use crate::engine::containers::Container;
+use crate::engine::inventory::Image;
+use crate::mcp::error::{HostFailure, ToolError};
+use crate::mcp::fleet::{gather, select};
+use crate::mcp::page;
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::shape::{rfc3339, short_id};
+use globset::GlobMatcher;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Host name, comma list, @tag or * (default).
+    hosts: Option<String>,
+    /// Reference glob.
+    #[serde(rename = "match")]
+    pattern: Option<String>,
+    /// Only those of no container.
+    #[serde(default)]
+    unused: bool,
+    /// Max rows.
+    #[serde(default = "page::default_limit")]
+    #[schemars(range(min = 1, max = 500))]
+    limit: u16,
+    /// `next_cursor` of the previous page.
+    cursor: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    images: Vec<Row>,
+    /// How many match on the hosts that answered.
+    total: usize,
+    /// Give it as cursor to read on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Hosts that did not answer, with cause and age.
+    errors: Vec<HostFailure>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    host: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    id: String,
+    /// Bytes, layers shared with other images included.
+    size: u64,
+    /// RFC 3339.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    created: String,
+    /// Names of containers, running or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    used_by: Vec<String>,
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "image_list",
+        title: "List images",
+        description: "List images on hosts with tags, size, age and the containers that use them.",
+        toolset: Toolset::Images,
+        effect: Effect::READ,
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+    let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
+    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
+    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let (answers, errors) = gather(&context, &hosts, async |operation| {
+        let engine = operation.engine();
+        Ok(tokio::try_join!(engine.images(), engine.containers())?)
+    })
+    .await?;
+    let mut rows = Vec::new();
+    for (host, (images, containers)) in answers {
+        let mut of_host = rows_of(host.spec().id.as_ref(), images, &containers);
+        of_host.retain(|(_, row)| {
+            let is_named = glob.as_ref().is_none_or(|glob| row.tags.iter().any(|tag| is_meant(glob, tag)));
+            is_named && (!parameters.unused || row.used_by.is_empty())
+        });
+        rows.extend(of_host);
+    }
+    let page = window.cut(rows);
+    Ok(Answer { images: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+}
+
+/// Whether the glob is one of the reference, with or without its tag.
+fn is_meant(glob: &GlobMatcher, tag: &str) -> bool {
+    // A colon before the last slash belongs to a registry's port.
+    let repository =
+        tag.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map(|(repository, _)| repository);
+    glob.is_match(tag) || repository.is_some_and(|repository| glob.is_match(repository))
+}
+
+/// The rows of a host with their keys: by name, those without one at the end.
+fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<(Vec<String>, Row)> {
+    let mut users: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for container in containers {
+        users.entry(bare(&container.image_id)).or_default().push(clean(&container.name));
+    }
+    let mut rows: Vec<(Vec<String>, Row)> = images
+        .into_iter()
+        .map(|image| {
+            let mut tags: Vec<String> = image.tags.iter().map(|tag| clean(tag)).collect();
+            tags.sort();
+            let place = if tags.is_empty() { "unnamed" } else { "named" };
+            let first = tags.first().cloned().unwrap_or_default();
+            let row = Row {
+                host: host.to_owned(),
+                tags,
+                id: short_id(&image.id),
+                size: image.size,
+                created: Timestamp::from_second(image.created).map(rfc3339).unwrap_or_default(),
+                used_by: users.get(bare(&image.id)).cloned().unwrap_or_default(),
+            };
+            (vec![host.to_owned(), place.to_owned(), first, image.id], row)
+        })
+        .collect();
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    rows
+}
+
+fn bare(id: &str) -> &str {
+    id.trim_start_matches("sha256:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_is_one_of_the_reference_with_or_without_its_tag() {
+        let is_meant = |pattern: &str, tag: &str| is_meant(&page::glob(pattern).unwrap(), tag);
+        assert!(is_meant("nginx", "nginx:1.27") && is_meant("nginx:1.*", "nginx:1.27"));
+        assert!(
+            is_meant("*/app", "localhost:5000/app:1") && is_meant("localhost:5000/*", "localhost:5000/app")
+        );
+        assert!(!is_meant("nginx:2*", "nginx:1.27") && !is_meant("localhost", "localhost:5000/app"));
+    }
+
+    #[test]
+    fn images_come_by_name_and_those_without_one_last() {
+        let image = |id: &str, tags: &[&str]| Image {
+            id: format!("sha256:{id}"),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            size: 1,
+            created: 0,
+        };
+        let container = |name: &str, image: &str| Container {
+            name: name.into(),
+            image_id: image.into(),
+            ..Container::default()
+        };
+        let images = vec![image("1", &[]), image("2", &["web:2", "app:2"]), image("3", &["db:1"])];
+        let rows = rows_of(
+            "h",
+            images,
+            &[container("b", "sha256:2"), container("c", "2"), container("d", "sha256:1")],
+        );
+        let told: Vec<(&str, usize)> = rows.iter().map(|(_, row)| (&*row.id, row.used_by.len())).collect();
+        assert_eq!(told, [("2", 2), ("3", 0), ("1", 1)]);
+        assert_eq!(rows[0].1.tags, ["app:2", "web:2"]);
+    }
+}

@@ -1,0 +1,154 @@
+//! `volume_list`
+
+use crate::actors::host::HostHandle;
+use crate::domain::text::clean;
+use crate::domain::toolset::Toolset;
+use crate::engine::containers::Container;
+use crate::engine::inventory::Volume;
+use crate::mcp::error::{HostFailure, ToolError};
+use crate::mcp::fleet::{gather, gather_within, select};
+use crate::mcp::page::{self, Pattern};
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Without sizes the answer is worth much the same, so they are not waited for any longer.
+const SIZES_PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Host name, comma list, @tag or * (default).
+    hosts: Option<String>,
+    /// Name glob or label=key[=value].
+    #[serde(rename = "match")]
+    pattern: Option<String>,
+    /// Only those of no container.
+    #[serde(default)]
+    unused: bool,
+    /// Max rows.
+    #[serde(default = "page::default_limit")]
+    #[schemars(range(min = 1, max = 500))]
+    limit: u16,
+    /// `next_cursor` of the previous page.
+    cursor: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    volumes: Vec<Row>,
+    /// How many match on the hosts that answered.
+    total: usize,
+    /// Give it as cursor to read on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Hosts that did not answer, with cause and age.
+    errors: Vec<HostFailure>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    host: String,
+    name: String,
+    driver: String,
+    /// Bytes, where the engine tells in time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// Names of containers, running or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    used_by: Vec<String>,
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "volume_list",
+        title: "List volumes",
+        description: "List volumes on hosts with driver, size and the containers that use them.",
+        toolset: Toolset::Storage,
+        effect: Effect::READ,
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+    let pattern = parameters.pattern.as_deref().map(Pattern::parse).transpose()?;
+    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
+    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let (answers, errors) = gather(&context, &hosts, async |operation| {
+        let engine = operation.engine();
+        Ok(tokio::try_join!(engine.volumes(), engine.containers())?)
+    })
+    .await?;
+    let mut rows = Vec::new();
+    for (host, (volumes, containers)) in answers {
+        let id = host.spec().id.to_string();
+        let users = users(&containers);
+        for volume in volumes {
+            let is_meant =
+                pattern.as_ref().is_none_or(|pattern| pattern.admits(&volume.name, &volume.labels));
+            let used_by = users.get(volume.name.as_str());
+            if is_meant && (!parameters.unused || used_by.is_none()) {
+                let used_by = used_by.cloned().unwrap_or_default();
+                rows.push((vec![id.clone(), volume.name.clone()], row(id.clone(), &volume, used_by)));
+            }
+        }
+    }
+    let mut page = window.cut(rows);
+    add_sizes(&context, &hosts, &mut page.rows).await;
+    Ok(Answer { volumes: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+}
+
+/// The engine tells a size only after a walk through all the files of all its volumes, which may take
+/// minutes. So only the hosts of this page are asked, after the page is cut, those alone that have a volume
+/// of the driver whose sizes are told, and with a short patience; rows stay without a size otherwise.
+async fn add_sizes(context: &ToolContext, hosts: &[HostHandle], rows: &mut [Row]) {
+    let is_asked = |host: &HostHandle| {
+        rows.iter().any(|row| row.driver == "local" && row.host == host.spec().id.as_ref())
+    };
+    let asked: Vec<HostHandle> = hosts.iter().filter(|host| is_asked(host)).cloned().collect();
+    let told = gather_within(SIZES_PATIENCE, context, &asked, async |operation| {
+        Ok(operation.engine().volume_sizes().await?)
+    });
+    let Ok((told, _)) = told.await else { return };
+    for (host, sizes) in told {
+        for row in rows.iter_mut().filter(|row| row.host == host.spec().id.as_ref()) {
+            row.size = sizes.get(&row.name).copied();
+        }
+    }
+}
+
+fn users(containers: &[Container]) -> BTreeMap<&str, Vec<String>> {
+    let mut users: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for container in containers {
+        for volume in &container.volumes {
+            users.entry(volume).or_default().push(clean(&container.name));
+        }
+    }
+    // A container may have mounted a volume twice.
+    users.values_mut().for_each(Vec::dedup);
+    users
+}
+
+fn row(host: String, volume: &Volume, used_by: Vec<String>) -> Row {
+    Row { host, name: clean(&volume.name), driver: clean(&volume.driver), size: None, used_by }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_mounted_twice_has_one_user() {
+        let container = |name: &str, volumes: &[&str]| Container {
+            name: name.into(),
+            volumes: volumes.iter().map(|volume| (*volume).to_owned()).collect(),
+            ..Container::default()
+        };
+        let containers = [container("a", &["data", "logs", "data"]), container("b", &["data"])];
+        let users = users(&containers);
+        assert_eq!(users["data"], ["a", "b"]);
+        assert_eq!(users["logs"], ["a"]);
+    }
+}
