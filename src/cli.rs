@@ -71,7 +71,8 @@ impl From<OfferArgs> for Offer {
     fn from(args: OfferArgs) -> Self {
         let names = |names: Vec<String>| names.into_iter().filter(|name| !name.is_empty()).collect();
         Self {
-            toolsets: args.toolsets,
+            // A variable that is empty says nothing.
+            toolsets: args.toolsets.filter(|toolsets| !toolsets.is_empty()),
             tools: names(args.tools),
             exclude: names(args.exclude_tools),
             read_only: args.read_only,

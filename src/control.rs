@@ -40,8 +40,10 @@ pub enum Request {
         /// What its process was told to offer.
         offer: Offer,
     },
-    /// A tool's answer.
+    /// A tool's answer, about hosts that stand in these files.
     Call {
+        /// Every file that is read, the weakest first.
+        files: Vec<PathBuf>,
         /// Which tool.
         tool: String,
         /// Its arguments.

@@ -1,6 +1,6 @@
 //! What assistants are offered: every tool as they see it, and how much of their attention that takes.
 
-use dockmaster::domain::toolset::Offer;
+use dockmaster::domain::toolset::{Offer, Toolset};
 use dockmaster::mcp::catalogue;
 use serde_json::Value;
 use std::path::Path;
@@ -39,6 +39,10 @@ fn offers_are_kept() {
     assert!(!names(&Offer::default()).contains(&"host_remove".to_owned()));
     let told = catalogue(&Offer { tools: ["container_lst".to_owned()].into(), ..Offer::all() }).unwrap_err();
     assert!(told.to_string().contains("\"container_list\""), "{told}");
+    for toolset in Toolset::ALL {
+        let offer = Offer { toolsets: toolset.word().parse().ok(), ..Offer::default() };
+        assert!(!names(&offer).is_empty(), "{toolset} has no tool");
+    }
 }
 
 /// A change of what assistants see is a change on purpose. `UPDATE=1` takes what there is.

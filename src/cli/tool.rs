@@ -3,7 +3,7 @@
 use super::{EXIT_CONFIG, OfferArgs, refuse};
 use crate::app::{App, AppError, Front};
 use crate::config::{Sources, load};
-use crate::control::{Answer, ControlError, Request, call};
+use crate::control::{Answer, ControlError, call};
 use crate::domain::change::{Asker, OWNER};
 use crate::domain::toolset::Offer;
 use crate::journal::JournalError;
@@ -98,8 +98,7 @@ async fn made(sources: Sources, name: &str, arguments: Map<String, Value>) -> Re
             let Some(socket) = holder.socket.clone() else {
                 return Err(refuse(&JournalError::Held { dir, holder }, 1));
             };
-            let request = Request::Call { tool: name.to_owned(), arguments };
-            call(&socket, &request).await.map_err(|error| refuse(&error, 1))
+            call(&socket, &sources.files(), name, arguments).await.map_err(|error| refuse(&error, 1))
         }
         Err(error) => Err(refuse(&error, 1)),
     }

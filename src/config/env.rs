@@ -7,15 +7,20 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// Every variable of ours, wherever it is read.
-const KNOWN: [&str; 9] = [
+const KNOWN: [&str; 14] = [
     "DOCKMASTER_ALLOWED_HOSTS",
     "DOCKMASTER_CONFIG",
     "DOCKMASTER_DATA_DIR",
+    "DOCKMASTER_EXCLUDE_TOOLS",
     "DOCKMASTER_HOST",
     "DOCKMASTER_LOG_LEVEL",
+    "DOCKMASTER_NO_DESTRUCTIVE",
     "DOCKMASTER_PORT",
+    "DOCKMASTER_READ_ONLY",
     "DOCKMASTER_RUNTIME_DIR",
     "DOCKMASTER_SSH_CONFIG",
+    "DOCKMASTER_TOOLS",
+    "DOCKMASTER_TOOLSETS",
     "DOCKMASTER_WATCH",
 ];
 

@@ -1,8 +1,9 @@
 //! The other side: a process that wants something of the service.
 
-use super::{Answer, ControlError, Reply, Request, first_line};
+use super::{Answer, ControlError, Reply, Request, existing, first_line};
+use serde_json::{Map, Value};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -35,8 +36,14 @@ pub async fn ask(socket: &Path, request: &Request) -> Result<Halves, ControlErro
 }
 
 /// Calls a tool of the service at `socket`.
-pub async fn call(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
-    let (mut reading, _writing) = ask(socket, request).await?;
+pub async fn call(
+    socket: &Path,
+    files: &[PathBuf],
+    tool: &str,
+    arguments: Map<String, Value>,
+) -> Result<Answer, ControlError> {
+    let request = Request::Call { files: existing(files), tool: tool.to_owned(), arguments };
+    let (mut reading, _writing) = ask(socket, &request).await?;
     let mut line = String::new();
     let read =
         reading.read_line(&mut line).await.and_then(|_| serde_json::from_str(&line).map_err(Into::into));

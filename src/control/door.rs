@@ -161,8 +161,10 @@ impl Door {
                     Err(error) => (refused(&error.to_string()), Then::Nothing),
                 }
             }
-            Request::Mcp { .. } => (refused(ELSEWHERE), Then::Nothing),
-            Request::Call { tool, arguments } => (Reply::Open, Then::Call(tool, arguments)),
+            Request::Call { files, tool, arguments } if files == existing(&self.files) => {
+                (Reply::Open, Then::Call(tool, arguments))
+            }
+            Request::Mcp { .. } | Request::Call { .. } => (refused(ELSEWHERE), Then::Nothing),
             Request::Cancel { operation, give_up } => {
                 let done = if give_up {
                     self.changes.give_up(operation, &asker).await

@@ -83,6 +83,11 @@ pub struct UnknownToolset {
 }
 
 impl Toolsets {
+    /// Whether it names none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn all() -> Self {
         Self(Toolset::ALL.into())
     }

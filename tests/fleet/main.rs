@@ -47,6 +47,7 @@ mod service_stacks;
 mod service_tools;
 mod support;
 mod support_itself;
+mod tools_offer;
 mod tools_storage;
 
 use std::process::ExitCode;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
     trials.extend(service_front::trials());
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());
+    trials.extend(tools_offer::trials());
     trials.extend(tools_storage::trials());
     trials.extend(service_config::trials());
     trials.extend(service_reload::trials());
