@@ -35,10 +35,24 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
+    gather_longer(Duration::ZERO, context, hosts, call).await
+}
+
+/// As [`gather`], for what takes so much `more` than an answer from the engine's memory.
+pub(super) async fn gather_longer<T, F>(
+    more: Duration,
+    context: &ToolContext,
+    hosts: &[HostHandle],
+    call: impl Fn(Operation) -> F,
+) -> Result<(Vec<(HostHandle, T)>, Vec<HostFailure>), ToolError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
+{
     let patience = |host: &HostHandle| match hosts {
-        [_] => HOST_PATIENCE,
+        [_] => HOST_PATIENCE + more,
         _ if host.status().phase.cause().is_some() => TROUBLE_PATIENCE,
-        _ => FLEET_PATIENCE,
+        _ => FLEET_PATIENCE + more,
     };
     let outcomes = join_all(hosts.iter().map(|host| host.read(context.tool, patience(host), &call))).await;
     let (mut answers, mut failures) = (Vec::new(), Vec::new());

@@ -16,13 +16,18 @@ from jsonschema import Draft202012Validator
 from sdk import Answer, ProtocolError, Session, compact
 
 READING = {
+    "container_file_read",
     "container_inspect",
     "container_list",
     "container_logs",
+    "container_stats",
+    "event_query",
+    "fleet_search",
     "host_list",
     "host_test",
     "job_get",
     "job_list",
+    "port_list",
     "stack_file_read",
     "stack_list",
 }

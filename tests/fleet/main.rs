@@ -47,6 +47,7 @@ mod service_stacks;
 mod service_tools;
 mod support;
 mod support_itself;
+mod tools_fleet;
 
 use std::process::ExitCode;
 
@@ -79,6 +80,7 @@ fn main() -> ExitCode {
     trials.extend(service_front::trials());
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());
+    trials.extend(tools_fleet::trials());
     trials.extend(service_config::trials());
     trials.extend(service_reload::trials());
     trials.extend(service_hosts::trials());

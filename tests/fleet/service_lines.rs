@@ -112,13 +112,18 @@ async fn reading_only_reads(fleet: &Fleet) {
     service.wait_ready(&["h1"]).await;
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
-    let calls: [(&str, Value); 11] = [
+    let calls: [(&str, Value); 16] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("container_list", json!({"detail": "full"})),
         ("container_inspect", json!({"host": "h1", "container": container, "sections": sections})),
         ("container_logs", json!({"host": "h1", "container": container})),
         ("container_logs", json!({"host": "h1", "container": container, "since": "1h", "grep": "x"})),
+        ("container_file_read", json!({"host": "h1", "container": container, "path": "/etc"})),
+        ("container_stats", json!({})),
+        ("port_list", json!({"check": 8080})),
+        ("event_query", json!({})),
+        ("fleet_search", json!({"query": "x"})),
         ("stack_list", json!({})),
         ("stack_file_read", json!({"host": "h1", "stack": "none"})),
         ("job_list", json!({"state": "all"})),

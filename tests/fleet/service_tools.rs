@@ -379,6 +379,8 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
         "1000",
     ]);
     host.run_container(&["--name=over", "--network=none", IMAGE, "false"]);
+    // it wants what another one has
+    host.docker(&["create", "--name=wants", "--publish=8081:80", IMAGE, "true"]);
     // one host in trouble, one that is off: their rows and failures are answers too
     fleet.host("h3").refuse();
     let config = ServiceConfig::all(fleet).entry("resting", &["hostname: off.invalid", "enabled: false"]);
@@ -411,6 +413,10 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
                 })
                 .collect(),
             "stack_list" => vec![json!({}), json!({"limit": 1})],
+            "port_list" => vec![json!({}), json!({"check": 8081}), json!({"limit": 1})],
+            "event_query" => vec![json!({}), json!({"types": ["container"], "limit": 2})],
+            "fleet_search" => vec![json!({"query": "rich"}), json!({"query": "8081"})],
+            "container_stats" => vec![json!({}), json!({"sort": "io", "limit": 1})],
             "container_start" | "container_stop" | "container_restart" => vec![
                 json!({"host": "h2", "containers": ["nobody"]}),
                 json!({"host": "h1", "containers": ["over"], "wait": 0}),
@@ -451,8 +457,9 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
         }
         checked.insert(name);
     }
+    host.docker(&["rm", "-f", "wants"]);
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 19, "{checked:?}");
+    assert_eq!(checked.len(), 23, "{checked:?}");
 }
 
 /// The schema with every object closed: an answer has nothing that is not declared.

@@ -7,9 +7,9 @@ use crate::engine::containers::Container;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::page;
+use crate::mcp::pattern::Pattern;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::{ports, rfc3339, short_id};
-use globset::GlobMatcher;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -132,25 +132,13 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
 struct Filter {
     state: State,
     stack: Option<String>,
-    name: Option<GlobMatcher>,
-    label: Option<(String, Option<String>)>,
+    pattern: Option<Pattern>,
 }
 
 impl Filter {
     fn parse(parameters: &Parameters) -> Result<Self, ToolError> {
-        let (mut name, mut label) = (None, None);
-        match parameters.pattern.as_deref() {
-            Some(pattern) if pattern.starts_with("label=") => {
-                let pair = pattern.trim_start_matches("label=");
-                label = Some(match pair.split_once('=') {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (pair.to_owned(), None),
-                });
-            }
-            Some(pattern) => name = Some(page::glob(pattern)?),
-            None => {}
-        }
-        Ok(Self { state: parameters.state, stack: parameters.stack.clone(), name, label })
+        let pattern = parameters.pattern.as_deref().map(Pattern::parse).transpose()?;
+        Ok(Self { state: parameters.state, stack: parameters.stack.clone(), pattern })
     }
 
     fn admits(&self, container: &Container) -> bool {
@@ -162,11 +150,11 @@ impl Filter {
         };
         let stack =
             self.stack.as_ref().is_none_or(|stack| container.labels.get(LABEL_PROJECT) == Some(stack));
-        let name = self.name.as_ref().is_none_or(|glob| glob.is_match(&container.name));
-        let label = self.label.as_ref().is_none_or(|(key, value)| {
-            container.labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
-        });
-        state && stack && name && label
+        let pattern = self
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.admits(&container.name, |key| container.labels.get(key)));
+        state && stack && pattern
     }
 }
 
