@@ -4,6 +4,7 @@ use super::{Engine, EngineError};
 use crate::domain::container::ContainerName;
 use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
 use futures_util::TryStreamExt as _;
+use std::borrow::Cow;
 use std::ops::Range;
 use tar::{EntryType, Header, PaxExtensions};
 
@@ -224,7 +225,7 @@ impl Reader {
             return Ok(false);
         }
         let name = self.name.take().unwrap_or_else(|| header.path_bytes().into_owned());
-        let target = self.target.take().or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
+        let target = self.target.take().or_else(|| header.link_name_bytes().map(Cow::into_owned));
         let kind = match kind {
             EntryType::Directory => NodeKind::Directory,
             EntryType::Symlink => NodeKind::Link,

@@ -102,14 +102,12 @@ fn cpu_pct(before: &ContainerStatsResponse, after: &ContainerStatsResponse) -> f
     let processors = later.online_cpus.map(|count| count as usize).filter(|count| *count > 0).or(each);
     let system = later.system_cpu_usage.zip(earlier.system_cpu_usage);
     let system = system.map_or(0, |(to, from)| to.saturating_sub(from));
-    let passed = match processors.filter(|count| *count > 0 && system > 0) {
-        Some(count) => system as f64 / count as f64,
-        None => {
-            let time = |reading: &ContainerStatsResponse| reading.read.as_ref()?.parse::<Timestamp>().ok();
-            let passed =
-                time(after).zip(time(before)).map(|(to, from)| to.duration_since(from).as_secs_f64());
-            passed.unwrap_or_default() * 1e9
-        }
+    let passed = if let Some(count) = processors.filter(|count| *count > 0 && system > 0) {
+        system as f64 / count as f64
+    } else {
+        let time = |reading: &ContainerStatsResponse| reading.read.as_ref()?.parse::<Timestamp>().ok();
+        let passed = time(after).zip(time(before)).map(|(to, from)| to.duration_since(from).as_secs_f64());
+        passed.unwrap_or_default() * 1e9
     };
     if passed > 0.0 { used / passed * 100.0 } else { 0.0 }
 }
@@ -140,7 +138,6 @@ mod tests {
     }
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "whole numbers")]
     fn both_kinds_of_control_groups_are_read() {
         // version 2: half a processor of two
         let second = |total: u64, system: u64| {

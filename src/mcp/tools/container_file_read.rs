@@ -299,7 +299,7 @@ mod tests {
 
         #[test]
         fn pages_of_lines_give_the_file(lines in proptest::collection::vec("[a-zä ]{0,40}", 0..60), limit in 1_u64..500) {
-            let file: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let file: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
             let (mut seen, mut offset) = (String::new(), 0);
             loop {
                 let (text, next) = page(file.as_bytes(), offset, limit);

@@ -168,7 +168,7 @@ fn conflicts_of(host: &str, uses: &[PortUse]) -> Vec<Conflict> {
         let mut owners: Vec<&PortUse> = found.into_iter().map(|at| uses[at]).collect();
         // Who has it comes before those who want it.
         owners.sort_by_key(|used| (used.state != "running", &used.container));
-        let owner = |used: &PortUse| Owner {
+        let told = |used: &PortUse| Owner {
             container: used.container.clone(),
             ip: ip(used),
             state: used.state.clone(),
@@ -177,7 +177,7 @@ fn conflicts_of(host: &str, uses: &[PortUse]) -> Vec<Conflict> {
             host: host.to_owned(),
             port,
             proto: proto.to_owned(),
-            owners: owners.into_iter().take(MOST_OWNERS).map(owner).collect(),
+            owners: owners.into_iter().take(MOST_OWNERS).map(told).collect(),
         });
     }
     conflicts
