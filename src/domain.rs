@@ -3,12 +3,14 @@
 pub mod change;
 pub mod container;
 pub mod context;
+pub mod excerpt;
 pub mod fault;
 pub mod host;
 pub mod image;
 pub mod operation;
 pub mod phase;
 pub mod policy;
+pub mod ports;
 pub mod redact;
 pub mod retry;
 pub mod run;

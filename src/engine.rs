@@ -3,15 +3,20 @@
 //! bollard supplies the API's types; the bytes go through a pooled HTTP client of ours, because
 //! bollard's own transports open a connection per request, which doubles the round trips.
 
+pub mod archive;
 mod changes;
 mod client;
 pub mod containers;
 pub mod error;
 pub mod events;
+pub mod history;
 pub mod images;
 pub mod inventory;
+pub mod labels;
 pub mod logs;
+pub mod ports;
 mod release;
+pub mod stats;
 pub mod usage;
 
 use crate::domain::fault::{Fault, FaultKind};

@@ -8,6 +8,7 @@ mod fleet;
 mod job;
 mod keys;
 mod page;
+mod pattern;
 mod policy;
 mod registry;
 mod resources;

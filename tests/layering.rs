@@ -30,7 +30,7 @@ const SIBLINGS: [(&str, &str); 5] =
     [("control", "mcp"), ("compose", "engine"), ("changes", "engine"), ("http", "mcp"), ("cli", "app")];
 
 /// Dependencies and the rooms they may be named in (a path below `src/`, without its ending).
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("ractor", &["actors", "app"]),
     ("backoff", &["runtime/backoff"]),
     ("serde_yaml", &["config"]),
@@ -38,6 +38,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("notify", &["config"]),
     ("rmcp", &["mcp"]),
     ("bollard", &["engine"]),
+    ("tar", &["engine/archive"]),
     ("sqlx", &["journal"]),
     ("openssh", &["transport/ssh"]),
     ("rustls", &["transport/tcp"]),

@@ -20,14 +20,14 @@ pub struct Event {
 
 /// The types of events asked for. Others change nothing that is kept, and some engines have types that the
 /// client library cannot read.
-const TYPES: [&str; 4] = ["container", "image", "volume", "network"];
+pub const TYPES: [&str; 4] = ["container", "image", "volume", "network"];
 
 impl Engine {
     /// Events from `since` on, or from when this engine was connected to; no end while all is well.
     pub fn events(&self, since: Option<Timestamp>) -> BoxStream<'_, Result<Event, EngineError>> {
         let mut options = EventsOptionsBuilder::new().filters(&HashMap::from([("type", TYPES.to_vec())]));
         if let Some(since) = since.or(self.met) {
-            options = options.since(&format!("{}.{:09}", since.as_second(), since.subsec_nanosecond()));
+            options = options.since(&written(since));
         }
         let events = self.followed.events(Some(options.build()));
         events.map(|event| Ok(Event::from(event?))).boxed()
@@ -36,11 +36,20 @@ impl Engine {
 
 impl From<EventMessage> for Event {
     fn from(message: EventMessage) -> Self {
-        let nanoseconds =
-            message.time_nano.or(message.time.map(|seconds| seconds.saturating_mul(1_000_000_000)));
-        let time = Timestamp::from_nanosecond(nanoseconds.unwrap_or_default().into()).unwrap_or_default();
+        let time = time_of(&message);
         Self { time, touches: touches(message.typ, message.action.as_deref().unwrap_or_default()) }
     }
+}
+
+/// When it happened, to the nanosecond.
+pub(super) fn time_of(message: &EventMessage) -> Timestamp {
+    let nanoseconds = message.time_nano.or(message.time.map(|seconds| seconds.saturating_mul(1_000_000_000)));
+    Timestamp::from_nanosecond(nanoseconds.unwrap_or_default().into()).unwrap_or_default()
+}
+
+/// A time as the engine reads it.
+pub(super) fn written(time: Timestamp) -> String {
+    format!("{}.{:09}", time.as_second(), time.subsec_nanosecond())
 }
 
 /// What an event may have changed. An action nobody knows yet may have changed anything of its type.

@@ -35,11 +35,25 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
-    let limit = if hosts.len() == 1 { HOST_PATIENCE } else { FLEET_PATIENCE };
-    gather_within(limit, context, hosts, call).await
+    gather_longer(Duration::ZERO, context, hosts, call).await
 }
 
-/// As [`gather`], for what may take longer or must take less.
+/// As [`gather`], for what takes so much `more` than an answer from the engine's memory.
+pub(super) async fn gather_longer<T, F>(
+    more: Duration,
+    context: &ToolContext,
+    hosts: &[HostHandle],
+    call: impl Fn(Operation) -> F,
+) -> Result<(Vec<(HostHandle, T)>, Vec<HostFailure>), ToolError>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
+{
+    let limit = if hosts.len() == 1 { HOST_PATIENCE } else { FLEET_PATIENCE };
+    gather_within(limit + more, context, hosts, call).await
+}
+
+/// As [`gather`], for what may take so long, or must take less.
 pub(super) async fn gather_within<T, F>(
     limit: Duration,
     context: &ToolContext,

@@ -8,7 +8,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use globset::{Glob, GlobMatcher};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Clients cut or spill answers beyond this; Gemini CLI at 40,000 characters is the first.
 pub(super) const MOST_CHARACTERS: usize = 40_000;
@@ -80,37 +79,6 @@ pub(super) fn glob(pattern: &str) -> Result<GlobMatcher, ToolError> {
             .with_hint("write a glob such as web*")
     })?;
     Ok(glob.compile_matcher())
-}
-
-/// What a list's `match` argument admits.
-#[derive(Debug)]
-pub(super) enum Pattern {
-    /// A glob of the name.
-    Name(GlobMatcher),
-    /// A label, of any value or of this one.
-    Label(String, Option<String>),
-}
-
-impl Pattern {
-    /// `label=key`, `label=key=value` or a name glob.
-    pub(super) fn parse(text: &str) -> Result<Self, ToolError> {
-        Ok(match text.strip_prefix("label=") {
-            Some(pair) => match pair.split_once('=') {
-                Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
-                None => Self::Label(pair.to_owned(), None),
-            },
-            None => Self::Name(glob(text)?),
-        })
-    }
-
-    pub(super) fn admits(&self, name: &str, labels: &BTreeMap<String, String>) -> bool {
-        match self {
-            Self::Name(glob) => glob.is_match(name),
-            Self::Label(key, value) => {
-                labels.get(key).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
-            }
-        }
-    }
 }
 
 /// An opaque cursor for these words.

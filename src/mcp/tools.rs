@@ -1,5 +1,6 @@
 //! The tools: one file each, with its parameters, its answer and how it comes about.
 
+mod container_file_read;
 mod container_inspect;
 mod container_list;
 mod container_logs;
@@ -7,8 +8,11 @@ mod container_remove;
 mod container_restart;
 mod container_run;
 mod container_start;
+mod container_stats;
 mod container_stop;
 mod disk_usage;
+mod event_query;
+mod fleet_search;
 mod host_add;
 mod host_import;
 mod host_list;
@@ -22,6 +26,7 @@ mod job_cancel;
 mod job_get;
 mod job_list;
 mod network_list;
+mod port_list;
 mod prune;
 mod stack_file_read;
 mod stack_list;
@@ -40,7 +45,9 @@ pub(super) fn all() -> Vec<Tool> {
         host_remove::tool(),
         container_list::tool(),
         container_inspect::tool(),
+        container_file_read::tool(),
         container_logs::tool(),
+        container_stats::tool(),
         container_start::tool(),
         container_stop::tool(),
         container_restart::tool(),
@@ -54,6 +61,9 @@ pub(super) fn all() -> Vec<Tool> {
         stack_list::tool(),
         stack_file_read::tool(),
         disk_usage::tool(),
+        fleet_search::tool(),
+        port_list::tool(),
+        event_query::tool(),
         prune::tool(),
         job_list::tool(),
         job_get::tool(),

@@ -16,10 +16,14 @@ from jsonschema import Draft202012Validator
 from sdk import Answer, ProtocolError, Session, compact
 
 READING = {
+    "container_file_read",
     "container_inspect",
     "container_list",
     "container_logs",
     "disk_usage",
+    "container_stats",
+    "event_query",
+    "fleet_search",
     "host_list",
     "host_test",
     "image_inspect",
@@ -27,6 +31,7 @@ READING = {
     "job_get",
     "job_list",
     "network_list",
+    "port_list",
     "stack_file_read",
     "stack_list",
     "volume_list",

@@ -359,6 +359,11 @@ async fn names_that_do_not_exist_are_refused_with_the_nearest(fleet: &Fleet) {
         ("host_test", json!({"host": "h11"})),
         ("container_inspect", json!({"host": "h11", "container": "x"})),
         ("container_logs", json!({"host": "h11", "container": "x"})),
+        ("container_file_read", json!({"host": "h11", "container": "x", "path": "/"})),
+        ("container_stats", json!({"hosts": "h11"})),
+        ("port_list", json!({"hosts": "h11"})),
+        ("event_query", json!({"hosts": "h11"})),
+        ("fleet_search", json!({"query": "x", "hosts": "h11"})),
         ("stack_file_read", json!({"host": "h11", "stack": "x"})),
     ] {
         let text = service.refusal(tool, arguments).await;

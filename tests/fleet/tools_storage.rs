@@ -93,9 +93,9 @@ async fn images_are_listed_with_their_users(fleet: &Fleet) {
     assert!(told.ends_with('Z') && created.starts_with(told.trim_end_matches('Z')), "{told} is {created}");
     // without a name it comes last, and has no tags
     let rows = all["images"].as_array().unwrap();
-    let last = rows.last().unwrap();
-    assert_eq!(last["id"], lost["sha256:".len()..][..12], "{all:#}");
-    assert!(last.get("tags").is_none() && last.get("used_by").is_none(), "{last:#}");
+    let nameless = rows.last().unwrap();
+    assert_eq!(nameless["id"], lost["sha256:".len()..][..12], "{all:#}");
+    assert!(nameless.get("tags").is_none() && nameless.get("used_by").is_none(), "{nameless:#}");
     for (arguments, expected) in [
         (json!({"match": "spare"}), 1),
         (json!({"match": "spare:*"}), 1),

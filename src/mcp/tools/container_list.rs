@@ -6,7 +6,8 @@ use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
-use crate::mcp::page::{self, Pattern};
+use crate::mcp::page;
+use crate::mcp::pattern::Pattern;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::{ports, rfc3339, short_id};
 use jiff::Timestamp;
@@ -149,8 +150,10 @@ impl Filter {
         };
         let stack =
             self.stack.as_ref().is_none_or(|stack| container.labels.get(LABEL_PROJECT) == Some(stack));
-        let pattern =
-            self.pattern.as_ref().is_none_or(|pattern| pattern.admits(&container.name, &container.labels));
+        let pattern = self
+            .pattern
+            .as_ref()
+            .is_none_or(|pattern| pattern.admits(&container.name, |key| container.labels.get(key)));
         state && stack && pattern
     }
 }

@@ -227,7 +227,7 @@ fn read_cursor(cursor: &str) -> Result<(Timestamp, usize), ToolError> {
 }
 
 /// RFC 3339, or an age such as `90s`, `15m`, `2h`, `3d`.
-fn moment(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, ToolError> {
+pub(super) fn moment(name: &str, text: &str, now: Timestamp) -> Result<Timestamp, ToolError> {
     if let Ok(time) = text.parse() {
         return Ok(time);
     }

@@ -7,7 +7,8 @@ use crate::engine::containers::Container;
 use crate::engine::inventory::Volume;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, gather_within, select};
-use crate::mcp::page::{self, Pattern};
+use crate::mcp::page;
+use crate::mcp::pattern::Pattern;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -86,8 +87,9 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         let id = host.spec().id.to_string();
         let users = users(&containers);
         for volume in volumes {
-            let is_meant =
-                pattern.as_ref().is_none_or(|pattern| pattern.admits(&volume.name, &volume.labels));
+            let is_meant = pattern
+                .as_ref()
+                .is_none_or(|pattern| pattern.admits(&volume.name, |key| volume.labels.get(key)));
             let used_by = users.get(volume.name.as_str());
             if is_meant && (!parameters.unused || used_by.is_none()) {
                 let used_by = used_by.cloned().unwrap_or_default();

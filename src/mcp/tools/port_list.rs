@@ -1,0 +1,184 @@
+//! `port_list`
+
+use crate::domain::ports::{in_conflict, next_free};
+use crate::domain::toolset::Toolset;
+use crate::engine::ports::PortUse;
+use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
+use crate::mcp::fleet::{gather_longer, select};
+use crate::mcp::page;
+use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Stopped containers are inspected one by one.
+const INSPECTING: Duration = Duration::from_secs(4);
+
+/// Conflicts told at most.
+const MOST_CONFLICTS: usize = 50;
+
+/// Containers of one conflict told at most.
+const MOST_OWNERS: usize = 10;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    /// Host name, comma list, @tag or * (default).
+    hosts: Option<String>,
+    /// Only this port.
+    #[schemars(range(min = 1, max = 65535))]
+    check: Option<u16>,
+    /// Max rows.
+    #[serde(default = "page::default_limit")]
+    #[schemars(range(min = 1, max = 500))]
+    limit: u16,
+    /// `next_cursor` of the previous page.
+    cursor: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Answer {
+    ports: Vec<Row>,
+    /// How many match on the hosts that answered.
+    total: usize,
+    /// With check: the first port from it on that no container has or wants on the hosts that answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free: Option<u16>,
+    /// Ports that not all of their containers can have at once.
+    conflicts: Vec<Conflict>,
+    /// Conflicts not told here; ask for single hosts.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_conflicts: usize,
+    /// Stopped containers not looked into, the oldest of hosts that have very many.
+    #[serde(skip_serializing_if = "is_zero")]
+    unread: usize,
+    /// Give it as cursor to read on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+    /// Hosts that did not answer, with cause and age.
+    errors: Vec<HostFailure>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Row {
+    host: String,
+    port: u16,
+    proto: String,
+    /// * is every address.
+    ip: String,
+    container: String,
+    /// One that does not run only wants the port.
+    state: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Conflict {
+    host: String,
+    port: u16,
+    proto: String,
+    /// The first ten.
+    owners: Vec<Owner>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Owner {
+    container: String,
+    ip: String,
+    state: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
+pub(super) fn tool() -> Tool {
+    let about = About {
+        name: "port_list",
+        title: "List ports",
+        description: "List published ports with their containers, also of stopped ones, and conflicts before they happen. With check: who has a port, and the next one free on all hosts.",
+        toolset: Toolset::Fleet,
+        effect: Effect::READ,
+    };
+    Tool::structured(about, run)
+}
+
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+    if parameters.check == Some(0) {
+        let message = "check is 0; it must lie between 1 and 65535";
+        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
+    }
+    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
+    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let ask =
+        gather_longer(INSPECTING, &context, &hosts, async |operation| Ok(operation.engine().ports().await?));
+    let (answers, errors) = ask.await?;
+    let wanted = |used: &PortUse| parameters.check.is_none_or(|check| used.binding.port == check);
+    let (mut rows, mut conflicts, mut taken, mut unread) = (Vec::new(), Vec::new(), BTreeSet::new(), 0);
+    for (host, ports) in answers {
+        let id = host.spec().id.to_string();
+        unread += ports.unread;
+        taken.extend(ports.uses.iter().map(|used| used.binding.port));
+        let uses: Vec<PortUse> = ports.uses.into_iter().filter(wanted).collect();
+        conflicts.extend(conflicts_of(&id, &uses));
+        rows.extend(uses.into_iter().map(|used| row(&id, used)));
+    }
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let more_conflicts = conflicts.len().saturating_sub(MOST_CONFLICTS);
+    conflicts.truncate(MOST_CONFLICTS);
+    let page = window.cut(rows);
+    Ok(Answer {
+        ports: page.rows,
+        total: page.total,
+        free: parameters.check.and_then(|check| next_free(check, &taken)),
+        conflicts,
+        more_conflicts,
+        unread,
+        next_cursor: page.next_cursor,
+        errors,
+    })
+}
+
+fn ip(used: &PortUse) -> String {
+    used.binding.ip.map_or_else(|| "*".to_owned(), |ip| ip.to_string())
+}
+
+fn row(host: &str, used: PortUse) -> (Vec<String>, Row) {
+    let (port, ip) = (used.binding.port, ip(&used));
+    let PortUse { binding, container, state } = used;
+    let padded = format!("{port:05}");
+    let key = vec![host.to_owned(), padded, binding.protocol.clone(), ip.clone(), container.clone()];
+    (key, Row { host: host.to_owned(), port, proto: binding.protocol, ip, container, state })
+}
+
+/// The ports of one host that several containers have or want, by port and protocol.
+fn conflicts_of(host: &str, uses: &[PortUse]) -> Vec<Conflict> {
+    let mut by_port: BTreeMap<(u16, &str), Vec<&PortUse>> = BTreeMap::new();
+    for used in uses {
+        by_port.entry((used.binding.port, &used.binding.protocol)).or_default().push(used);
+    }
+    let mut conflicts = Vec::new();
+    for ((port, proto), uses) in by_port {
+        let owned: Vec<_> = uses.iter().map(|used| (&used.container, used.binding.clone())).collect();
+        let found = in_conflict(&owned);
+        if found.is_empty() {
+            continue;
+        }
+        let mut owners: Vec<&PortUse> = found.into_iter().map(|at| uses[at]).collect();
+        // Who has it comes before those who want it.
+        owners.sort_by_key(|used| (used.state != "running", &used.container));
+        let told = |used: &PortUse| Owner {
+            container: used.container.clone(),
+            ip: ip(used),
+            state: used.state.clone(),
+        };
+        conflicts.push(Conflict {
+            host: host.to_owned(),
+            port,
+            proto: proto.to_owned(),
+            owners: owners.into_iter().take(MOST_OWNERS).map(told).collect(),
+        });
+    }
+    conflicts
+}
