@@ -104,7 +104,7 @@ fn s2_every_variable_of_ours_is_read_and_beats_the_predecessors() {
     assert_eq!(
         warnings,
         [
-            "the variable DOCKMASTER_PROT is unknown and ignored. Did you mean \"DOCKMASTER_PORT\" or \"DOCKMASTER_HOST\" or \"DOCKMASTER_WATCH\"?",
+            "the variable DOCKMASTER_PROT is unknown and ignored. Did you mean \"DOCKMASTER_PORT\" or \"DOCKMASTER_HOST\" or \"DOCKMASTER_TOOLS\"?",
             "FASTMCP_PORT is set, but DOCKMASTER_PORT has the last word",
         ]
     );

@@ -12,7 +12,6 @@ pub use keys::is_secret_key;
 
 use regex::Regex;
 use serde_json::Value;
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 /// What stands where a secret was.
@@ -153,7 +152,7 @@ enum Open {
 /// shapes. References such as `${DB_PASSWORD}` stay: they name a secret and do not hold it.
 pub fn file(text: &str) -> String {
     // A private key has many lines.
-    let whole = if text.contains("PRIVATE KEY") { rules::apply(text) } else { Cow::Borrowed(text) };
+    let whole = rules::private_keys(text);
     let mut out = String::with_capacity(whole.len());
     let mut open = None;
     for line in whole.split_inclusive('\n') {
@@ -280,6 +279,18 @@ mod tests {
         ] {
             assert!(!is_secret_key(plain), "{plain}");
         }
+    }
+
+    #[test]
+    fn a_private_key_in_a_file_keeps_no_other_secret_from_vanishing() {
+        let block = "password: |\n  hunter1\n  hunter1\n";
+        let key = "-----BEGIN PRIVATE KEY-----\nhunter3\n-----END PRIVATE KEY-----\n";
+        assert_eq!(
+            file(&format!("{block}{key}")),
+            format!(
+                "password: |\n  {MASK}\n  {MASK}\n-----BEGIN PRIVATE KEY-----{MASK}-----END PRIVATE KEY-----\n"
+            )
+        );
     }
 
     #[test]

@@ -128,6 +128,11 @@ pub(super) fn apply(text: &str) -> Cow<'_, str> {
     shown
 }
 
+/// Only private keys: what else there is may be a matter of lines.
+pub(super) fn private_keys(text: &str) -> Cow<'_, str> {
+    replace(text, &PATTERNS[0], RULES[0].hide).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
 fn replace(text: &str, pattern: &Regex, hide: fn(&str, &Captures<'_>) -> Hidden) -> Option<String> {
     let mut out = String::new();
     let (mut done, mut at) = (0, 0);
