@@ -14,6 +14,7 @@ use crate::config::{Settings, Sources};
 use crate::contexts::Contexts;
 use crate::control::{Door, Guests};
 use crate::domain::retry::ConnectPolicy;
+use crate::domain::toolset::Offer;
 use crate::http::{HttpServer, Token, TokenError};
 use crate::journal::{Holder, JournalError, JournalLock};
 use crate::mcp::{Registry, UnknownTool, serve_stdio};
@@ -104,7 +105,9 @@ impl App {
             Some(data_dir) if journal.is_there() => Some(control_socket(data_dir)?),
             _ => None,
         };
-        let outside = Outside { connector, contexts, sockets, policy, journal, control };
+        // What one client's process was told to offer is no matter of the others'.
+        let guests_offer = if front == Front::Http { sources.offer.clone() } else { Offer::all() };
+        let outside = Outside { connector, contexts, sockets, policy, journal, control, guests_offer };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
     }
@@ -124,6 +127,7 @@ impl App {
             policy: ConnectPolicy::default(),
             journal: journal(sources.data_dir.as_deref(), front)?,
             control: None,
+            guests_offer: Offer::all(),
         };
         Self::with_listeners(sources, settings, outside, |ground, settings| ground.open(front, settings))
             .await
@@ -133,7 +137,7 @@ impl App {
     async fn with_listeners(
         sources: Sources,
         settings: Settings,
-        Outside { connector, contexts, sockets, policy, journal, control }: Outside,
+        Outside { connector, contexts, sockets, policy, journal, control, guests_offer }: Outside,
         open: impl FnOnce(&Ground, &Settings) -> Result<(Vec<Listener>, Option<SocketAddr>), AppError>,
     ) -> Result<Self, AppError> {
         let clock = Clock::start();
@@ -150,7 +154,8 @@ impl App {
             config: config.clone(),
         };
         let (mcp, stop, guests) = (McpHandle::default(), CancellationToken::new(), Guests::default());
-        let registry = Registry::new(admin.clone(), &sources.offer)?;
+        let every = Registry::new(admin.clone(), &Offer::all())?;
+        let registry = every.narrowed(&sources.offer)?;
         let ground = Ground { registry, admin, mcp, stop, guests };
         let (mut listeners, address) = open(&ground, &settings)?;
         let Ground { registry, admin, mcp, stop, guests } = ground;
@@ -162,7 +167,7 @@ impl App {
         let door = control.clone();
         if let Some(path) = control {
             let (changes, guests) = (directory.changes().clone(), guests.clone());
-            let (registry, front, files) = (registry.clone(), mcp.clone(), sources.files());
+            let (registry, front, files) = (every.narrowed(&guests_offer)?, mcp.clone(), sources.files());
             listeners.push(Door { path, registry, front, changes, files, guests }.listener());
         }
         journal.say(&holder);
@@ -259,6 +264,8 @@ struct Outside {
     journal: JournalHandle,
     /// The socket at which other processes reach the service.
     control: Option<PathBuf>,
+    /// What is offered there at most.
+    guests_offer: Offer,
 }
 
 /// The journal of a service. Without it a service reads, and changes nothing; one that others reach at an

@@ -53,6 +53,7 @@ fn outside(connector: Arc<dyn Connector>) -> Outside {
         policy: ConnectPolicy::default(),
         journal: JournalHandle::none(),
         control: None,
+        guests_offer: Offer::all(),
     }
 }
 

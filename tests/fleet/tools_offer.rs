@@ -44,6 +44,14 @@ async fn a_carried_client_is_offered_what_its_own_process_was_told(fleet: &Fleet
     let refused = stdio.receive(2);
     assert!(refused["error"]["message"].as_str().unwrap().contains("no tool"), "{refused}");
     assert_eq!(host.docker(&["inspect", "-f", "{{.State.Running}}", "one"]), "true");
+    // of two clients without a service one is served by the other's process, and not by its word
+    let home = Home::new(&ServiceConfig::none(fleet).with(host, &[]));
+    let mut first = Stdio::start_with(home.command(&["stdio", "--read-only"]));
+    first.initialize();
+    let mut second = Stdio::start_with(home.command(&["stdio"]));
+    second.initialize();
+    let offered = [names(&mut first, 1), names(&mut second, 1)];
+    assert_eq!(offered.map(|names| names.contains(&"container_stop".to_owned())), [false, true]);
     let wrong = run(service.home(), &["stdio", "--tools", "container_lst"]);
     assert!(!wrong.status.success() && wrong.stderr.contains("\"container_list\""), "{}", wrong.stderr);
     let wrong = run(service.home(), &["serve", "--toolsets", "image"]);
