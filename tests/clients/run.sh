@@ -40,6 +40,7 @@ clients=$("$here/install.sh") || exit
 work=$(mktemp -d /tmp/dmcl.XXXXXX)
 mkdir -m 700 "$work/data" "$work/run" "$work/config"
 export DOCKMASTER_DATA_DIR=$work/data DOCKMASTER_RUNTIME_DIR=$work/run XDG_CONFIG_HOME=$work/config
+export DOCKMASTER_TOOLSETS=all
 # no compiled files beside the sources
 export PYTHONDONTWRITEBYTECODE=1
 options=(--ssh-config "$FLEET_SSH_CONFIG" --config "$hosts_file")
