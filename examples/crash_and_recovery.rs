@@ -47,6 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         // A wish says what is to be done, who asks, and by which key the same wish is known again.
         let wish = Wish {
             change: Change::ContainerRestart { containers: vec!["web".parse()?], grace: Some(1) },
+            bound: None,
+            agreement: None,
             asker: Asker { principal: OWNER.to_owned(), client: "an example".to_owned() },
             key: Some("restart web after the update".to_owned()),
             arguments: serde_json::Value::Null,

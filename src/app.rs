@@ -154,7 +154,7 @@ impl App {
             config: config.clone(),
         };
         let (mcp, stop, guests) = (McpHandle::default(), CancellationToken::new(), Guests::default());
-        let every = Registry::new(admin.clone(), &Offer::all())?;
+        let every = Registry::new(admin.clone(), &Offer::all(), settings.confirm_fallback.value)?;
         let registry = every.narrowed(&sources.offer)?;
         let ground = Ground { registry, admin, mcp, stop, guests };
         let (mut listeners, address) = open(&ground, &settings)?;

@@ -14,7 +14,7 @@ pub use door::{Door, Guests};
 
 use crate::domain::operation::OperationId;
 use crate::domain::toolset::Offer;
-use crate::mcp::ToolOutput;
+use crate::mcp::{Asking, Assent, ToolOutput};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::io;
@@ -48,6 +48,8 @@ pub enum Request {
         tool: String,
         /// Its arguments.
         arguments: Map<String, Value>,
+        /// What the person has agreed to.
+        assent: Option<Assent>,
     },
     /// The end of an operation.
     Cancel {
@@ -107,6 +109,8 @@ pub enum Answer {
     Value(Value),
     /// Prose: logs, files.
     Text(String),
+    /// The person has to agree first.
+    Asks(Box<Asking>),
     /// Nothing was done, or not all of it: why.
     Failed(String),
 }
@@ -116,6 +120,7 @@ impl From<Result<ToolOutput, String>> for Answer {
         match output {
             Ok(ToolOutput::Structured(value)) => Self::Value(value),
             Ok(ToolOutput::Text(text)) => Self::Text(text),
+            Ok(ToolOutput::Asks(asking)) => Self::Asks(asking),
             Err(words) => Self::Failed(words),
         }
     }

@@ -3,22 +3,27 @@
 
 mod audit;
 mod caller;
+mod consent;
+mod elicit;
 mod error;
 mod fleet;
 mod job;
 mod keys;
 mod page;
-mod pattern;
 mod policy;
 mod registry;
 mod resources;
+mod schema;
 mod server;
 mod shape;
 mod stdio;
+mod tool;
 mod tools;
 mod transport;
 
 pub use caller::{Caller, Progress};
-pub use registry::{Effect, Registry, ToolContext, ToolOutput, UnknownTool};
+pub use consent::{Asking, Assent, Consent, Question, Wants};
+pub use registry::{Registry, UnknownTool};
 pub use server::{Principal, catalogue};
+pub use tool::{Effect, ToolContext, ToolOutput};
 pub use transport::{http_service, serve_peer, serve_stdio};

@@ -2,6 +2,7 @@
 
 pub mod backoff;
 pub mod clock;
+pub mod container;
 pub mod dirs;
 pub mod failpoint;
 pub mod lock;

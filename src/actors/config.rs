@@ -266,8 +266,10 @@ impl Actor for ConfigActor {
 
 /// Settings of the server itself, which are fixed while it runs.
 fn fixed(settings: &Settings) -> impl PartialEq {
-    let Settings { host, port, log_level, allowed_hosts, watch, hosts: _, warnings: _ } = settings;
-    (host.value, port.value, log_level.value, allowed_hosts.value.clone(), watch.value)
+    let Settings { host, port, log_level, allowed_hosts, watch, confirm_fallback, hosts: _, warnings: _ } =
+        settings;
+    let allowed_hosts = allowed_hosts.value.clone();
+    (host.value, port.value, log_level.value, allowed_hosts, watch.value, confirm_fallback.value)
 }
 
 impl ConfigState {

@@ -12,9 +12,11 @@ use super::slot::Slot;
 use super::supervision::SupervisorHandle;
 use crate::domain::host::{HostId, HostSpec};
 use crate::domain::phase::{HostStatus, Phase};
-use crate::domain::policy::{Engine, EngineIdentity, Policy, strictest};
+use crate::domain::policy::{Engine, EngineIdentity, Policy, of_one_engine, strictest};
+use crate::domain::protection::Protection;
 use crate::domain::selector::{HostSelector, SelectorError, unknown_host};
 use crate::runtime::clock::Clock;
+use crate::runtime::container;
 use futures_util::future::join_all;
 use ractor::ActorRef;
 use std::collections::BTreeMap;
@@ -166,6 +168,19 @@ impl HostDirectory {
         let identities = self.identities(|_| true);
         let found = identities.iter().find(|(entry, ..)| entry == id);
         found.and_then(|(_, identity, _)| of_engine(identity, &identities)).unwrap_or(Policy::ReadOnly)
+    }
+
+    /// What is left alone on a host: what any entry of its engine names, and what Dockmaster itself needs.
+    pub fn protection(&self, id: &HostId) -> Protection {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entries.get(id) else { return Protection::default() };
+        let all: Vec<_> = entries.values().map(|other| (other.identity(), &other.spec)).collect();
+        let said = of_one_engine(&entry.identity(), all.iter().map(|(identity, spec)| (identity, *spec)));
+        Protection {
+            patterns: said.iter().flat_map(|spec| spec.protected.iter().cloned()).collect(),
+            own_container: container::own(),
+            own_port: entry.spec.endpoint.port(),
+        }
     }
 
     /// The strictest policy of the entries that may lead to the engine `identity`: one whose own engine is

@@ -7,11 +7,11 @@ use crate::control::{Answer, ControlError, call};
 use crate::domain::change::{Asker, OWNER};
 use crate::domain::toolset::Offer;
 use crate::journal::JournalError;
-use crate::mcp::{Caller, catalogue};
+use crate::mcp::{Asking, Assent, Caller, Question, Wants, catalogue};
 use crate::runtime::telemetry;
 use clap::Subcommand;
 use serde_json::{Map, Value};
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +32,9 @@ pub(super) enum ToolCommand {
         /// Its arguments as JSON; - reads them from standard input
         #[arg(value_name = "JSON", default_value = "{}")]
         arguments: String,
+        /// The answer to what it asks before it changes something: yes, or the name it wants typed
+        #[arg(long, value_name = "ANSWER")]
+        confirm: Option<String>,
     },
 }
 
@@ -39,11 +42,11 @@ impl ToolCommand {
     pub(super) async fn run(self, mut sources: Sources) -> ExitCode {
         match self {
             Self::List { json, offer } => list(json, &offer.into()),
-            Self::Call { name, arguments } => {
+            Self::Call { name, arguments, confirm } => {
                 // A person who names a tool wants that one.
                 sources.offer = Offer::all();
                 match read(&arguments) {
-                    Ok(arguments) => print(made(sources, &name, arguments).await),
+                    Ok(arguments) => print(made(sources, &name, arguments, confirm.as_deref()).await),
                     Err(words) => refuse(&ControlError::Refused(words), 2),
                 }
             }
@@ -84,30 +87,81 @@ fn read(arguments: &str) -> Result<Map<String, Value>, String> {
 }
 
 /// Calls it through the service that keeps the journal; where there is none, this process is one for that long.
-async fn made(sources: Sources, name: &str, arguments: Map<String, Value>) -> Result<Answer, ExitCode> {
+async fn made(
+    sources: Sources,
+    name: &str,
+    arguments: Map<String, Value>,
+    confirm: Option<&str>,
+) -> Result<Answer, ExitCode> {
     let settings = load(&sources).map_err(|error| refuse(&error, EXIT_CONFIG))?;
     telemetry::init(settings.log_level.value);
     match App::start(sources.clone(), settings, Front::Carried).await {
         Ok(app) => {
-            let asker = Asker { principal: OWNER.to_owned(), client: "dockmaster tool".to_owned() };
-            let called = app.registry().call_by_name(name, arguments, Caller::from(asker)).await;
+            let ask = async |assent| {
+                let asker = Asker { principal: OWNER.to_owned(), client: "dockmaster tool".to_owned() };
+                let caller = Caller::at_the_command_line(asker, assent);
+                Ok(app.registry().call_by_name(name, arguments.clone(), caller).await.into())
+            };
+            let answer = agreed(confirm, ask).await;
             app.shutdown().await;
-            Ok(called.into())
+            answer
         }
         Err(AppError::Journal(JournalError::Held { dir, holder })) => {
             let Some(socket) = holder.socket.clone() else {
                 return Err(refuse(&JournalError::Held { dir, holder }, 1));
             };
-            call(&socket, &sources.files(), name, arguments).await.map_err(|error| refuse(&error, 1))
+            let files = sources.files();
+            let ask = async |assent| call(&socket, &files, name, arguments.clone(), assent).await;
+            agreed(confirm, ask).await.map_err(|error| refuse(&error, 1))
         }
         Err(error) => Err(refuse(&error, 1)),
     }
+}
+
+/// The answer of a call, which is made again when the person agrees to what it asks.
+async fn agreed<E>(
+    confirm: Option<&str>,
+    ask: impl AsyncFn(Option<Assent>) -> Result<Answer, E>,
+) -> Result<Answer, E> {
+    let answer = ask(None).await?;
+    let Answer::Asks(asking) = answer else { return Ok(answer) };
+    let Asking { question, token, .. } = *asking;
+    let said = match confirm {
+        Some(said) => Some(said.to_owned()),
+        None => put(&question),
+    };
+    match (said, question.wants) {
+        (Some(said), Wants::Yes) if matches!(said.trim(), "y" | "yes") => {
+            ask(Some(Assent { token, name: None })).await
+        }
+        (Some(said), Wants::Name(_)) => ask(Some(Assent { token, name: Some(said) })).await,
+        (Some(_), Wants::Yes) => Ok(Answer::Failed("nothing was changed".to_owned())),
+        (None, wants) => {
+            let answer = if let Wants::Name(name) = &wants { name } else { "yes" };
+            let words = format!("{} Nobody is there to ask; --confirm {answer} agrees.", question.text);
+            Ok(Answer::Failed(words))
+        }
+    }
+}
+
+/// What the person at the terminal says to it; `None` where there is none.
+#[expect(clippy::print_stderr, reason = "a question")]
+fn put(question: &Question) -> Option<String> {
+    let input = std::io::stdin();
+    if !input.is_terminal() {
+        return None;
+    }
+    let hint = if question.wants == Wants::Yes { " [y/N]" } else { "" };
+    eprint!("{}{hint} ", question.text);
+    let mut said = String::new();
+    input.read_line(&mut said).ok().map(|_| said)
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 fn print(answer: Result<Answer, ExitCode>) -> ExitCode {
     match answer {
         Ok(Answer::Value(value)) => println!("{value:#}"),
+        Ok(Answer::Asks(asking)) => println!("{:#}", asking.plan),
         Ok(Answer::Text(text)) => println!("{}", text.trim_end()),
         Ok(Answer::Failed(words)) => return refuse(&ControlError::Refused(words), 1),
         Err(code) => return code,

@@ -7,9 +7,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 /// Every variable of ours, wherever it is read.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
     "DOCKMASTER_ALLOWED_HOSTS",
     "DOCKMASTER_CONFIG",
+    "DOCKMASTER_CONFIRM_FALLBACK",
     "DOCKMASTER_DATA_DIR",
     "DOCKMASTER_EXCLUDE_TOOLS",
     "DOCKMASTER_HOST",

@@ -3,7 +3,8 @@
 use super::document::{Kind, Node};
 use super::findings::Findings;
 use crate::domain::host::{ContextName, Hostname, LoginName};
-use crate::domain::policy::Policy;
+use crate::domain::pattern::Pattern;
+use crate::domain::policy::{ConfirmFallback, Policy};
 use crate::domain::suggest::did_you_mean;
 use crate::runtime::telemetry::LogLevel;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -93,7 +94,13 @@ impl FromStr for SocketPath {
     }
 }
 
-text_fields!(Hostname: "hostname", LoginName: "login", ListenHost: "address", HostDirectory: "directory");
+text_fields!(
+    Hostname: "hostname",
+    LoginName: "login",
+    ListenHost: "address",
+    HostDirectory: "directory",
+    Pattern: "pattern",
+);
 
 impl FromNode for String {
     fn from_node(node: &Node, findings: &mut Findings) -> Option<Self> {
@@ -280,6 +287,7 @@ word_fields!(
     HostKind: "kind of host", ["ssh", "unix", "tcp"],
     WatchMode: "way to watch", ["auto", "poll"],
     Policy: "policy", ["rw", "no_destructive", "ro"],
+    ConfirmFallback: "answer to calls that nobody can be asked about", ["plan", "deny", "allow"],
 );
 
 /// How a host is reached.

@@ -7,7 +7,7 @@ use super::read::read_file;
 use super::schema::File;
 use super::{Environment, places};
 use crate::domain::host::{Endpoint, HostId, HostSpec};
-use crate::domain::policy::Policy;
+use crate::domain::policy::ConfirmFallback;
 use crate::domain::toolset::Offer;
 use crate::runtime::telemetry::LogLevel;
 use crate::transport::ssh::SshSettings;
@@ -114,6 +114,8 @@ pub struct Settings {
     pub allowed_hosts: Sourced<Vec<String>>,
     /// How changes of the files are noticed.
     pub watch: Sourced<WatchMode>,
+    /// What becomes of calls that a person has to agree to where none can be asked.
+    pub confirm_fallback: Sourced<ConfirmFallback>,
     /// The hosts by id.
     pub hosts: BTreeMap<HostId, Sourced<HostSpec>>,
     /// What an operator should look at.
@@ -157,6 +159,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigError> {
         log_level: Sourced::default_of(LogLevel::Info),
         allowed_hosts: Sourced::default_of(vec![]),
         watch: Sourced::default_of(WatchMode::default()),
+        confirm_fallback: Sourced::default_of(ConfirmFallback::default()),
         hosts: BTreeMap::new(),
         warnings,
     };
@@ -195,12 +198,13 @@ fn apply_environment(settings: &mut Settings, environment: &Environment, faults:
         }
         set.first().copied()
     };
-    let [host, port, level, allowed, watch] = [
+    let [host, port, level, allowed, watch, fallback] = [
         text(&["DOCKMASTER_HOST", "FASTMCP_HOST"]),
         text(&["DOCKMASTER_PORT", "FASTMCP_PORT"]),
         text(&["DOCKMASTER_LOG_LEVEL", "LOG_LEVEL"]),
         text(&["DOCKMASTER_ALLOWED_HOSTS"]),
         text(&["DOCKMASTER_WATCH"]),
+        text(&["DOCKMASTER_CONFIRM_FALLBACK"]),
     ];
     set_parsed(&mut settings.host, host, faults, |text| text.parse::<ListenHost>().map(|host| host.0));
     set_parsed(&mut settings.port, port, faults, |text| text.parse::<Port>().map(|port| port.0));
@@ -212,6 +216,9 @@ fn apply_environment(settings: &mut Settings, environment: &Environment, faults:
     });
     set_parsed(&mut settings.watch, watch, faults, |text| {
         text.parse().map_err(|_| "write auto or poll".to_owned())
+    });
+    set_parsed(&mut settings.confirm_fallback, fallback, faults, |text| {
+        text.parse().map_err(|_| "write plan, deny or allow".to_owned())
     });
 }
 
@@ -230,17 +237,15 @@ fn set_parsed<T>(
 
 fn apply_layer(settings: &mut Settings, Layer { path, file, of_project }: Layer) {
     let origin = Origin::File(path);
-    let below: Vec<(HostId, String, Policy)> = settings
-        .hosts
-        .values()
-        .map(|Sourced { value, .. }| (value.id.clone(), value.endpoint.place(), value.policy))
-        .collect();
+    let below: Vec<HostSpec> = settings.hosts.values().map(|host| host.value.clone()).collect();
     for (id, mut spec) in file.hosts.unwrap_or_default().0 {
         // What came with a project may hold a host back, and never let it go further, whatever it calls it.
         if of_project {
             let place = spec.endpoint.place();
-            let same = below.iter().filter(|(other, there, _)| *other == id || *there == place);
-            spec.policy = same.map(|(.., policy)| *policy).fold(spec.policy, Policy::max);
+            for same in below.iter().filter(|other| other.id == id || other.endpoint.place() == place) {
+                spec.policy = spec.policy.max(same.policy);
+                spec.protected.extend(same.protected.iter().cloned());
+            }
         }
         settings.hosts.insert(id, Sourced { value: spec, origin: origin.clone() });
     }
@@ -251,6 +256,9 @@ fn apply_layer(settings: &mut Settings, Layer { path, file, of_project }: Layer)
     replace(&mut settings.log_level, server.log_level, &origin, warnings);
     replace(&mut settings.allowed_hosts, server.allowed_hosts, &origin, warnings);
     replace(&mut settings.watch, server.watch, &origin, warnings);
+    let known = settings.confirm_fallback.value;
+    let fallback = server.confirm_fallback.map(|said| if of_project { said.max(known) } else { said });
+    replace(&mut settings.confirm_fallback, fallback, &origin, warnings);
 }
 
 /// Sets a value from a file, and says so when that hides a variable somebody set.
@@ -298,6 +306,7 @@ fn apply_flags(settings: &mut Settings, sources: &Sources, faults: &mut Vec<Conf
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::policy::Policy;
 
     /// A machine with these files below one directory, which is its home and its project.
     struct Machine(tempfile::TempDir);

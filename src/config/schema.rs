@@ -8,7 +8,8 @@ use super::fields::{
 };
 use super::findings::Findings;
 use crate::domain::host::{Endpoint, HostId, HostSpec, Hostname, LoginName, SshTarget, TcpTarget};
-use crate::domain::policy::Policy;
+use crate::domain::pattern::Pattern;
+use crate::domain::policy::{ConfirmFallback, Policy};
 use crate::runtime::telemetry::LogLevel;
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use std::borrow::Cow;
@@ -82,6 +83,9 @@ section!(
         allowed_hosts: Vec<String>,
         /// How changes of the hosts files are noticed: `poll` for NFS and FUSE, which tell nothing.
         watch: WatchMode,
+        /// What becomes of a call that a person has to agree to when the client cannot ask one: `plan` (it is
+        /// answered with a plan, and made when that is confirmed), `deny`, or `allow`.
+        confirm_fallback: ConfirmFallback,
         /// A setting of the predecessor's; it means nothing here.
         max_connections: Ignored,
     }
@@ -125,6 +129,9 @@ section!(
         /// What may be done to it over MCP: `rw` (everything), `no_destructive` or `ro`. The strictest entry of
         /// one engine counts for all its names.
         policy: Policy,
+        /// Globs of names, or `label=key[=value]`: containers, volumes and networks that are not stopped, removed or
+        /// remade over MCP, whatever the policy.
+        protected: Vec<Pattern>,
         /// Whether the host has a local socket for docker and other tools; left out: where its policy is
         /// `rw`. With another policy the socket passes only what reads.
         local_socket: Flag,
@@ -172,6 +179,7 @@ impl Host {
             docker_context: self.docker_context.and_then(|name| name.0),
             enabled: self.enabled.is_none_or(|flag| flag.0),
             policy: self.policy.unwrap_or_default(),
+            protected: self.protected.unwrap_or_default(),
             local_socket: self.local_socket.map(|flag| flag.0),
         })
     }

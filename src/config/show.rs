@@ -9,13 +9,15 @@ use std::fmt::{self, Display};
 
 /// Every value with its origin, one a line, hosts last.
 pub fn values(settings: &Settings) -> String {
-    let Settings { host, port, log_level, allowed_hosts, watch, hosts, warnings: _ } = settings;
+    let Settings { host, port, log_level, allowed_hosts, watch, confirm_fallback, hosts, warnings: _ } =
+        settings;
     let mut lines = vec![
         line("server.host", host.value, host),
         line("server.port", port.value, port),
         line("server.log_level", log_level.value, log_level),
         line("server.allowed_hosts", list(&allowed_hosts.value), allowed_hosts),
         line("server.watch", watch.value, watch),
+        line("server.confirm_fallback", confirm_fallback.value, confirm_fallback),
     ];
     for (id, host) in hosts {
         lines.push(line(&format!("hosts.{id}"), Words(&host.value), host));
@@ -57,6 +59,7 @@ impl Display for Words<'_> {
             docker_context,
             enabled,
             policy,
+            protected,
             local_socket,
         } = self.0;
         f.write_str(&endpoint.url())?;
@@ -86,6 +89,10 @@ impl Display for Words<'_> {
         if *policy != Policy::default() {
             write!(f, ", policy: {policy}")?;
         }
+        if !protected.is_empty() {
+            let patterns: Vec<String> = protected.iter().map(ToString::to_string).collect();
+            write!(f, ", protected: {}", list(&patterns))?;
+        }
         if let Some(flag) = local_socket {
             write!(f, ", local_socket: {flag}")?;
         }
@@ -114,7 +121,7 @@ mod tests {
     fn s2_every_value_is_shown_with_where_it_comes_from() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("hosts.yml");
-        let text = "server: {port: 9000}\nhosts:\n  nas: {hostname: nas.lan, user: ops, port: 2201, tags: [home, big], compose_path: /data}\n  old: {hostname: old, enabled: false}\n";
+        let text = "server: {port: 9000}\nhosts:\n  nas: {hostname: nas.lan, user: ops, port: 2201, tags: [home, big], compose_path: /data, protected: [db*]}\n  old: {hostname: old, enabled: false}\n";
         std::fs::write(&file, text).unwrap();
         let environment = Environment::of([("HOME", "/nonexistent"), ("LOG_LEVEL", "DEBUG")]);
         let sources = Sources { config: Some(file.clone()), environment, ..Sources::default() };
@@ -126,7 +133,8 @@ mod tests {
              server.log_level = DEBUG  (environment variable LOG_LEVEL)\n\
              server.allowed_hosts = []  (default)\n\
              server.watch = auto  (default)\n\
-             hosts.nas = ssh://ops@nas.lan:2201, tags: [home, big], compose_path: /data  ({file})\n\
+             server.confirm_fallback = plan  (default)\n\
+             hosts.nas = ssh://ops@nas.lan:2201, protected: [db*], tags: [home, big], compose_path: /data  ({file})\n\
              hosts.old = ssh://old, enabled: false  ({file})\n"
         );
         assert_eq!(shown, expected);

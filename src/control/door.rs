@@ -5,7 +5,7 @@ use crate::actors::changes::ChangeDesk;
 use crate::actors::mcp::{Listener, McpHandle};
 use crate::domain::change::{Asker, OWNER};
 use crate::journal::JournalError;
-use crate::mcp::{Caller, Registry, serve_peer};
+use crate::mcp::{Assent, Caller, Registry, serve_peer};
 use crate::runtime::sockets::PrivateSocket;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -135,10 +135,11 @@ impl Door {
                 let _guest = self.guests.enter();
                 serve_peer(*registry, self.front.clone(), reading, writing).await
             }
-            Then::Call(tool, arguments) => {
+            Then::Call(tool, arguments, assent) => {
                 let registry = self.registry.clone();
                 let call = async move {
-                    registry.call_by_name(&tool, arguments, Caller::from(person("dockmaster tool"))).await
+                    let caller = Caller::at_the_command_line(person("dockmaster tool"), assent);
+                    registry.call_by_name(&tool, arguments, caller).await
                 };
                 let called = tokio::select! {
                     called = self.front.run("tool", call) => called,
@@ -161,8 +162,8 @@ impl Door {
                     Err(error) => (refused(&error.to_string()), Then::Nothing),
                 }
             }
-            Request::Call { files, tool, arguments } if files == existing(&self.files) => {
-                (Reply::Open, Then::Call(tool, arguments))
+            Request::Call { files, tool, arguments, assent } if files == existing(&self.files) => {
+                (Reply::Open, Then::Call(tool, arguments, assent))
             }
             Request::Mcp { .. } | Request::Call { .. } => (refused(ELSEWHERE), Then::Nothing),
             Request::Cancel { operation, give_up } => {
@@ -186,7 +187,7 @@ enum Then {
     /// The Model Context Protocol, with these tools.
     Speak(Box<Registry>),
     /// The answer of a tool.
-    Call(String, Map<String, Value>),
+    Call(String, Map<String, Value>, Option<Assent>),
 }
 
 /// A person at the command line.

@@ -1,5 +1,15 @@
 //! Changes: what may be done to a host, as lists of steps that a journal can hold.
 
+mod affected;
+mod prune;
+mod record;
+mod step;
+
+pub use affected::{Affected, AffectedKind, Bound};
+pub use prune::PruneKind;
+pub use record::{Asker, BEARER, Before, Made, OWNER, Thing};
+pub use step::{ContainerStep, ENGINE_LAG, ImageStep, STOP_GRACE, Step};
+
 use super::container::ContainerName;
 use super::image::ImageName;
 use super::policy::Policy;
@@ -7,18 +17,13 @@ use super::redact;
 use super::run::RunSpec;
 use super::saga::{OnFailure, Plan};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::time::Duration;
-
-/// How long containers get to stop when nothing else is said: the engine's own default.
-pub const STOP_GRACE: Duration = Duration::from_secs(10);
-
-/// Beyond the time a container gets to stop, an engine takes this long to do what it was asked to.
-const ENGINE_LAG: Duration = Duration::from_secs(10);
+use strum::{IntoStaticStr, VariantNames};
 
 /// What is to be done to a host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, VariantNames, IntoStaticStr)]
 #[serde(tag = "change", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Change {
     /// Start containers, or let paused ones go on.
     ContainerStart {
@@ -64,116 +69,51 @@ pub enum Change {
     },
 }
 
-/// The words for the kinds of changes, which are also the names of their tools.
-pub const CHANGE_WORDS: [&str; 7] = [
-    "container_start",
-    "container_stop",
-    "container_restart",
-    "container_remove",
-    "container_run",
-    "image_pull",
-    "prune",
-];
-
-/// A kind of things that may be unused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PruneKind {
-    /// Containers that have ended.
-    Containers,
-    /// Networks without containers.
-    Networks,
-    /// Images without a name that no container uses.
-    Images,
-    /// Volumes without a name that no container uses.
-    Volumes,
-    /// Records of the build cache.
-    BuildCache,
-}
-
-impl PruneKind {
-    /// All of them, in the order in which one frees what another holds.
-    pub const ALL: [Self; 5] =
-        [Self::Containers, Self::Networks, Self::Images, Self::Volumes, Self::BuildCache];
-
-    /// The word it is written by.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Containers => "containers",
-            Self::Networks => "networks",
-            Self::Images => "images",
-            Self::Volumes => "volumes",
-            Self::BuildCache => "build_cache",
-        }
-    }
-}
-
-/// One step of a change.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// Start a container, or let it go on.
-    Start(ContainerName),
-    /// Stop one.
-    Stop(ContainerName, Option<u32>),
-    /// Restart one.
-    Restart(ContainerName, Option<u32>),
-    /// Remove one.
-    Remove {
-        /// Which.
-        container: ContainerName,
-        /// A running one too.
-        force: bool,
-        /// Its anonymous volumes too.
-        volumes: bool,
-    },
-    /// Have an image, pulled when there is none of the name.
-    Fetch(ImageName),
-    /// Make a container.
-    Create(Box<RunSpec>),
-    /// Start the container made before.
-    StartCreated,
-    /// Pull an image.
-    Pull(ImageName, Option<String>),
-    /// Remove what is unused of a kind.
-    Prune(PruneKind),
+/// What a person is asked before a change is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asks {
+    /// Nothing.
+    Nothing,
+    /// Whether it is to be done.
+    Agreement,
+    /// The name of what is lost for good.
+    Name,
 }
 
 impl Change {
+    /// The words of all kinds.
+    pub const WORDS: &[&str] = <Self as VariantNames>::VARIANTS;
+
     /// Its kind, which is also the name of the tool.
-    pub const fn word(&self) -> &'static str {
-        match self {
-            Self::ContainerStart { .. } => CHANGE_WORDS[0],
-            Self::ContainerStop { .. } => CHANGE_WORDS[1],
-            Self::ContainerRestart { .. } => CHANGE_WORDS[2],
-            Self::ContainerRemove { .. } => CHANGE_WORDS[3],
-            Self::ContainerRun(_) => CHANGE_WORDS[4],
-            Self::ImagePull { .. } => CHANGE_WORDS[5],
-            Self::Prune { .. } => CHANGE_WORDS[6],
-        }
+    pub fn word(&self) -> &'static str {
+        self.into()
     }
 
     /// Its steps, in their order.
     pub fn steps(&self) -> Vec<Step> {
+        let each = |containers: &[ContainerName], step: &dyn Fn(ContainerName) -> ContainerStep| {
+            containers.iter().cloned().map(|name| step(name).into()).collect()
+        };
         match self {
-            Self::ContainerStart { containers } => containers.iter().cloned().map(Step::Start).collect(),
+            Self::ContainerStart { containers } => each(containers, &ContainerStep::Start),
             Self::ContainerStop { containers, grace } => {
-                containers.iter().map(|name| Step::Stop(name.clone(), *grace)).collect()
+                each(containers, &|name| ContainerStep::Stop(name, *grace))
             }
             Self::ContainerRestart { containers, grace } => {
-                containers.iter().map(|name| Step::Restart(name.clone(), *grace)).collect()
+                each(containers, &|name| ContainerStep::Restart(name, *grace))
             }
             Self::ContainerRemove { containers, force, volumes } => {
-                let step = |container: &ContainerName| Step::Remove {
-                    container: container.clone(),
-                    force: *force,
-                    volumes: *volumes,
-                };
-                containers.iter().map(step).collect()
+                let (force, volumes) = (*force, *volumes);
+                each(containers, &|container| ContainerStep::Remove { container, force, volumes })
             }
-            Self::ContainerRun(spec) => {
-                vec![Step::Fetch(spec.image.clone()), Step::Create(spec.clone()), Step::StartCreated]
+            Self::ContainerRun(spec) => vec![
+                ImageStep::Fetch(spec.image.clone()).into(),
+                ContainerStep::Create(spec.clone()).into(),
+                ContainerStep::StartCreated.into(),
+            ],
+            Self::ImagePull { image, platform } => {
+                vec![ImageStep::Pull(image.clone(), platform.clone()).into()]
             }
-            Self::ImagePull { image, platform } => vec![Step::Pull(image.clone(), platform.clone())],
             Self::Prune { what } => {
                 let mut what = what.clone();
                 what.sort_unstable();
@@ -272,10 +212,35 @@ impl Change {
         }
     }
 
+    /// What a person is asked before it is made.
+    pub fn asks(&self) -> Asks {
+        match self {
+            Self::ContainerRemove { volumes: true, .. } => Asks::Name,
+            Self::Prune { what } if what.contains(&PruneKind::Volumes) => Asks::Name,
+            Self::ContainerRemove { .. } | Self::Prune { .. } => Asks::Agreement,
+            // With a path of the host a container has the host.
+            Self::ContainerRun(spec) if spec.mounts_the_host() => Asks::Agreement,
+            Self::ContainerStart { .. }
+            | Self::ContainerStop { .. }
+            | Self::ContainerRestart { .. }
+            | Self::ContainerRun(_)
+            | Self::ImagePull { .. } => Asks::Nothing,
+        }
+    }
+
+    /// Whether it chooses by itself what it is made to, and may leave out what is protected.
+    pub fn chooses(&self) -> bool {
+        matches!(self, Self::Prune { .. })
+    }
+
+    /// Whether it is looked what it would be made to before it is permitted.
+    pub fn is_surveyed(&self) -> bool {
+        self.is_destructive() || self.asks() > Asks::Nothing
+    }
+
     /// Whether one of its steps may take as long as a download does.
     pub fn is_long(&self) -> bool {
-        let is_long = |step: &Step| matches!(step, Step::Fetch(_) | Step::Pull(..) | Step::Prune(_));
-        self.steps().iter().any(is_long)
+        self.steps().iter().any(Step::is_long)
     }
 
     /// How long it may take when nothing holds it up.
@@ -283,134 +248,6 @@ impl Change {
         let steps: Duration = self.steps().iter().map(Step::limit).sum();
         steps + ENGINE_LAG
     }
-}
-
-impl Step {
-    /// Whether what it made can be undone.
-    pub const fn is_undoable(&self) -> bool {
-        // What a fetched image takes is room, and another container may use it by now.
-        matches!(self, Self::Create(_))
-    }
-
-    /// How long the engine may still be at it after whoever asked has gone.
-    pub fn lasts(&self) -> Duration {
-        match self {
-            Self::Stop(_, grace) | Self::Restart(_, grace) => {
-                grace.map_or(STOP_GRACE, |grace| Duration::from_secs(grace.into())) + ENGINE_LAG
-            }
-            // They end with the connection.
-            Self::Fetch(_) | Self::Pull(..) => Duration::ZERO,
-            Self::Start(_) | Self::Remove { .. } | Self::Create(_) | Self::StartCreated | Self::Prune(_) => {
-                ENGINE_LAG
-            }
-        }
-    }
-
-    /// How long it may take.
-    pub fn limit(&self) -> Duration {
-        match self {
-            // An image of some gigabytes over a slow line.
-            Self::Fetch(_) | Self::Pull(..) => Duration::from_secs(1800),
-            Self::Prune(_) => Duration::from_secs(600),
-            _ => self.lasts() + Duration::from_secs(30),
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start(name) => write!(f, "start {name}"),
-            Self::Stop(name, _) => write!(f, "stop {name}"),
-            Self::Restart(name, _) => write!(f, "restart {name}"),
-            Self::Remove { container, .. } => write!(f, "remove {container}"),
-            Self::Fetch(image) => write!(f, "fetch {image}"),
-            Self::Create(_) => f.write_str("create"),
-            Self::StartCreated => f.write_str("start"),
-            Self::Pull(image, _) => write!(f, "pull {image}"),
-            Self::Prune(kind) => write!(f, "prune {}", kind.word()),
-        }
-    }
-}
-
-/// What there was before a step was made: what its probe compares with, and what it is made to, by
-/// identity and not by a name that another thing may bear by then.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "was", rename_all = "snake_case")]
-pub enum Before {
-    /// Nothing that matters.
-    #[default]
-    Nothing,
-    /// A container.
-    Container {
-        /// Its full identifier.
-        id: String,
-        /// `running`, `exited` …
-        state: String,
-        /// When it was started last, as the engine wrote it.
-        started_at: String,
-    },
-    /// An image of the name, by identifier.
-    Image {
-        /// None was there.
-        id: Option<String>,
-    },
-    /// The things to be removed.
-    Things {
-        /// By identifier, or a volume's name.
-        things: Vec<Thing>,
-    },
-}
-
-/// Something unused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thing {
-    /// By which it is removed.
-    pub id: String,
-    /// By which people know it.
-    pub name: String,
-    /// What it takes, in bytes, as far as the engine says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bytes: Option<i64>,
-}
-
-/// What came of a step.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Made {
-    /// The container it was made to, by full identifier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The state before, where there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<String>,
-    /// The state after, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<String>,
-    /// Names of what was removed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub removed: Vec<String>,
-    /// What that freed, in bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub freed: Option<i64>,
-    /// Why something was left.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub left: Vec<String>,
-}
-
-/// Processes of the service's own user.
-pub const OWNER: &str = "owner";
-
-/// Whoever has the token.
-pub const BEARER: &str = "token";
-
-/// Who asked for a change.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asker {
-    /// [`OWNER`] or [`BEARER`].
-    pub principal: String,
-    /// The client program, as it named itself.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub client: String,
 }
 
 #[cfg(test)]
@@ -435,7 +272,7 @@ mod tests {
     #[test]
     fn each_kind_has_its_word_its_steps_and_survives_the_journal() {
         let words: Vec<&str> = all().iter().map(Change::word).collect();
-        assert_eq!(words, CHANGE_WORDS);
+        assert_eq!(words, Change::WORDS);
         for change in all() {
             assert!(!change.steps().is_empty());
             let kept: Change = serde_json::from_value(serde_json::to_value(&change).unwrap()).unwrap();

@@ -3,6 +3,7 @@
 //! Every name is parsed once, at the edge; a value of these types can go into an argument vector,
 //! a URL or a path without another look.
 
+use super::pattern::Pattern;
 use super::policy::Policy;
 use std::fmt;
 use std::path::PathBuf;
@@ -240,6 +241,15 @@ impl Endpoint {
         }
     }
 
+    /// The port of the host through which it is reached, as far as the configuration tells.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Ssh(target) => Some(target.port.unwrap_or(22)),
+            Self::Tcp(target) => Some(target.port),
+            Self::Unix(_) => None,
+        }
+    }
+
     /// The place as it tells engines apart: `hostname:port`, or the socket's path.
     pub fn place(&self) -> String {
         match self {
@@ -282,6 +292,8 @@ pub struct HostSpec {
     pub enabled: bool,
     /// What this entry lets be done to the host over MCP; other entries of the same engine may say less.
     pub policy: Policy,
+    /// What on it is left alone; other entries of the same engine may name more.
+    pub protected: Vec<Pattern>,
     /// Whether the host has a local socket for other tools; `None` where that follows from its policy.
     pub local_socket: Option<bool>,
 }
@@ -299,6 +311,7 @@ impl HostSpec {
             docker_context: None,
             enabled: true,
             policy: Policy::default(),
+            protected: vec![],
             local_socket: None,
         }
     }

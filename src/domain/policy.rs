@@ -52,6 +52,19 @@ impl FromStr for Policy {
     }
 }
 
+/// What becomes of a call that a person has to agree to when the client cannot ask one. The later the stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, strum::EnumString, strum::Display)]
+#[strum(serialize_all = "lowercase")]
+pub enum ConfirmFallback {
+    /// It is made: the client's own question is the gate.
+    Allow,
+    /// It is answered with what it would do, and made when it is repeated with that plan's word.
+    #[default]
+    Plan,
+    /// It is refused.
+    Deny,
+}
+
 /// What is known of an engine's own name. Clones of a machine share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Engine {
@@ -89,22 +102,32 @@ impl EngineIdentity {
     }
 }
 
-/// The policy that counts for the engine `identity`: the strictest of those of `entries` that lead to it,
-/// be it by way of others: one shares the place, and that one the engine's name with a third.
+/// The policy that counts for the engine `identity`: the strictest of those of `entries` that lead to it.
 pub fn strictest<'a>(
     identity: &EngineIdentity,
     entries: impl IntoIterator<Item = (&'a EngineIdentity, Policy)>,
 ) -> Option<Policy> {
+    of_one_engine(identity, entries).into_iter().max()
+}
+
+/// What those of `entries` say that lead to the engine `identity`, be it by way of others: one shares the place, and
+/// that one the engine's name with a third.
+pub fn of_one_engine<'a, T>(
+    identity: &EngineIdentity,
+    entries: impl IntoIterator<Item = (&'a EngineIdentity, T)>,
+) -> Vec<T> {
     let mut others: Vec<_> = entries.into_iter().collect();
-    let (mut same, mut found) = (vec![identity], None);
+    let (mut same, mut found) = (vec![identity], vec![]);
     loop {
         let (more, rest): (Vec<_>, Vec<_>) =
             others.into_iter().partition(|(entry, _)| same.iter().any(|known| known.is_same(entry)));
         if more.is_empty() {
             return found;
         }
-        found = more.iter().map(|(_, policy)| *policy).chain(found).max();
-        same.extend(more.into_iter().map(|(entry, _)| entry));
+        for (entry, says) in more {
+            same.push(entry);
+            found.push(says);
+        }
         others = rest;
     }
 }

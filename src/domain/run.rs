@@ -45,6 +45,11 @@ pub struct RunSpec {
 }
 
 impl RunSpec {
+    /// Whether it mounts a path of the host.
+    pub fn mounts_the_host(&self) -> bool {
+        self.volumes.iter().any(MountSpec::is_bind)
+    }
+
     /// A container of an image, with everything else as it comes.
     pub fn of(image: ImageName) -> Self {
         Self {

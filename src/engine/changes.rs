@@ -21,6 +21,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// The engine gives a volume without a name this many hexadecimal digits for one.
 const ANONYMOUS_NAME: usize = 64;
 
+/// Something that nothing uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unused {
+    /// What.
+    pub thing: Thing,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 impl Engine {
     /// Starts a container; one that runs is left running.
     pub async fn start(&self, id: &str) -> Result<(), EngineError> {
@@ -102,7 +111,9 @@ impl Engine {
     }
 
     /// What of a kind nothing uses. The build cache is not told apart: there is nothing to name.
-    pub async fn unused(&self, kind: PruneKind) -> Result<Vec<Thing>, EngineError> {
+    pub async fn unused(&self, kind: PruneKind) -> Result<Vec<Unused>, EngineError> {
+        let labels =
+            |labels: Option<HashMap<String, String>>| labels.unwrap_or_default().into_iter().collect();
         let dangling = HashMap::from([("dangling", vec!["true"])]);
         match kind {
             PruneKind::Containers => {
@@ -117,7 +128,8 @@ impl Engine {
                     let id = container.id?;
                     let name = container.names.unwrap_or_default().pop().unwrap_or_default();
                     let name = name.trim_start_matches('/').to_owned();
-                    Some(Thing { id, name, bytes: container.size_rw })
+                    let thing = Thing { id, name, bytes: container.size_rw };
+                    Some(Unused { thing, labels: labels(container.labels) })
                 };
                 Ok(listed.into_iter().filter_map(thing).collect())
             }
@@ -131,7 +143,8 @@ impl Engine {
                     let (id, name) = (network.id?, network.name?);
                     let keeps =
                         used.contains(&name) || matches!(&*name, "bridge" | "host" | "none" | "podman");
-                    (!keeps).then_some(Thing { id, name, bytes: None })
+                    let thing = Thing { id, name, bytes: None };
+                    (!keeps).then(|| Unused { thing, labels: labels(network.labels) })
                 });
                 Ok(things.collect())
             }
@@ -142,7 +155,8 @@ impl Engine {
                     self.containers().await?.into_iter().map(|container| container.image_id).collect();
                 let things = listed.into_iter().filter(|image| !used.contains(&image.id)).map(|image| {
                     let name = image.id.trim_start_matches("sha256:").chars().take(12).collect();
-                    Thing { id: image.id, name, bytes: Some(image.size) }
+                    let thing = Thing { id: image.id, name, bytes: Some(image.size) };
+                    Unused { thing, labels: image.labels.into_iter().collect() }
                 });
                 Ok(things.collect())
             }
@@ -152,9 +166,13 @@ impl Engine {
                 let is_anonymous = |name: &str| {
                     name.len() == ANONYMOUS_NAME && name.bytes().all(|byte| byte.is_ascii_hexdigit())
                 };
-                let names = listed.volumes.unwrap_or_default().into_iter().map(|volume| volume.name);
-                let thing = |name: String| Thing { id: name.clone(), name, bytes: None };
-                Ok(names.filter(|name| is_anonymous(name)).map(thing).collect())
+                let anonymous = listed.volumes.unwrap_or_default().into_iter();
+                let anonymous = anonymous.filter(|volume| is_anonymous(&volume.name));
+                let things = anonymous.map(|volume| {
+                    let thing = Thing { id: volume.name.clone(), name: volume.name, bytes: None };
+                    Unused { thing, labels: volume.labels.into_iter().collect() }
+                });
+                Ok(things.collect())
             }
             PruneKind::BuildCache => Ok(vec![]),
         }

@@ -1,6 +1,8 @@
 //! Telling equal arguments without keeping them: a keyed hash, so that nobody can try words against it.
 
 use super::JournalError;
+use crate::domain::change::Change;
+use crate::domain::host::HostId;
 use hmac::{Hmac, Mac as _};
 use rand::RngCore as _;
 use sha2::Sha256;
@@ -47,6 +49,11 @@ impl FingerprintKey {
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// The fingerprint of a change to a host.
+    pub(super) fn of_change(&self, change: &Change, host: &HostId) -> String {
+        self.of(&format!("{host} {}", serde_json::to_string(change).unwrap_or_default()))
     }
 
     /// The fingerprint of `text`.

@@ -5,9 +5,10 @@ use super::record::{
     AnswerRecord, AuditEntry, AuditRecord, ChangeRecord, ChangeState, HeldRecord, Machine, StepRecord,
     Verdict,
 };
-use super::store::KEY_LIFE;
+use super::store::{KEY_LIFE, KEYED};
 use super::{FILE, JournalError};
 use crate::domain::change::{Asker, Change};
+use crate::domain::host::HostId;
 use crate::domain::operation::OperationId;
 use crate::domain::saga::{Course, Why};
 use jiff::Timestamp;
@@ -211,6 +212,28 @@ impl Reader {
         self.legible(&rows, phase)
     }
 
+    /// The change that `principal` began with this key at most a day before `now`, and whether it was this one on
+    /// this host.
+    pub async fn begun(
+        &self,
+        principal: &str,
+        key: &str,
+        change: &Change,
+        host: &HostId,
+        now: Timestamp,
+    ) -> Result<Option<(OperationId, bool)>, JournalError> {
+        let mut connection = self.connect().await?;
+        let row = sqlx::query(KEYED).bind(principal).bind(change.word()).bind(key);
+        let row = row.bind(now.as_millisecond() - KEY_LIFE).fetch_optional(&mut connection).await;
+        let row = row.map_err(|error| self.failed(&error))?;
+        self.keep(connection);
+        let Some(row) = row else { return Ok(None) };
+        let (key, _) = FingerprintKey::load_or_create(&self.path.with_file_name(KEY_FILE))?;
+        let fingerprint: String = row.try_get("fingerprint").map_err(|error| self.failed(&error))?;
+        let found = id(&row, "id").map_err(|error| self.failed(&error))?;
+        Ok(Some((found, fingerprint == key.of_change(change, host))))
+    }
+
     /// What the same call was answered at most a day before `now`.
     pub async fn answer(
         &self,
@@ -260,6 +283,7 @@ fn change(row: &SqliteRow) -> Result<ChangeRecord, sqlx::Error> {
         change: json::<Change>(row, "change")?,
         whole: row.try_get("whole")?,
         machine: machine(row)?,
+        bound: row.try_get::<Option<String>, _>("bound")?.map(|text| parse(&text)).transpose()?,
         asker: Asker { principal: row.try_get("principal")?, client: row.try_get("client")? },
         key: row.try_get("key")?,
         limit: Duration::from_millis(row.try_get::<i64, _>("limit_ms")?.try_into().unwrap_or_default()),

@@ -1,6 +1,6 @@
 //! What is on record.
 
-use crate::domain::change::{Asker, Before, Change, Made};
+use crate::domain::change::{Asker, Before, Bound, Change, Made};
 use crate::domain::host::HostId;
 use crate::domain::operation::{HostResource, OperationId};
 use crate::domain::saga::{Course, StepState, Why};
@@ -82,6 +82,10 @@ pub struct NewChange {
     pub change: Change,
     /// Where.
     pub machine: Machine,
+    /// What it may be made to, of what was there before it; `None` when that was not looked at.
+    pub bound: Option<Bound>,
+    /// By which agreement of a person: it counts once.
+    pub agreement: Option<String>,
     /// Who asked.
     pub asker: Asker,
     /// The client's idempotency key.
@@ -101,6 +105,8 @@ pub struct ChangeRecord {
     pub whole: bool,
     /// Where.
     pub machine: Machine,
+    /// What it may be made to, of what was there before it; `None` when that was not looked at.
+    pub bound: Option<Bound>,
     /// Who asked.
     pub asker: Asker,
     /// The client's idempotency key.
@@ -284,4 +290,6 @@ pub enum Receipt {
     Joined(OperationId),
     /// Its key belongs to this change, whose arguments are others.
     KeyTaken(OperationId),
+    /// The agreement it refers to has been used.
+    Spent,
 }

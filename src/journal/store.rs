@@ -14,7 +14,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The steps of the schema, in their order. One that was released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "journal", include_str!("migrations/1_journal.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "journal", include_str!("migrations/1_journal.sql")),
+    (2, "agreements", include_str!("migrations/2_agreements.sql")),
+];
+
+/// The change that somebody began with a key, whose life is not over.
+pub(super) const KEYED: &str = "SELECT id, fingerprint FROM operations WHERE principal = ? AND word = ? AND key = ? \
+                                AND (ended IS NULL OR started > ?) ORDER BY number DESC LIMIT 1";
 
 /// How long a client's idempotency key is remembered, in milliseconds.
 pub(super) const KEY_LIFE: i64 = 24 * 60 * 60 * 1000;
@@ -238,14 +245,14 @@ async fn begin(
     new: &NewChange,
     now: i64,
 ) -> Result<Receipt, sqlx::Error> {
-    let NewChange { id, change, machine, asker, key: client_key, arguments } = new;
-    let fingerprint = key.of(&format!("{} {}", machine.host, json(change)));
+    let NewChange { id, change, machine, bound, agreement, asker, key: client_key, arguments } = new;
+    let fingerprint = key.of_change(change, &machine.host);
     let found = if let Some(client_key) = client_key {
-        let query = sqlx::query(
-            "SELECT id, fingerprint FROM operations WHERE principal = ? AND word = ? AND key = ? \
-                 AND (ended IS NULL OR started > ?) ORDER BY number DESC LIMIT 1",
-        );
-        let query = query.bind(&asker.principal).bind(change.word()).bind(client_key).bind(now - KEY_LIFE);
+        let query = sqlx::query(KEYED)
+            .bind(&asker.principal)
+            .bind(change.word())
+            .bind(client_key)
+            .bind(now - KEY_LIFE);
         query.fetch_optional(&mut *connection).await?
     } else {
         let query = sqlx::query(
@@ -268,9 +275,15 @@ async fn begin(
         }
         None => Receipt::Written,
     };
+    if receipt == Receipt::Written && agreement.is_some() {
+        let query = sqlx::query("SELECT 1 FROM operations WHERE agreement = ?").bind(agreement);
+        if query.fetch_optional(&mut *connection).await?.is_some() {
+            return Ok(Receipt::Spent);
+        }
+    }
     let (verdict, operation) = match receipt {
         Receipt::Joined(known) => (Verdict::Joined, known),
-        Receipt::Written | Receipt::KeyTaken(_) => (Verdict::Accepted, *id),
+        Receipt::Written | Receipt::KeyTaken(_) | Receipt::Spent => (Verdict::Accepted, *id),
     };
     let entry = AuditEntry {
         asker: asker.clone(),
@@ -286,14 +299,16 @@ async fn begin(
         let (masked, whole) = change.masked();
         let query = sqlx::query(
             "INSERT INTO operations (id, word, target, host, endpoint, engine, host_key, principal, client, key, fingerprint, \
-             change, whole, limit_ms, state, started) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?)",
+             change, whole, limit_ms, state, started, bound, agreement) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', ?, ?, ?)",
         );
         let query = query.bind(id.to_string()).bind(change.word()).bind(change.target());
         let query = query.bind(machine.host.as_str()).bind(&machine.endpoint).bind(&machine.engine);
         let query = query.bind(&machine.host_key);
         let query = query.bind(&asker.principal).bind(&asker.client).bind(client_key).bind(fingerprint);
         let limit = i64::try_from(change.limit().as_millis()).unwrap_or(i64::MAX);
-        query.bind(json(&masked)).bind(whole).bind(limit).bind(now).execute(connection).await?;
+        let query = query.bind(json(&masked)).bind(whole).bind(limit).bind(now);
+        query.bind(bound.as_ref().map(json)).bind(agreement).execute(connection).await?;
     }
     Ok(receipt)
 }

@@ -2,7 +2,7 @@
 //! no change goes without.
 
 use super::error::{ErrorKind, ToolError};
-use super::registry::{ToolContext, ToolOutput};
+use super::tool::{ToolContext, ToolOutput};
 use crate::domain::redact;
 use crate::journal::JournalError;
 use crate::journal::record::{AuditEntry, Entry, Verdict};

@@ -1,5 +1,6 @@
 //! Whoever makes a call, as far as they can be spoken with while it is made.
 
+use super::consent::{Assent, Consent};
 use crate::domain::change::Asker;
 use tokio::sync::mpsc;
 
@@ -13,11 +14,20 @@ pub struct Caller {
     pub asker: Asker,
     /// Hears how far the call is.
     pub progress: Progress,
+    /// What the person behind it has said.
+    pub consent: Consent,
+}
+
+impl Caller {
+    /// A person at the command line, who can be asked, or has agreed.
+    pub fn at_the_command_line(asker: Asker, assent: Option<Assent>) -> Self {
+        Self { consent: assent.map_or(Consent::Askable, Consent::Given), ..Self::from(asker) }
+    }
 }
 
 impl From<Asker> for Caller {
     fn from(asker: Asker) -> Self {
-        Self { asker, progress: Progress::default() }
+        Self { asker, ..Self::default() }
     }
 }
 

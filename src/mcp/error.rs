@@ -9,6 +9,7 @@ use crate::compose::read::ReadError;
 use crate::config::EditError;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostSpec, InvalidName};
+use crate::domain::pattern::InvalidPattern;
 use crate::domain::phase::Phase;
 use crate::domain::redact;
 use crate::domain::selector::SelectorError;
@@ -34,6 +35,7 @@ pub(super) enum ErrorKind {
     AuthFailed,
     HostKey,
     PolicyDenied,
+    ConfirmationRequired,
     NotFound,
     Ambiguous,
     Conflict,
@@ -89,6 +91,12 @@ impl ToolError {
         let hint = self.hint.as_ref().map(|hint| format!("\nNext: {hint}")).unwrap_or_default();
         let text = redact::text(&format!("{}: {}{hint}", self.kind.word(), self.message));
         crate::domain::text::cut(&text, LONGEST_MESSAGE).0.to_owned()
+    }
+}
+
+impl From<InvalidPattern> for ToolError {
+    fn from(error: InvalidPattern) -> Self {
+        Self::new(ErrorKind::InvalidArguments, format!("match: {error}"))
     }
 }
 

@@ -1,7 +1,7 @@
 //! One call over several hosts: all at once, bounded, each host's failure beside the others' answers.
 
 use super::error::{HostFailure, ToolError};
-use super::registry::ToolContext;
+use super::tool::ToolContext;
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Operation;

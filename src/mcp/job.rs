@@ -1,20 +1,23 @@
 //! Jobs: changes as tools begin them and tell about them.
 
-use super::audit::{self, Called};
-use super::error::{ErrorKind, HostFailure, ToolError};
-use super::keys;
-use super::registry::ToolContext;
-use super::shape::rfc3339;
-use crate::actors::changes::{ChangeError, Wish};
+mod begin;
+mod terms;
+
+pub(super) use begin::{begin, begin_unasked};
+pub(super) use terms::Terms;
+
+use super::error::{ErrorKind, ToolError};
+use super::shape::{rfc3339, short_id, told as text};
+use super::tool::ToolContext;
 use crate::actors::host::HostHandle;
-use crate::domain::change::{Change, Made};
+use crate::domain::change::{Affected, Change, Made};
 use crate::domain::container::ContainerName;
 use crate::domain::operation::OperationId;
-use crate::domain::policy::Policy;
+use crate::domain::protection::Protected;
 use crate::domain::redact;
 use crate::domain::saga::StepState;
 use crate::journal::JournalError;
-use crate::journal::record::{ChangeRecord, ChangeState, Receipt};
+use crate::journal::record::{ChangeRecord, ChangeState};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use std::time::Duration;
@@ -35,20 +38,28 @@ const LONGEST_WAIT: u64 = 600;
 #[expect(clippy::struct_field_names, reason = "the field is the job's name in every tool")]
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Job {
-    /// By which `job_get` and `job_cancel` know it.
-    pub(super) job: String,
+    /// By which `job_get` and `job_cancel` know it; a plan has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<String>,
     pub(super) tool: String,
     pub(super) host: String,
     /// What it is done to.
     pub(super) target: String,
     #[schemars(schema_with = "job_states")]
-    pub(super) state: ChangeState,
+    pub(super) state: &'static str,
     /// RFC 3339.
-    pub(super) started: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) started: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) ended: Option<String>,
     /// The steps that have begun.
     pub(super) results: Vec<StepResult>,
+    /// What it would be done to; nothing was done yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) plan: Vec<Planned>,
+    /// The same call with this as its confirm does it, once and within ten minutes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) confirm: Option<String>,
     /// How many steps there are.
     pub(super) steps: usize,
     /// What it waits for, or why it ended so.
@@ -60,6 +71,35 @@ pub(super) struct Job {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<String>,
+}
+
+/// What a plan would be done to.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Planned {
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) state: Option<String>,
+    /// Bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<i64>,
+    /// Why it would be left alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<String>,
+}
+
+impl Planned {
+    fn of(thing: &Affected, kept: Option<&Protected>) -> Self {
+        Self {
+            kind: thing.kind.word(),
+            name: text(&thing.name),
+            id: short_id(&thing.id),
+            state: thing.state.clone(),
+            size: thing.bytes,
+            kept: kept.map(ToString::to_string),
+        }
+    }
 }
 
 /// A step of a job.
@@ -89,22 +129,18 @@ pub(super) struct StepResult {
     pub(super) error: Option<String>,
 }
 
+/// The state of what was not begun.
+const PLANNED: &str = "planned";
+
 /// How a job stands.
 fn job_states(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ChangeState::ALL})
+    let words: Vec<&str> = ChangeState::ALL.map(ChangeState::word).into_iter().chain([PLANNED]).collect();
+    json_schema!({"type": "string", "enum": words})
 }
 
 /// How a step stands: intended is at work, or in doubt.
 fn step_states(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": StepState::ALL})
-}
-
-/// What every tool takes that begins a job.
-#[derive(Debug, Default)]
-pub(super) struct JobParameters {
-    pub(super) idempotency_key: Option<String>,
-    /// In seconds.
-    pub(super) wait: Option<u64>,
 }
 
 impl Job {
@@ -129,55 +165,53 @@ impl Job {
             _ => None,
         };
         Self {
-            job: record.id.to_string(),
+            job: Some(record.id.to_string()),
             tool: record.change.word().to_owned(),
             host: record.machine.host.to_string(),
             target: record.change.target(),
-            state: record.state,
-            started: rfc3339(record.started),
+            state: record.state.word(),
+            started: Some(rfc3339(record.started)),
             ended: record.ended.map(rfc3339),
             results: results.collect(),
+            plan: vec![],
+            confirm: None,
             steps: record.change.steps().len(),
             note: record.words.as_deref().map(redact::text),
             joined,
             next,
         }
     }
-}
 
-/// Begins `change` on the host and waits for its end, as long as the caller wants to.
-pub(super) async fn begin(
-    context: &ToolContext,
-    host: &str,
-    change: Change,
-    parameters: JobParameters,
-) -> Result<Job, ToolError> {
-    let host = context.directory.host(host)?;
-    let (masked, _) = change.masked();
-    let arguments = serde_json::to_value(&masked).unwrap_or_default();
-    let called = Called { host: Some(host.spec().id.to_string()), arguments: arguments.clone() };
-    let refuse = async |error| audit::refused(context, &called, error).await;
-    if let Err(error) = permit(context, &host, &change).and_then(|()| check(&change, &parameters)) {
-        return Err(refuse(error).await);
+    /// What `change` would do. With a token it is done when the call is repeated with it.
+    fn planned(
+        change: &Change,
+        host: &HostHandle,
+        affected: &[Affected],
+        kept: &[(Affected, Protected)],
+        token: Option<String>,
+    ) -> Self {
+        let kept = kept.iter().map(|(thing, why)| Planned::of(thing, Some(why)));
+        let next = match &token {
+            Some(_) => "show the plan to a person; the same call with confirm does it",
+            None => "the same call without dry_run does it",
+        };
+        Self {
+            job: None,
+            tool: change.word().to_owned(),
+            host: host.spec().id.to_string(),
+            target: change.target(),
+            state: PLANNED,
+            started: None,
+            ended: None,
+            results: vec![],
+            plan: affected.iter().map(|thing| Planned::of(thing, None)).chain(kept).collect(),
+            confirm: token,
+            steps: change.steps().len(),
+            note: Some("nothing was changed".to_owned()),
+            joined: false,
+            next: Some(next.to_owned()),
+        }
     }
-    // With the line its engine is known, which other names of it may hold to a stricter policy.
-    let session = match host.session(LINE_LIMIT).await {
-        Ok(session) => session,
-        Err(error) => return Err(refuse(failure(context, &host, &ChangeError::Host(error))).await),
-    };
-    if let Err(error) = permit(context, &host, &change) {
-        return Err(refuse(error).await);
-    }
-    let JobParameters { idempotency_key: key, wait } = parameters;
-    let wish = Wish { change, asker: context.asker.clone(), key, arguments };
-    let desk = context.directory.changes();
-    let (id, receipt) = match desk.begin(&host, &session, wish).await {
-        Ok(begun) => begun,
-        Err(error) => return Err(refuse(failure(context, &host, &error)).await),
-    };
-    let wait = Duration::from_secs(wait.unwrap_or(DEFAULT_WAIT).min(LONGEST_WAIT));
-    let record = get(context, id, wait).await?;
-    Ok(Job::of(&record, receipt != Receipt::Written))
 }
 
 /// What is on record about a job; waits for its end at most so long.
@@ -201,44 +235,6 @@ fn told(record: &ChangeRecord) -> String {
     let now = now.map(|step| format!(", now {}", step.name)).unwrap_or_default();
     let waits = record.words.as_ref().map(|words| format!(" ({})", redact::text(words))).unwrap_or_default();
     format!("{done} of {steps} steps on {}{now}{waits}", record.machine.host)
-}
-
-/// Whether the host's policy permits the change.
-fn permit(context: &ToolContext, host: &HostHandle, change: &Change) -> Result<(), ToolError> {
-    let id = &host.spec().id;
-    let policy = context.directory.policy(id);
-    if change.is_permitted(policy) {
-        return Ok(());
-    }
-    let why = match policy {
-        Policy::NoDestructive if change.is_destructive() => {
-            "which permits nothing that loses data, configuration or availability"
-        }
-        Policy::NoDestructive => {
-            "which permits no container that reaches what is not its own: no volume, no path, no network of the host"
-        }
-        Policy::ReadOnly | Policy::ReadWrite => "which permits no change",
-    };
-    let message = format!("{id} is held to {policy}, {why}; nothing was changed");
-    Err(ToolError::new(ErrorKind::PolicyDenied, message)
-        .with_hint(format!("A person can loosen it: dockmaster hosts edit {id} --policy rw.")))
-}
-
-fn check(change: &Change, parameters: &JobParameters) -> Result<(), ToolError> {
-    let wrong = |words: String| Err(ToolError::new(ErrorKind::InvalidArguments, words));
-    if change.steps().is_empty() {
-        return wrong("there is nothing to do: name at least one".to_owned());
-    }
-    keys::check(parameters.idempotency_key.as_deref())
-}
-
-fn failure(context: &ToolContext, host: &HostHandle, error: &ChangeError) -> ToolError {
-    match error {
-        ChangeError::Host(error) => HostFailure::of(host, error, context.directory.clock()).into(),
-        ChangeError::Journal(error) => ToolError::from(error.clone()),
-        ChangeError::KeyTaken(id) => ToolError::new(ErrorKind::Conflict, error.to_string())
-            .with_hint(format!("job_get {id} shows it. Take another key for another wish.")),
-    }
 }
 
 impl From<JournalError> for ToolError {

@@ -3,7 +3,7 @@
 
 use super::audit::{self, Called};
 use super::error::{ErrorKind, ToolError};
-use super::registry::{Object, ToolContext, ToolOutput};
+use super::tool::{Object, ToolContext, ToolOutput};
 use crate::journal::Recalled;
 use crate::journal::record::{AnswerRecord, Entry, Verdict};
 use serde_json::{Value, json};

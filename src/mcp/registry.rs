@@ -1,229 +1,20 @@
-//! The tools by name: what each declares, and how it is called.
+//! The tools by name, and how each is called.
 
 use super::audit::{self, Called};
-use super::caller::{Caller, Progress};
-use super::error::{ErrorKind, ToolError};
-use super::keys::{self, Keys};
+use super::caller::Caller;
+use super::consent::Agreements;
+use super::error::ToolError;
+use super::keys::Keys;
+use super::tool::{Effect, Kind, Object, Tool, ToolContext, ToolOutput};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
-use crate::actors::directory::HostDirectory;
-use crate::domain::change::{Asker, CHANGE_WORDS};
-use crate::domain::policy::Policy;
+use crate::domain::policy::ConfirmFallback;
 use crate::domain::redact;
 use crate::domain::suggest::did_you_mean;
-use crate::domain::toolset::{Offer, Toolset};
+use crate::domain::toolset::Offer;
 use futures_util::future::BoxFuture;
-use schemars::JsonSchema;
-use schemars::generate::{Contract, SchemaSettings};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
-
-/// A JSON object.
-pub(super) type Object = Map<String, Value>;
-
-/// What a tool does to the world: the four hints of the protocol, all of them explicit, because
-/// clients decide by them what to ask a person about.
-#[expect(clippy::struct_excessive_bools, reason = "the protocol's four hints")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Effect {
-    /// Changes nothing.
-    pub read_only: bool,
-    /// Loses data, configuration or availability.
-    pub destructive: bool,
-    /// A second call with the same arguments changes nothing more.
-    pub idempotent: bool,
-    /// Contacts a registry or the Internet, or runs foreign code.
-    pub open_world: bool,
-}
-
-impl Effect {
-    /// Whether a host that is held to `policy` may permit it.
-    fn is_permitted(self, policy: Policy) -> bool {
-        match policy {
-            Policy::ReadWrite => true,
-            Policy::NoDestructive => !self.destructive,
-            Policy::ReadOnly => self.read_only,
-        }
-    }
-
-    /// Reads from hosts and nothing else.
-    pub const READ: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
-}
-
-/// What a tool's call works with.
-#[derive(Clone)]
-pub struct ToolContext {
-    /// The tool's name, which its operations go by.
-    pub tool: &'static str,
-    /// The hosts.
-    pub directory: HostDirectory,
-    /// Changes of the configuration.
-    pub admin: HostAdmin,
-    /// Who calls.
-    pub asker: Asker,
-    /// Hears how far the call is.
-    pub progress: Progress,
-}
-
-/// What a tool answers.
-#[derive(Debug, Clone, PartialEq)]
-pub enum ToolOutput {
-    /// A value that fits the tool's output schema.
-    Structured(Value),
-    /// Prose: logs, files.
-    Text(String),
-}
-
-type Call =
-    Arc<dyn Fn(ToolContext, Object) -> BoxFuture<'static, Result<ToolOutput, ToolError>> + Send + Sync>;
-
-/// A tool.
-#[derive(Clone)]
-pub(super) struct Tool {
-    pub(super) name: &'static str,
-    pub(super) title: &'static str,
-    pub(super) description: &'static str,
-    pub(super) toolset: Toolset,
-    pub(super) effect: Effect,
-    pub(super) input: Arc<Object>,
-    pub(super) output: Option<Arc<Object>>,
-    call: Call,
-}
-
-/// What a tool says about itself.
-#[derive(Clone, Copy)]
-pub(super) struct About {
-    pub(super) name: &'static str,
-    pub(super) title: &'static str,
-    pub(super) description: &'static str,
-    /// The group it is offered with.
-    pub(super) toolset: Toolset,
-    pub(super) effect: Effect,
-}
-
-impl Tool {
-    /// Whether a call is made to its end although its caller has gone: a change that is no job.
-    pub(super) fn goes_on(&self) -> bool {
-        !self.effect.read_only && !CHANGE_WORDS.contains(&self.name)
-    }
-
-    /// A tool that answers with a value.
-    pub(super) fn structured<P, O, F>(
-        about: About,
-        run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        P: DeserializeOwned + JsonSchema + Send + 'static,
-        O: Serialize + JsonSchema + 'static,
-        F: Future<Output = Result<O, ToolError>> + Send + 'static,
-    {
-        Self::new::<P, O, F>(about, Some(Arc::new(schema::<O>(Contract::Serialize))), run, |value| {
-            let value = serde_json::to_value(value);
-            value
-                .map(ToolOutput::Structured)
-                .map_err(|error| ToolError::new(ErrorKind::Internal, error.to_string()))
-        })
-    }
-
-    /// A tool that answers with text.
-    pub(super) fn text<P, F>(about: About, run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static) -> Self
-    where
-        P: DeserializeOwned + JsonSchema + Send + 'static,
-        F: Future<Output = Result<String, ToolError>> + Send + 'static,
-    {
-        Self::new::<P, String, F>(about, None, run, |text| Ok(ToolOutput::Text(text)))
-    }
-
-    fn new<P, O, F>(
-        about: About,
-        output: Option<Arc<Object>>,
-        run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static,
-        render: fn(O) -> Result<ToolOutput, ToolError>,
-    ) -> Self
-    where
-        P: DeserializeOwned + JsonSchema + Send + 'static,
-        O: 'static,
-        F: Future<Output = Result<O, ToolError>> + Send + 'static,
-    {
-        let About { name, title, description, toolset, effect } = about;
-        let mut input = schema::<P>(Contract::Deserialize);
-        if !effect.read_only {
-            keys::declare(&mut input);
-        }
-        let run = Arc::new(run);
-        let call: Call = Arc::new(move |context, arguments| {
-            let run = Arc::clone(&run);
-            Box::pin(async move {
-                let parameters =
-                    serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| {
-                        // A fault of the whole, such as a missing argument, has no path and names itself.
-                        let path = error.path().to_string();
-                        let at = if path == "." { String::new() } else { format!("{path}: ") };
-                        ToolError::new(ErrorKind::InvalidArguments, format!("{name}: {at}{}", error.inner()))
-                    })?;
-                render(run(context, parameters).await?)
-            })
-        });
-        Self { name, title, description, toolset, effect, input: Arc::new(input), output, call }
-    }
-}
-
-/// The schema of a type as clients like it: self-contained, without `null` alternatives (an absent
-/// field is left out), without Rust's number formats. By `contract` it tells what is read, or what is
-/// written: a field that is left out when empty is then not required.
-fn schema<T: JsonSchema>(contract: Contract) -> Object {
-    let mut settings = SchemaSettings::draft2020_12();
-    settings.contract = contract;
-    settings.inline_subschemas = true;
-    settings.meta_schema = None;
-    let mut value = settings.into_generator().into_root_schema_for::<T>().to_value();
-    simplify(&mut value);
-    match value {
-        Value::Object(mut object) => {
-            object.remove("title");
-            object.remove("description");
-            object.entry("type").or_insert_with(|| "object".into());
-            object
-        }
-        _ => Object::new(),
-    }
-}
-
-fn simplify(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            if let Some(Value::Array(types)) = object.get_mut("type") {
-                types.retain(|one| one != "null");
-                if let [only] = types.as_slice() {
-                    let only = only.clone();
-                    object.insert("type".to_owned(), only);
-                }
-            }
-            if let Some(Value::Array(any)) = object.get_mut("anyOf") {
-                any.retain(|one| one.get("type").is_none_or(|one| one != "null"));
-                if let [Value::Object(only)] = any.as_slice() {
-                    let only = only.clone();
-                    object.remove("anyOf");
-                    object.extend(only);
-                }
-            }
-            if let Some(Value::Array(words)) = object.get_mut("enum") {
-                words.retain(|word| !word.is_null());
-            }
-            if object.get("default").is_some_and(Value::is_null) {
-                object.remove("default");
-            }
-            if object.get("format").and_then(Value::as_str).is_some_and(|format| format.contains("int")) {
-                object.remove("format");
-            }
-            object.values_mut().for_each(simplify);
-        }
-        Value::Array(items) => items.iter_mut().for_each(simplify),
-        _ => {}
-    }
-}
 
 /// A name that is offered, or not, and is no tool's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -259,12 +50,15 @@ pub struct Registry {
     tools: Arc<Vec<Tool>>,
     admin: HostAdmin,
     keys: Keys,
+    agreements: Agreements,
 }
 
 impl Registry {
-    /// The tools that are offered, over the hosts of the directory that `admin` changes.
-    pub fn new(admin: HostAdmin, offer: &Offer) -> Result<Self, UnknownTool> {
-        Ok(Self { tools: Arc::new(offered(offer)?), admin, keys: Keys::default() })
+    /// The tools that are offered, over the hosts of the directory that `admin` changes. What a person has to agree
+    /// to and nobody can be asked about is dealt with by `fallback`.
+    pub fn new(admin: HostAdmin, offer: &Offer, fallback: ConfirmFallback) -> Result<Self, UnknownTool> {
+        let (tools, agreements) = (Arc::new(offered(offer)?), Agreements::new(fallback));
+        Ok(Self { tools, admin, keys: Keys::default(), agreements })
     }
 
     /// Only those of the tools that are offered here too.
@@ -280,7 +74,7 @@ impl Registry {
         let specs = directory.specs();
         let loosest = specs.iter().map(|spec| directory.policy(&spec.id)).min();
         self.tools.iter().filter(move |tool| match loosest {
-            Some(loosest) if CHANGE_WORDS.contains(&tool.name) => tool.effect.is_permitted(loosest),
+            Some(loosest) if tool.kind == Kind::Job => tool.effect.is_permitted(loosest),
             _ => true,
         })
     }
@@ -317,19 +111,20 @@ impl Registry {
         caller: Caller,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
         let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
-        let Caller { asker, progress } = caller;
-        let context = ToolContext { tool: tool.name, directory, admin, asker, progress };
-        if tool.effect.read_only {
+        let Caller { asker, progress, consent } = caller;
+        let (name, agreements) = (tool.name, self.agreements.clone());
+        let context = ToolContext { tool: name, directory, admin, asker, progress, consent, agreements };
+        if tool.kind == Kind::Read {
             return (tool.call)(context, arguments);
         }
-        let call = Arc::clone(&tool.call);
+        let (call, kind) = (Arc::clone(&tool.call), tool.kind);
         let keys = self.keys.clone();
         Box::pin(async move {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
             let host = named.map(ToOwned::to_owned);
             let told = Called { host, arguments: redact::json(&Value::Object(arguments.clone())) };
             // What begins or ends a job is put on the audit with it.
-            let outcome = if CHANGE_WORDS.contains(&context.tool) {
+            let outcome = if kind == Kind::Job {
                 call(context.clone(), arguments).await
             } else if context.tool == "job_cancel" {
                 keys.once(&context, &told, arguments, |arguments| call(context.clone(), arguments)).await
@@ -349,6 +144,8 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::actors::config::ConfigHandle;
+    use crate::actors::directory::HostDirectory;
+    use crate::mcp::error::ErrorKind;
     use crate::runtime::clock::Clock;
     use crate::transport::fake::FakeConnector;
 
@@ -359,7 +156,7 @@ mod tests {
             directory: HostDirectory::new(Clock::start()),
             config: ConfigHandle::default(),
         };
-        Registry::new(admin, &Offer::all()).unwrap()
+        Registry::new(admin, &Offer::all(), ConfirmFallback::Plan).unwrap()
     }
 
     #[tokio::test]
@@ -403,7 +200,11 @@ mod tests {
         let error = call(serde_json::json!({"limit": "many"})).await.unwrap_err();
         assert!(error.text().starts_with("invalid_arguments: container_list: limit: "), "{}", error.text());
         let error = call(serde_json::json!({"host": "nas"})).await.unwrap_err();
-        assert!(error.text().contains("unknown field `host`, expected one of `hosts`"), "{}", error.text());
+        let words = error.text();
+        assert!(
+            words.contains("unknown field `host`, expected one of") && words.contains("`hosts`"),
+            "{words}"
+        );
         let error = call(serde_json::json!({"hosts": "nas"})).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::HostUnknown);
     }

@@ -1,8 +1,12 @@
 //! The protocol's side: tools listed and called, each call a request of the front's actor.
 
 use super::caller::{Caller, Progress};
-use super::registry::{Effect, Registry, Tool, ToolOutput, UnknownTool, offered};
+use super::consent::Consent;
+use super::elicit::{self, Way};
+use super::error::{ErrorKind, ToolError};
+use super::registry::{Registry, UnknownTool, offered};
 use super::resources;
+use super::tool::{Effect, Object, Tool, ToolOutput};
 use crate::actors::mcp::McpHandle;
 use crate::domain::change::{Asker, OWNER};
 use crate::domain::text::{clean, cut};
@@ -89,13 +93,58 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let tool = self.registry.find(&request.name);
+        let CallToolRequestParams { name, arguments, input_responses, request_state, .. } = request;
+        let tool = self.registry.find(&name);
         let tool = tool.map_err(|unknown| ErrorData::invalid_params(unknown.to_string(), None))?;
+        let arguments = arguments.unwrap_or_default();
+        let way = elicit::way(&context);
+        let consent = match (way, elicit::second_round(request_state, input_responses)) {
+            (Some(_), Ok(Some(assent))) => Consent::Given(assent),
+            (Some(_), Ok(None)) => Consent::Askable,
+            (None, _) => Consent::Unaskable,
+            (Some(_), Err(error)) => return Ok(failed(&error).into()),
+        };
+        let mut outcome = self.make(tool, arguments.clone(), consent, &context).await?;
+        if let (Ok(ToolOutput::Asks(asking)), Some(way)) = (&outcome, way) {
+            let asked = match way {
+                Way::Rounds => match elicit::round(asking) {
+                    Ok(round) => return Ok(round.into()),
+                    Err(error) => Err(error),
+                },
+                Way::Request => tokio::select! {
+                    asked = elicit::ask(&context.peer, asking) => asked,
+                    () = context.ct.cancelled() => return Err(cancelled()),
+                },
+            };
+            outcome = match asked {
+                Ok(assent) => self.make(tool, arguments, Consent::Given(assent), &context).await?,
+                Err(error) => Err(error),
+            };
+        }
+        Ok(match outcome {
+            Ok(ToolOutput::Structured(value)) => CallToolResult::structured(value),
+            Ok(ToolOutput::Text(text)) => CallToolResult::success(vec![ContentBlock::text(text)]),
+            Ok(ToolOutput::Asks(asking)) => CallToolResult::structured(asking.plan),
+            Err(error) => failed(&error),
+        }
+        .into())
+    }
+}
+
+impl Server {
+    /// Makes a call as a request of the front's actor, and tells the client how far it is.
+    async fn make(
+        &self,
+        tool: &Tool,
+        arguments: Object,
+        consent: Consent,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<Result<ToolOutput, ToolError>, ErrorData> {
         let token = context.meta.get_progress_token();
         let (progress, mut told) = Progress::channel();
         let progress = if token.is_some() { progress } else { Progress::default() };
-        let caller = Caller { asker: asker(&context), progress };
-        let work = self.registry.call(tool, request.arguments.unwrap_or_default(), caller);
+        let caller = Caller { asker: asker(context), progress, consent };
+        let work = self.registry.call(tool, arguments, caller);
         let run = async {
             if tool.goes_on() {
                 self.front.run_to_its_end(tool.name, work).await
@@ -105,9 +154,12 @@ impl ServerHandler for Server {
         };
         tokio::pin!(run);
         let mut notes = 0.0;
-        let result = loop {
+        loop {
             tokio::select! {
-                result = &mut run => break result,
+                result = &mut run => return Ok(match result {
+                    Ok(outcome) => outcome,
+                    Err(cut_off) => Err(ToolError::new(ErrorKind::Internal, cut_off.to_string())),
+                }),
                 Some(message) = told.recv() => if let Some(token) = &token {
                     notes += 1.0;
                     let note = ProgressNotificationParam::new(token.clone(), notes).with_message(message);
@@ -115,17 +167,18 @@ impl ServerHandler for Server {
                     let _ = context.peer.notify_progress(note).await;
                 },
                 // Dropping the run cancels it; the peer no longer listens for the answer.
-                () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+                () = context.ct.cancelled() => return Err(cancelled()),
             }
-        };
-        Ok(match result {
-            Ok(Ok(ToolOutput::Structured(value))) => CallToolResult::structured(value),
-            Ok(Ok(ToolOutput::Text(text))) => CallToolResult::success(vec![ContentBlock::text(text)]),
-            Ok(Err(error)) => CallToolResult::error(vec![ContentBlock::text(error.text())]),
-            Err(cut_off) => CallToolResult::error(vec![ContentBlock::text(format!("internal: {cut_off}"))]),
         }
-        .into())
     }
+}
+
+fn cancelled() -> ErrorData {
+    ErrorData::internal_error("cancelled", None)
+}
+
+fn failed(error: &ToolError) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(error.text())])
 }
 
 /// Who sent an HTTP request, as its headers and its connection say; over other ways it is the owner.

@@ -32,7 +32,7 @@ mod stack_file_read;
 mod stack_list;
 mod volume_list;
 
-use super::registry::Tool;
+use super::tool::Tool;
 
 /// Every tool there is.
 pub(super) fn all() -> Vec<Tool> {

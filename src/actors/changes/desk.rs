@@ -4,7 +4,8 @@ use super::live::Live;
 use crate::actors::host::{HostError, HostHandle, Session};
 use crate::actors::journal::JournalHandle;
 use crate::actors::reaper::ReaperHandle;
-use crate::domain::change::{Asker, Change};
+use crate::domain::change::{Asker, Bound, Change};
+use crate::domain::host::HostId;
 use crate::domain::operation::OperationId;
 use crate::domain::saga::{Course, Ending, Why};
 use crate::journal::record::{AuditEntry, ChangeRecord, ChangeState, Entry, NewChange, Receipt, Verdict};
@@ -23,6 +24,10 @@ const OPEN_ON_HOST: usize = 128;
 pub struct Wish {
     /// What.
     pub change: Change,
+    /// What it may be made to, of what was there before it; `None` when that was not looked at.
+    pub bound: Option<Bound>,
+    /// The agreement of a person that it is made by, which counts once.
+    pub agreement: Option<String>,
     /// Who asks.
     pub asker: Asker,
     /// The client's idempotency key.
@@ -43,6 +48,9 @@ pub enum ChangeError {
     /// Its key belongs to another wish.
     #[error("the idempotency key belongs to operation {0}, whose arguments were others; nothing was changed")]
     KeyTaken(OperationId),
+    /// A person agreed to it once.
+    #[error("what was agreed to has been begun already; nothing more was changed")]
+    Spent,
 }
 
 /// A change as it is found.
@@ -102,9 +110,10 @@ impl ChangeDesk {
         if self.open().iter().filter(of_host).count() >= OPEN_ON_HOST {
             return Err(HostError::from(host.operations().overloaded()).into());
         }
-        let Wish { change, asker, key, arguments } = wish;
+        let Wish { change, bound, agreement, asker, key, arguments } = wish;
         let machine = session.machine(&host.spec().id);
-        let new = NewChange { id: OperationId::fresh(), change, machine, asker, key, arguments };
+        let id = OperationId::fresh();
+        let new = NewChange { id, change, machine, bound, agreement, asker, key, arguments };
         let live = Arc::new(Live::new(new, self.clock.now()));
         let id = live.id();
         // Before it is on record, so that it is known whatever the recovery reads.
@@ -115,7 +124,45 @@ impl ChangeDesk {
             Receipt::Written => Ok((id, Receipt::Written)),
             receipt @ Receipt::Joined(known) => Ok((known, receipt)),
             Receipt::KeyTaken(known) => Err(ChangeError::KeyTaken(known)),
+            Receipt::Spent => Err(ChangeError::Spent),
         }
+    }
+
+    /// The change that `asker` began with this key within a day, when it was this one on this host.
+    pub async fn begun(
+        &self,
+        asker: &Asker,
+        key: &str,
+        change: &Change,
+        host: &HostId,
+    ) -> Result<Option<OperationId>, ChangeError> {
+        let reader = self.journal.reader().await?;
+        match reader.begun(&asker.principal, key, change, host, self.clock.now()).await? {
+            Some((id, true)) => Ok(Some(id)),
+            Some((id, false)) => Err(ChangeError::KeyTaken(id)),
+            None => Ok(None),
+        }
+    }
+
+    /// Puts on the audit that a call was given the change of an equal one.
+    pub async fn join(
+        &self,
+        id: OperationId,
+        asker: &Asker,
+        tool: &str,
+        host: &HostId,
+        arguments: Value,
+    ) -> Result<(), JournalError> {
+        let entry = AuditEntry {
+            asker: asker.clone(),
+            tool: tool.to_owned(),
+            host: Some(host.to_string()),
+            arguments,
+            verdict: Verdict::Joined,
+            words: None,
+            operation: Some(id),
+        };
+        self.journal.write("audit", vec![Entry::Audit(Box::new(entry))]).await.map(drop)
     }
 
     /// Puts a change on record that is to begin; `false` when it does not begin.

@@ -141,14 +141,30 @@ impl Drive {
                 let done = Entry::Settle(id, at, StepState::Done, made, None);
                 self.put(&format!("already {step}"), vec![intend(&before), done]).await?;
             }
-            Ok(Look::Todo(before)) => {
-                let entries = vec![intend(&before)];
-                self.journal.write(&format!("intend {step}"), entries.clone()).await?;
-                self.live.apply(&entries, self.clock.now());
-                self.act(hands, at, step, &before).await?;
-            }
+            Ok(Look::Todo(before)) => match self.held(step, before) {
+                Ok(before) => {
+                    let entries = vec![intend(&before)];
+                    self.journal.write(&format!("intend {step}"), entries.clone()).await?;
+                    self.live.apply(&entries, self.clock.now());
+                    self.act(hands, at, step, &before).await?;
+                }
+                Err(words) => {
+                    let failed = Entry::Settle(id, at, StepState::Failed, Made::default(), Some(words));
+                    self.put(&format!("failed {step}"), vec![intend(&Before::Nothing), failed]).await?;
+                }
+            },
         }
         Ok(())
+    }
+
+    /// What the step may be made to: only what was seen when the change was permitted.
+    fn held(&self, step: &Step, before: Before) -> Result<Before, String> {
+        match self.live.record().bound {
+            Some(bound) if step.is_bound() => bound.hold(before).ok_or_else(|| {
+                "there is another one of that name since this was asked for; it was left alone".to_owned()
+            }),
+            _ => Ok(before),
+        }
     }
 
     /// Makes a step that is on record as intended.
@@ -157,7 +173,7 @@ impl Drive {
         let acted = tokio::select! {
             acted = act => acted,
             // What ends with its connection can be broken off; of all else the end is waited for.
-            () = self.live.cancelled(), if step.lasts().is_zero() => {
+            () = self.live.cancelled(), if step.ends_with_its_connection() => {
                 let undone = Entry::Settle(hands.operation, at, StepState::Undone, Made::default(), None);
                 let entries = vec![undone, Entry::Back(hands.operation, Why::Cancelled)];
                 return self.put(&format!("settle {step}"), entries).await;

@@ -40,6 +40,7 @@ impl Live {
             change: masked,
             whole,
             machine: new.machine.clone(),
+            bound: new.bound.clone(),
             asker: new.asker.clone(),
             key: new.key.clone(),
             limit: new.change.limit(),

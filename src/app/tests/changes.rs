@@ -11,7 +11,7 @@ use crate::actors::operation::Operation;
 use crate::actors::trip;
 use crate::app::{App, Outside};
 use crate::changes::{Found, Hands, Look};
-use crate::domain::change::{Asker, Before, CHANGE_WORDS, Change, OWNER, PruneKind, Step};
+use crate::domain::change::{Asker, Before, Change, ContainerStep, OWNER, PruneKind, Step};
 use crate::domain::operation::{OperationId, OperationKind};
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::RunSpec;
@@ -127,7 +127,8 @@ async fn make(app: &App, change: Change) -> ChangeRecord {
 async fn begin(app: &App, change: Change, key: Option<&str>) -> OperationId {
     let host = app.directory().host("nas").unwrap();
     let asker = Asker { principal: "owner".into(), client: "test".into() };
-    let wish = Wish { change, asker, key: key.map(ToOwned::to_owned), arguments: serde_json::Value::Null };
+    let (key, arguments) = (key.map(ToOwned::to_owned), serde_json::Value::Null);
+    let wish = Wish { change, bound: None, agreement: None, asker, key, arguments };
     let session = host.session(LONG).await.unwrap();
     app.directory().changes().begin(&host, &session, wish).await.unwrap().0
 }
@@ -164,7 +165,7 @@ fn undisturbed(change: &Change) -> (ChangeRecord, Vec<String>, Vec<String>, BTre
 #[test]
 fn there_is_a_change_of_each_kind_to_try() {
     let words: Vec<&str> = all().iter().map(Change::word).collect();
-    assert_eq!(words, CHANGE_WORDS);
+    assert_eq!(words, Change::WORDS);
 }
 
 #[test]
@@ -233,12 +234,14 @@ fn a_failure_at_any_step_unwinds_also_through_crashes() {
 /// Which request makes a step.
 fn deed(step: &Step) -> &'static str {
     match step {
-        Step::Start(_) | Step::StartCreated => "/start",
-        Step::Stop(..) => "/stop",
-        Step::Restart(..) => "/restart",
-        Step::Remove { .. } | Step::Prune(PruneKind::Containers) => "DELETE /v1.41/containers",
-        Step::Fetch(_) | Step::Pull(..) => "images/create",
-        Step::Create(_) => "containers/create",
+        Step::Container(ContainerStep::Start(_) | ContainerStep::StartCreated) => "/start",
+        Step::Container(ContainerStep::Stop(..)) => "/stop",
+        Step::Container(ContainerStep::Restart(..)) => "/restart",
+        Step::Container(ContainerStep::Remove { .. }) | Step::Prune(PruneKind::Containers) => {
+            "DELETE /v1.41/containers"
+        }
+        Step::Image(_) => "images/create",
+        Step::Container(ContainerStep::Create(_)) => "containers/create",
         Step::Prune(PruneKind::BuildCache) => "build/prune",
         Step::Prune(_) => "DELETE /v1.41/images",
     }
@@ -302,7 +305,7 @@ fn every_step_may_be_made_twice_and_every_undo() {
                     step != Step::Prune(PruneKind::BuildCache),
                     "{step}: the cache tells nothing"
                 );
-                if let Step::Create(_) = step {
+                if let Step::Container(ContainerStep::Create(_)) = step {
                     hands.created = first.id;
                 }
             }
@@ -431,8 +434,8 @@ fn a_change_whose_time_is_over_is_not_gone_on_with() {
             let host = app.directory().host("nas").unwrap();
             let machine = host.session(LONG).await.unwrap().machine(&"nas".parse().unwrap());
             let asker = Asker { principal: OWNER.into(), client: String::new() };
-            let (key, arguments) = (None, serde_json::Value::Null);
-            NewChange { id, change: change.clone(), machine, asker, key, arguments }
+            let (change, key, arguments) = (change.clone(), None, serde_json::Value::Null);
+            NewChange { id, change, machine, bound: None, agreement: None, asker, key, arguments }
         };
         let Life::Lived(new) = world.live(|_| false, write) else { panic!() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -18,7 +18,7 @@ async fn list(lab: &Lab, hosts: &str) -> (Duration, Vec<String>) {
             let errors = answer["errors"].as_array().unwrap().iter();
             errors.map(|failure| failure["host"].as_str().unwrap().to_owned()).collect()
         }
-        Ok(ToolOutput::Text(text)) => panic!("{text}"),
+        Ok(other) => panic!("{other:?}"),
         Err(error) => vec![error],
     };
     (start.elapsed(), failed)

@@ -11,7 +11,7 @@ use crate::engine::archive::{Archived, Node, NodeKind};
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::fleet::on_host_within;
 use crate::mcp::page::MOST_CHARACTERS;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::ops::Range;

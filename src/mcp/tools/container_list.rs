@@ -1,5 +1,6 @@
 //! `container_list`
 
+use crate::domain::pattern::Pattern;
 use crate::domain::redact;
 use crate::domain::stack::LABEL_PROJECT;
 use crate::domain::toolset::Toolset;
@@ -7,9 +8,8 @@ use crate::engine::containers::Container;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::page;
-use crate::mcp::pattern::Pattern;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::{ports, rfc3339, short_id};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -137,7 +137,7 @@ struct Filter {
 
 impl Filter {
     fn parse(parameters: &Parameters) -> Result<Self, ToolError> {
-        let pattern = parameters.pattern.as_deref().map(Pattern::parse).transpose()?;
+        let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
         Ok(Self { state: parameters.state, stack: parameters.stack.clone(), pattern })
     }
 

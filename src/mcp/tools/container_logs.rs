@@ -8,7 +8,7 @@ use crate::engine::logs::{LogLine, LogQuery};
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::fleet::on_host;
 use crate::mcp::page;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use jiff::{SignedDuration, Timestamp};
 use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;

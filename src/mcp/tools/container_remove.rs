@@ -3,16 +3,14 @@
 use crate::domain::change::Change;
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
-use crate::mcp::job::{self, Job, JobParameters};
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::job;
+use crate::mcp::tool::{About, Effect, Gate, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    /// Host name.
-    host: String,
     /// Names or ids.
     containers: Vec<String>,
     /// Running ones too.
@@ -21,10 +19,6 @@ struct Parameters {
     /// Their anonymous volumes too.
     #[serde(default)]
     volumes: bool,
-    /// A word of yours: the same call with it within a day is the same job.
-    idempotency_key: Option<String>,
-    /// Seconds to wait for the end (default 45).
-    wait: Option<u64>,
 }
 
 pub(super) fn tool() -> Tool {
@@ -35,12 +29,9 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
-    Tool::structured(about, run)
+    Tool::job(about, Gate::Asks, read)
 }
 
-async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
-    let Parameters { host, containers, idempotency_key, wait, force, volumes } = parameters;
-    let containers = job::containers(&containers)?;
-    let change = Change::ContainerRemove { containers, force, volumes };
-    job::begin(&context, &host, change, JobParameters { idempotency_key, wait }).await
+fn read(Parameters { containers, force, volumes }: Parameters) -> Result<Change, ToolError> {
+    Ok(Change::ContainerRemove { containers: job::containers(&containers)?, force, volumes })
 }

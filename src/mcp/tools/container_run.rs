@@ -4,8 +4,7 @@ use crate::domain::change::Change;
 use crate::domain::run::{RestartPolicy, RunSpec};
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
-use crate::mcp::job::{self, Job, JobParameters};
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Gate, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -13,8 +12,6 @@ use std::collections::BTreeMap;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    /// Host name.
-    host: String,
     /// Image.
     image: String,
     /// Name.
@@ -43,10 +40,6 @@ struct Parameters {
     memory: Option<String>,
     /// Processors.
     cpus: Option<f64>,
-    /// A word of yours: the same call with it within a day is the same job.
-    idempotency_key: Option<String>,
-    /// Seconds to wait for the end (default 45).
-    wait: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -66,10 +59,10 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: false, idempotent: false, open_world: true },
     };
-    Tool::structured(about, run)
+    Tool::job(about, Gate::Asks, read)
 }
 
-async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
+fn read(parameters: Parameters) -> Result<Change, ToolError> {
     let wrong = |words: String| ToolError::new(ErrorKind::InvalidArguments, words);
     let spec = RunSpec {
         name: parameters.name.map(|name| name.parse()).transpose()?,
@@ -89,16 +82,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolEr
         milli_cpus: parameters.cpus.map(milli_cpus).transpose().map_err(wrong)?,
         ..RunSpec::of(parameters.image.parse()?)
     };
-    let Parameters { host, idempotency_key, wait, .. } = Parameters {
-        command: vec![],
-        env: BTreeMap::new(),
-        name: None,
-        labels: BTreeMap::new(),
-        networks: vec![],
-        ..parameters
-    };
-    job::begin(&context, &host, Change::ContainerRun(Box::new(spec)), JobParameters { idempotency_key, wait })
-        .await
+    Ok(Change::ContainerRun(Box::new(spec)))
 }
 
 fn all<T: std::str::FromStr<Err = impl std::fmt::Display>>(texts: &[String]) -> Result<Vec<T>, String> {

@@ -1,12 +1,12 @@
 //! `container_stats`
 
+use crate::domain::pattern::Pattern;
 use crate::domain::toolset::Toolset;
 use crate::engine::stats::Usage;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather_longer, select};
 use crate::mcp::page;
-use crate::mcp::pattern::Pattern;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -91,7 +91,7 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let pattern = parameters.pattern.as_deref().map(Pattern::parse).transpose()?;
+    let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
     let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let measure = gather_longer(MEASURING, &context, &hosts, |operation| {

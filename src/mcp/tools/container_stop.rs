@@ -3,24 +3,18 @@
 use crate::domain::change::Change;
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
-use crate::mcp::job::{self, Job, JobParameters};
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::job;
+use crate::mcp::tool::{About, Effect, Gate, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    /// Host name.
-    host: String,
     /// Names or ids.
     containers: Vec<String>,
     /// Seconds each gets before it is killed (default: its own, else 10).
     timeout: Option<u32>,
-    /// A word of yours: the same call with it within a day is the same job.
-    idempotency_key: Option<String>,
-    /// Seconds to wait for the end (default 45).
-    wait: Option<u64>,
 }
 
 pub(super) fn tool() -> Tool {
@@ -31,12 +25,9 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::Containers,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
-    Tool::structured(about, run)
+    Tool::job(about, Gate::Open, read)
 }
 
-async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
-    let Parameters { host, containers, idempotency_key, wait, timeout } = parameters;
-    let containers = job::containers(&containers)?;
-    let change = Change::ContainerStop { containers, grace: job::grace(timeout)? };
-    job::begin(&context, &host, change, JobParameters { idempotency_key, wait }).await
+fn read(Parameters { containers, timeout }: Parameters) -> Result<Change, ToolError> {
+    Ok(Change::ContainerStop { containers: job::containers(&containers)?, grace: job::grace(timeout)? })
 }

@@ -1,6 +1,7 @@
 //! `event_query`
 
 use super::container_logs::moment;
+use crate::domain::pattern::Pattern;
 use crate::domain::redact;
 use crate::domain::text::{clean, cut};
 use crate::domain::toolset::Toolset;
@@ -8,9 +9,8 @@ use crate::engine::history::PastEvent;
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::{gather_longer, select};
 use crate::mcp::page;
-use crate::mcp::pattern::Pattern;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::short_id;
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         None => moment("since", &parameters.since, now)?,
     };
     let until = parameters.until.as_deref().map(|text| moment("until", text, now)).transpose()?;
-    let pattern = parameters.pattern.as_deref().map(Pattern::parse).transpose()?;
+    let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
     let kinds = parameters.types.filter(|kinds| !kinds.is_empty()).unwrap_or_else(|| Kind::ALL.to_vec());
     let kinds: Vec<&'static str> = kinds.into_iter().map(Kind::word).collect();
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;

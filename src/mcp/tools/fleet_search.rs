@@ -3,6 +3,7 @@
 use crate::actors::host::HostError;
 use crate::actors::operation::Operation;
 use crate::compose::stacks;
+use crate::domain::pattern::Pattern;
 use crate::domain::redact;
 use crate::domain::text::{clean, cut};
 use crate::domain::toolset::Toolset;
@@ -12,9 +13,8 @@ use crate::engine::labels::Labelled;
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::page;
-use crate::mcp::pattern::Pattern;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::{ports, short_id};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use globset::GlobMatcher;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,7 @@ impl Query {
             return port.map(Self::Port).ok_or_else(wrong);
         }
         if text.starts_with("label=") {
-            return Ok(Self::Label(Pattern::parse(text)?));
+            return Ok(Self::Label(str::parse::<Pattern>(text)?));
         }
         if text.contains(['*', '?', '[', '{']) {
             return Ok(Self::Glob(page::glob(text)?));
@@ -167,7 +167,8 @@ impl Query {
 
     /// The label that is looked for, where `labels` have it.
     fn label(&self, labels: &BTreeMap<String, String>) -> Option<String> {
-        let Self::Label(pattern @ Pattern::Label(key, _)) = self else { return None };
+        let Self::Label(pattern) = self else { return None };
+        let key = pattern.label()?;
         let found = labels.get(key)?;
         pattern.admits("", |key| labels.get(key)).then(|| {
             let told = format!("label {key}={}", redact::value(key, &clean(found)));

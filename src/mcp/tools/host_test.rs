@@ -6,7 +6,7 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{Endpoint, HostSpec};
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use crate::transport::{Carrier, Command, Link, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

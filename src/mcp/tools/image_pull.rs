@@ -5,8 +5,8 @@ use crate::domain::image::ImageName;
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::select;
-use crate::mcp::job::{self, Job, JobParameters};
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::job::{self, Job, Terms};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::Images,
         effect: Effect { read_only: false, destructive: false, idempotent: true, open_world: true },
     };
-    Tool::structured(about, run)
+    Tool::jobs(about, run)
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
@@ -57,7 +57,8 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         let key = idempotency_key.as_ref().map(|key| format!("{key} {id}"));
         let context = &context;
         async move {
-            let begun = job::begin(context, &id, change, JobParameters { idempotency_key: key, wait }).await;
+            let terms = Terms::plain(id.clone(), key, wait);
+            let begun = job::begin_unasked(context, change, terms).await;
             begun.map_err(|error| HostFailure::plain(&id, error))
         }
     });

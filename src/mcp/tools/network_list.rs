@@ -7,7 +7,7 @@ use crate::engine::inventory::Network;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::page;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

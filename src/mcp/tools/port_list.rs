@@ -6,7 +6,7 @@ use crate::engine::ports::PortUse;
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::{gather_longer, select};
 use crate::mcp::page;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

@@ -3,25 +3,15 @@
 use crate::domain::change::{Change, PruneKind};
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::on_host;
-use crate::mcp::job::{self, Job, JobParameters};
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Gate, Tool};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
-    /// Host name.
-    host: String,
     /// Of which kinds.
     what: Vec<Kind>,
-    /// Only tell what would go (default true).
-    dry_run: Option<bool>,
-    /// A word of yours: the same call with it within a day is the same job.
-    idempotency_key: Option<String>,
-    /// Seconds to wait for the end (default 45).
-    wait: Option<u64>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -38,25 +28,6 @@ enum Kind {
     BuildCache,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Answer {
-    /// What would go.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<Vec<Planned>>,
-    /// The job that removes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    job: Option<Job>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct Planned {
-    kind: &'static str,
-    name: String,
-    /// Bytes, where the engine tells.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<i64>,
-}
-
 pub(super) fn tool() -> Tool {
     let about = About {
         name: "prune",
@@ -65,35 +36,11 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::System,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
-    Tool::structured(about, run)
+    Tool::job(about, Gate::PlansFirst, read)
 }
 
-async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let Parameters { host, what, dry_run, idempotency_key, wait } = parameters;
-    let what: Vec<PruneKind> = what.into_iter().map(PruneKind::from).collect();
-    if dry_run == Some(false) {
-        let change = Change::Prune { what };
-        let job = job::begin(&context, &host, change, JobParameters { idempotency_key, wait }).await?;
-        return Ok(Answer { plan: None, job: Some(job) });
-    }
-    let handle = context.directory.host(&host)?;
-    let looked = on_host(&context, &handle, move |operation| {
-        let what = what.clone();
-        async move {
-            let mut plan = vec![];
-            for kind in what {
-                let things = operation.engine().unused(kind).await?;
-                let planned = |thing: crate::domain::change::Thing| Planned {
-                    kind: kind.word(),
-                    name: thing.name,
-                    size: thing.bytes,
-                };
-                plan.extend(things.into_iter().map(planned));
-            }
-            Ok(plan)
-        }
-    });
-    Ok(Answer { plan: Some(looked.await?), job: None })
+fn read(Parameters { what }: Parameters) -> Result<Change, ToolError> {
+    Ok(Change::Prune { what: what.into_iter().map(PruneKind::from).collect() })
 }
 
 impl From<Kind> for PruneKind {

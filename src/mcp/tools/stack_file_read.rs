@@ -13,7 +13,7 @@ use crate::domain::toolset::Toolset;
 use crate::mcp::error::{StackFailure, ToolError, stack_error};
 use crate::mcp::fleet::on_host_within;
 use crate::mcp::page::MOST_CHARACTERS;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use crate::transport::Link;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,7 @@ use crate::engine::{Engine, EngineError};
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, select};
 use crate::mcp::page;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

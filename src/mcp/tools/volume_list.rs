@@ -1,6 +1,7 @@
 //! `volume_list`
 
 use crate::actors::host::HostHandle;
+use crate::domain::pattern::Pattern;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
@@ -8,8 +9,7 @@ use crate::engine::inventory::Volume;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{gather, gather_within, select};
 use crate::mcp::page;
-use crate::mcp::pattern::Pattern;
-use crate::mcp::registry::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -74,7 +74,7 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let pattern = parameters.pattern.as_deref().map(Pattern::parse).transpose()?;
+    let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
     let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     let hosts = select(&context.directory, parameters.hosts.as_deref())?;
     let (answers, errors) = gather(&context, &hosts, async |operation| {

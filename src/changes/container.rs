@@ -1,0 +1,222 @@
+//! Steps that are made to containers.
+
+use super::{Found, Hands, Look, OPERATION_LABEL, name};
+use crate::domain::change::{Affected, AffectedKind, Before, ContainerStep, Made};
+use crate::domain::container::ContainerName;
+use crate::engine::containers::ContainerDetail;
+use crate::engine::{Engine, EngineError};
+use std::time::Duration;
+use tokio::time::sleep;
+
+/// How often it is looked whether something that is under way has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// The container that the step would be made to.
+pub(super) async fn survey(engine: &Engine, step: &ContainerStep) -> Result<Vec<Affected>, EngineError> {
+    let container = match step {
+        ContainerStep::Start(name)
+        | ContainerStep::Stop(name, _)
+        | ContainerStep::Restart(name, _)
+        | ContainerStep::Remove { container: name, .. } => name,
+        ContainerStep::Create(_) | ContainerStep::StartCreated => return Ok(vec![]),
+    };
+    let found = engine.container(container).await?;
+    let ports = found.ports.iter().filter_map(|port| port.public).collect();
+    Ok(vec![Affected {
+        state: Some(found.state),
+        labels: found.labels,
+        ports,
+        ..Affected::new(AffectedKind::Container, found.id, found.name)
+    }])
+}
+
+pub(super) async fn look(hands: &Hands<'_>, step: &ContainerStep) -> Result<Look, EngineError> {
+    Ok(match step {
+        ContainerStep::Start(name) => {
+            let (found, before) = seen(hands.engine, name).await?;
+            if found.state == "running" { Look::Already(before, same(&found)) } else { Look::Todo(before) }
+        }
+        ContainerStep::Stop(name, _) => {
+            let (found, before) = seen(hands.engine, name).await?;
+            if runs(&found) { Look::Todo(before) } else { Look::Already(before, same(&found)) }
+        }
+        ContainerStep::Restart(name, _) => {
+            let (found, before) = seen(hands.engine, name).await?;
+            // Named twice, by its name and by its identifier, it is restarted once.
+            if hands.treated.contains(&found.id) {
+                Look::Already(before, same(&found))
+            } else {
+                Look::Todo(before)
+            }
+        }
+        ContainerStep::Remove { container, .. } => Look::Todo(seen(hands.engine, container).await?.1),
+        ContainerStep::Create(_) => Look::Todo(Before::Nothing),
+        ContainerStep::StartCreated => {
+            let created = name(hands.created.as_deref().unwrap_or_default())?;
+            Look::Todo(seen(hands.engine, &created).await?.1)
+        }
+    })
+}
+
+pub(super) async fn act(
+    hands: &Hands<'_>,
+    step: &ContainerStep,
+    before: &Before,
+) -> Result<Option<Made>, EngineError> {
+    let (engine, id) = (hands.engine, id_of(before));
+    match step {
+        ContainerStep::Start(_) | ContainerStep::StartCreated if was(before) == "paused" => {
+            engine.unpause(id).await?;
+        }
+        ContainerStep::Start(_) | ContainerStep::StartCreated => engine.start(id).await?,
+        ContainerStep::Stop(_, grace) => engine.stop(id, *grace).await?,
+        ContainerStep::Restart(_, grace) => engine.restart(id, *grace).await?,
+        ContainerStep::Remove { force, volumes, .. } => match engine.remove(id, *force, *volumes).await {
+            Err(EngineError::NotFound(_)) => {}
+            // What was asked for before the line broke is under way still.
+            Err(EngineError::Refused { status: 409, message }) if message.contains("already in progress") => {
+                until_removed(engine, id).await?;
+            }
+            removed => removed?,
+        },
+        ContainerStep::Create(spec) => {
+            let labels = hands.labels(&step.clone().into());
+            let id = match engine.create(spec, &labels).await {
+                // Its name is taken: by itself, when this was done before.
+                Err(EngineError::Refused { status: 409, message }) => match ours(hands).await? {
+                    Some(id) => id,
+                    None => return Err(EngineError::Refused { status: 409, message }),
+                },
+                created => created?,
+            };
+            // One that was asked for before the line broke, and came late.
+            for other in all_ours(hands).await?.into_iter().filter(|other| *other != id) {
+                remove_made(engine, &other).await?;
+            }
+            return Ok(Some(Made { id: Some(id), ..Made::default() }));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn probe(
+    hands: &Hands<'_>,
+    step: &ContainerStep,
+    before: &Before,
+) -> Result<Found, EngineError> {
+    if let ContainerStep::Create(_) = step {
+        let made = |id| Found::Made(Made { id: Some(id), ..Made::default() });
+        return Ok(ours(hands).await?.map_or(Found::NotYet, made));
+    }
+    // One with --rm goes when it stops.
+    let may_go = matches!(step, ContainerStep::Stop(..) | ContainerStep::Remove { .. });
+    let found = match hands.engine.container(&name(id_of(before))?).await {
+        Ok(found) => found,
+        Err(EngineError::NotFound(_)) if may_go => return Ok(Found::Made(removed(before))),
+        Err(EngineError::NotFound(words)) => return Ok(Found::Gone(words)),
+        Err(error) => return Err(error),
+    };
+    let started_again = found.started_at != started(before);
+    let happened = match step {
+        ContainerStep::Stop(..) => !runs(&found),
+        ContainerStep::Restart(..) => started_again && found.state != "restarting",
+        ContainerStep::Remove { .. } => false,
+        _ => found.state == "running" || started_again,
+    };
+    Ok(if happened { Found::Made(made(before, &found)) } else { Found::NotYet })
+}
+
+pub(super) async fn undo(hands: &Hands<'_>, step: &ContainerStep) -> Result<(), EngineError> {
+    if let ContainerStep::Create(_) = step {
+        for id in all_ours(hands).await? {
+            remove_made(hands.engine, &id).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn after(
+    hands: &Hands<'_>,
+    step: &ContainerStep,
+    before: &Before,
+) -> Result<Made, EngineError> {
+    if let ContainerStep::Remove { .. } = step {
+        return Ok(removed(before));
+    }
+    match hands.engine.container(&name(id_of(before))?).await {
+        Ok(found) => Ok(made(before, &found)),
+        // One with --rm goes when it stops.
+        Err(EngineError::NotFound(_)) => Ok(removed(before)),
+        Err(error) => Err(error),
+    }
+}
+
+async fn seen(engine: &Engine, name: &ContainerName) -> Result<(ContainerDetail, Before), EngineError> {
+    let found = engine.container(name).await?;
+    let ContainerDetail { id, state, started_at, .. } = found.clone();
+    Ok((found, Before::Container { id, state, started_at }))
+}
+
+/// The container that this operation made.
+async fn ours(hands: &Hands<'_>) -> Result<Option<String>, EngineError> {
+    Ok(all_ours(hands).await?.into_iter().next())
+}
+
+async fn all_ours(hands: &Hands<'_>) -> Result<Vec<String>, EngineError> {
+    hands.engine.labelled(OPERATION_LABEL, &hands.operation.to_string()).await
+}
+
+async fn remove_made(engine: &Engine, id: &str) -> Result<(), EngineError> {
+    match engine.remove(id, true, true).await {
+        Err(EngineError::NotFound(_)) => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Waits for a removal that is under way; the step's own time bounds it.
+async fn until_removed(engine: &Engine, id: &str) -> Result<(), EngineError> {
+    loop {
+        match engine.container(&name(id)?).await {
+            Err(EngineError::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(_) => sleep(LOOK_EVERY).await,
+        }
+    }
+}
+
+fn runs(found: &ContainerDetail) -> bool {
+    matches!(&*found.state, "running" | "paused" | "restarting")
+}
+
+/// The identifier that a step acts on, by what was seen before.
+fn id_of(before: &Before) -> &str {
+    if let Before::Container { id, .. } = before { id } else { "" }
+}
+
+fn was(before: &Before) -> &str {
+    if let Before::Container { state, .. } = before { state } else { "" }
+}
+
+fn started(before: &Before) -> &str {
+    if let Before::Container { started_at, .. } = before { started_at } else { "" }
+}
+
+fn same(found: &ContainerDetail) -> Made {
+    let state = Some(found.state.clone());
+    Made { id: Some(found.id.clone()), before: state.clone(), after: state, ..Made::default() }
+}
+
+fn made(before: &Before, found: &ContainerDetail) -> Made {
+    let was = Some(was(before).to_owned());
+    Made { id: Some(found.id.clone()), before: was, after: Some(found.state.clone()), ..Made::default() }
+}
+
+fn removed(before: &Before) -> Made {
+    let was = Some(was(before).to_owned());
+    Made {
+        id: Some(id_of(before).to_owned()),
+        before: was,
+        after: Some("removed".to_owned()),
+        ..Made::default()
+    }
+}

@@ -1,0 +1,64 @@
+//! The removal of what is unused: object by object, what was seen and nothing else.
+
+use super::{Found, Hands, Look};
+use crate::domain::change::{Affected, AffectedKind, Before, Made, PruneKind, Thing};
+use crate::engine::{Engine, EngineError};
+
+/// What would be removed. The build cache tells no things.
+pub(super) async fn survey(engine: &Engine, kind: PruneKind) -> Result<Vec<Affected>, EngineError> {
+    let is = match kind {
+        PruneKind::Containers => AffectedKind::Container,
+        PruneKind::Networks => AffectedKind::Network,
+        PruneKind::Images => AffectedKind::Image,
+        PruneKind::Volumes => AffectedKind::Volume,
+        PruneKind::BuildCache => return Ok(vec![]),
+    };
+    let unused = engine.unused(kind).await?;
+    let affected = unused.into_iter().map(|unused| Affected {
+        bytes: unused.thing.bytes,
+        labels: unused.labels,
+        ..Affected::new(is, unused.thing.id, unused.thing.name)
+    });
+    Ok(affected.collect())
+}
+
+pub(super) async fn look(hands: &Hands<'_>, kind: PruneKind) -> Result<Look, EngineError> {
+    let things = hands.engine.unused(kind).await?.into_iter().map(|unused| unused.thing).collect();
+    Ok(Look::Todo(Before::Things { things }))
+}
+
+pub(super) async fn act(hands: &Hands<'_>, kind: PruneKind, before: &Before) -> Result<Made, EngineError> {
+    if kind == PruneKind::BuildCache {
+        let freed = hands.engine.prune_build_cache().await?;
+        return Ok(Made { freed: Some(freed), ..Made::default() });
+    }
+    let Before::Things { things } = before else { return Ok(Made::default()) };
+    let (mut gone, mut left) = (vec![], vec![]);
+    for thing in things {
+        match hands.engine.remove_unused(kind, &thing.id).await {
+            Ok(()) | Err(EngineError::NotFound(_)) => gone.push(thing),
+            Err(error @ EngineError::Refused { .. }) => left.push(format!("{}: {error}", thing.name)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Made { left, ..swept(gone.into_iter()) })
+}
+
+pub(super) async fn probe(hands: &Hands<'_>, kind: PruneKind, before: &Before) -> Result<Found, EngineError> {
+    if kind == PruneKind::BuildCache {
+        return Ok(Found::NotYet);
+    }
+    let Before::Things { things } = before else { return Ok(Found::NotYet) };
+    for thing in things {
+        // One that is used by now has not gone either.
+        if hands.engine.has(kind, &thing.id).await? {
+            return Ok(Found::NotYet);
+        }
+    }
+    Ok(Found::Made(swept(things.iter())))
+}
+
+fn swept<'a>(things: impl Iterator<Item = &'a Thing> + Clone) -> Made {
+    let freed = things.clone().filter_map(|thing| thing.bytes).sum();
+    Made { removed: things.map(|thing| thing.name.clone()).collect(), freed: Some(freed), ..Made::default() }
+}

@@ -1,0 +1,241 @@
+//! The agreement of a person: what is asked, how the answer comes, and how an agreement is bound to what it was
+//! given for.
+//!
+//! What has to be agreed to is told with a token: a random word, sealed together with who asks for what and with the
+//! identities of what it would be done to. A person's answer, or the repetition of the call, brings it back. It opens
+//! only for the same, for ten minutes, and the journal takes the word in it once.
+
+use super::error::{ErrorKind, ToolError};
+use crate::domain::change::Asks;
+use crate::domain::policy::ConfirmFallback;
+use rand::RngCore as _;
+use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an agreement holds.
+const LIFE: Duration = Duration::from_secs(600);
+
+/// Bytes of the word in a token.
+const WORD_BYTES: usize = 16;
+
+/// What the person behind a call has said to it.
+#[derive(Debug, Clone, Default)]
+pub enum Consent {
+    /// Nothing, and the client cannot ask.
+    #[default]
+    Unaskable,
+    /// Nothing yet; the client can ask.
+    Askable,
+    /// This.
+    Given(Assent),
+}
+
+/// A person's agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assent {
+    /// The token that came with the question.
+    pub token: String,
+    /// The name that was typed, where one was asked for.
+    pub name: Option<String>,
+}
+
+/// What a person is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// In words, with what it would be done to.
+    pub text: String,
+    /// What counts as agreement.
+    pub wants: Wants,
+}
+
+/// What counts as agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wants {
+    /// A yes.
+    Yes,
+    /// This name, typed: what goes is lost for good.
+    Name(String),
+}
+
+/// A question with what belongs to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asking {
+    /// For the person.
+    pub question: Question,
+    /// For the reply.
+    pub token: String,
+    /// The tool's own answer: what would be done.
+    pub plan: Value,
+}
+
+/// What has to be done about a call before it is made.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Make it, by this agreement if there is one.
+    Make(Option<String>),
+    /// Ask the person first.
+    Ask,
+    /// Tell the plan; the call is repeated with its token.
+    Plan,
+}
+
+/// What people agree to; clones share the key that it is sealed with.
+#[derive(Clone)]
+pub(super) struct Agreements {
+    codec: Arc<RequestStateCodec>,
+    fallback: ConfirmFallback,
+}
+
+impl Agreements {
+    /// With a key of this process's own: an agreement does not outlive it.
+    pub(super) fn new(fallback: ConfirmFallback) -> Self {
+        let mut key = [0; RequestStateCodec::MIN_KEY_LENGTH];
+        rand::rng().fill_bytes(&mut key);
+        Self { codec: Arc::new(RequestStateCodec::new_unchecked(key)), fallback }
+    }
+
+    /// A token for an agreement to `deal`.
+    pub(super) fn seal(&self, deal: &str) -> String {
+        let mut bytes = [0; WORD_BYTES];
+        rand::rng().fill_bytes(&mut bytes);
+        let word = bytes.iter().fold(String::new(), |mut word, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(word, "{byte:02x}");
+            word
+        });
+        let options = SealOptions::new().associated_data(deal.as_bytes()).ttl(LIFE);
+        self.codec.seal_with(word.as_bytes(), &options)
+    }
+
+    /// The word in a token, if it was given for `deal`.
+    fn open(&self, token: &str, deal: &str) -> Result<String, ToolError> {
+        let opened = self.codec.open_with(token, deal.as_bytes());
+        let word = opened.map_err(|error| {
+            let why = match error {
+                RequestStateError::Expired => "it is older than ten minutes",
+                RequestStateError::IntegrityCheckFailed => {
+                    "it is for another call, or what it would be done to is not the same any more"
+                }
+                _ => "it is no confirmation that Dockmaster gave",
+            };
+            ToolError::new(ErrorKind::ConfirmationRequired, format!("confirm: {why}; nothing was changed"))
+                .with_hint("Call with dry_run to see what would be done now.")
+        })?;
+        Ok(String::from_utf8_lossy(&word).into_owned())
+    }
+
+    /// What is next for a call that asks for so much: `confirm` is what it brought, `name` what would have to be
+    /// typed.
+    pub(super) fn next(
+        &self,
+        asks: Asks,
+        consent: &Consent,
+        confirm: Option<&str>,
+        deal: &str,
+        name: &str,
+    ) -> Result<Next, ToolError> {
+        if asks == Asks::Nothing {
+            return Ok(Next::Make(None));
+        }
+        match (consent, confirm) {
+            (Consent::Given(reply), _) => {
+                let word = self.open(&reply.token, deal)?;
+                if asks == Asks::Name && reply.name.as_deref().map(str::trim) != Some(name) {
+                    let message =
+                        "the name that was typed is not the one of what would be lost; nothing was changed";
+                    return Err(ToolError::new(ErrorKind::ConfirmationRequired, message));
+                }
+                Ok(Next::Make(Some(word)))
+            }
+            // A model may repeat what it was told. Who can be asked is.
+            (Consent::Askable, _) => Ok(Next::Ask),
+            (Consent::Unaskable, _) if self.fallback == ConfirmFallback::Allow => Ok(Next::Make(None)),
+            (Consent::Unaskable, _) if self.fallback == ConfirmFallback::Deny => {
+                let message =
+                    "a person has to agree to this, and this client cannot ask one; nothing was changed";
+                Err(ToolError::new(ErrorKind::ConfirmationRequired, message).with_hint(
+                    "A person can call it: dockmaster tool call; or set server.confirm_fallback to plan.",
+                ))
+            }
+            (Consent::Unaskable, Some(token)) => self.open(token, deal).map(|word| Next::Make(Some(word))),
+            (Consent::Unaskable, None) => Ok(Next::Plan),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(token: &str, name: Option<&str>) -> Consent {
+        Consent::Given(Assent { token: token.to_owned(), name: name.map(ToOwned::to_owned) })
+    }
+
+    #[test]
+    fn who_can_be_asked_is_asked_and_who_cannot_gets_what_the_owner_chose() {
+        use Asks::{Agreement, Name, Nothing};
+        use ConfirmFallback::{Allow, Deny, Plan};
+        for (asks, fallback, askable, with_token, expected) in [
+            (Nothing, Plan, true, false, "make"),
+            (Nothing, Deny, false, false, "make"),
+            (Agreement, Plan, true, false, "ask"),
+            (Agreement, Plan, true, true, "ask"),
+            (Agreement, Allow, true, true, "ask"),
+            (Agreement, Deny, true, false, "ask"),
+            (Agreement, Plan, false, false, "plan"),
+            (Agreement, Plan, false, true, "make"),
+            (Agreement, Allow, false, false, "make"),
+            (Agreement, Deny, false, false, "refuse"),
+            (Agreement, Deny, false, true, "refuse"),
+            (Name, Plan, true, true, "ask"),
+            (Name, Plan, false, false, "plan"),
+            (Name, Plan, false, true, "make"),
+            (Name, Allow, false, false, "make"),
+            (Name, Deny, false, true, "refuse"),
+        ] {
+            let agreements = Agreements::new(fallback);
+            let consent = if askable { Consent::Askable } else { Consent::Unaskable };
+            let token = with_token.then(|| agreements.seal("deal"));
+            let next = agreements.next(asks, &consent, token.as_deref(), "deal", "web");
+            let found = match next {
+                Ok(Next::Make(_)) => "make",
+                Ok(Next::Ask) => "ask",
+                Ok(Next::Plan) => "plan",
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::ConfirmationRequired);
+                    "refuse"
+                }
+            };
+            assert_eq!(found, expected, "{asks:?} {fallback:?} {askable} {with_token}");
+        }
+    }
+
+    #[test]
+    fn an_agreement_is_for_one_deal_and_one_name() {
+        let agreements = Agreements::new(ConfirmFallback::Plan);
+        let token = agreements.seal("remove web 1");
+        let next = |asks, consent: &Consent, deal| agreements.next(asks, consent, None, deal, "web");
+        let Ok(Next::Make(Some(word))) = next(Asks::Agreement, &given(&token, None), "remove web 1") else {
+            panic!("it was agreed to")
+        };
+        assert_eq!(
+            next(Asks::Name, &given(&token, Some(" web ")), "remove web 1"),
+            Ok(Next::Make(Some(word.clone())))
+        );
+        for name in [None, Some(""), Some("we"), Some("Web")] {
+            assert!(next(Asks::Name, &given(&token, name), "remove web 1").is_err(), "{name:?}");
+        }
+        assert!(next(Asks::Agreement, &given(&token, None), "remove web 2").is_err(), "another container");
+        for foreign in ["", "yes", "rs1.AA.AA", &Agreements::new(ConfirmFallback::Plan).seal("remove web 1")]
+        {
+            assert!(next(Asks::Agreement, &given(foreign, None), "remove web 1").is_err(), "{foreign}");
+        }
+        let other = agreements.seal("remove web 1");
+        assert_ne!(next(Asks::Agreement, &given(&other, None), "remove web 1"), Ok(Next::Make(Some(word))));
+    }
+}

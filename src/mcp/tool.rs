@@ -1,0 +1,255 @@
+//! What a tool is: what it declares, and how it is called with the arguments of a client.
+
+use super::caller::Progress;
+use super::consent::{Agreements, Asking, Consent};
+use super::error::{ErrorKind, ToolError};
+use super::job::{self, Terms};
+use super::keys;
+use super::schema::schema;
+use crate::actors::admin::HostAdmin;
+use crate::actors::directory::HostDirectory;
+use crate::domain::change::{Asker, Change};
+use crate::domain::policy::Policy;
+use crate::domain::suggest::did_you_mean;
+use crate::domain::toolset::Toolset;
+use futures_util::future::BoxFuture;
+use schemars::JsonSchema;
+use schemars::generate::Contract;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// A JSON object.
+pub(super) type Object = Map<String, Value>;
+
+/// What a tool does to the world: the four hints of the protocol, all of them explicit, because
+/// clients decide by them what to ask a person about.
+#[expect(clippy::struct_excessive_bools, reason = "the protocol's four hints")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effect {
+    /// Changes nothing.
+    pub read_only: bool,
+    /// Loses data, configuration or availability.
+    pub destructive: bool,
+    /// A second call with the same arguments changes nothing more.
+    pub idempotent: bool,
+    /// Contacts a registry or the Internet, or runs foreign code.
+    pub open_world: bool,
+}
+
+impl Effect {
+    /// Whether a host that is held to `policy` may permit it.
+    pub(super) fn is_permitted(self, policy: Policy) -> bool {
+        match policy {
+            Policy::ReadWrite => true,
+            Policy::NoDestructive => !self.destructive,
+            Policy::ReadOnly => self.read_only,
+        }
+    }
+
+    /// Reads from hosts and nothing else.
+    pub const READ: Self = Self { read_only: true, destructive: false, idempotent: true, open_world: false };
+}
+
+/// What a tool's call works with.
+#[derive(Clone)]
+pub struct ToolContext {
+    /// The tool's name, which its operations go by.
+    pub tool: &'static str,
+    /// The hosts.
+    pub directory: HostDirectory,
+    /// Changes of the configuration.
+    pub admin: HostAdmin,
+    /// Who calls.
+    pub asker: Asker,
+    /// Hears how far the call is.
+    pub progress: Progress,
+    /// What the person behind the call has said to it.
+    pub consent: Consent,
+    /// What people agree to.
+    pub(super) agreements: Agreements,
+}
+
+/// What a tool answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolOutput {
+    /// A value that fits the tool's output schema.
+    Structured(Value),
+    /// Prose: logs, files.
+    Text(String),
+    /// A person has to say first whether it is to be done.
+    Asks(Box<Asking>),
+}
+
+/// What a tool is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// To read.
+    Read,
+    /// To begin a job that changes a host, which is put on the audit with it.
+    Job,
+    /// To change something else.
+    Deed,
+}
+
+type Call =
+    Arc<dyn Fn(ToolContext, Object) -> BoxFuture<'static, Result<ToolOutput, ToolError>> + Send + Sync>;
+
+/// A tool.
+#[derive(Clone)]
+pub(super) struct Tool {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) description: &'static str,
+    pub(super) toolset: Toolset,
+    pub(super) effect: Effect,
+    pub(super) kind: Kind,
+    pub(super) input: Arc<Object>,
+    pub(super) output: Option<Arc<Object>>,
+    pub(super) call: Call,
+}
+
+/// What a tool says about itself.
+#[derive(Clone, Copy)]
+pub(super) struct About {
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    pub(super) description: &'static str,
+    /// The group it is offered with.
+    pub(super) toolset: Toolset,
+    pub(super) effect: Effect,
+}
+
+/// Whether a person is asked before a tool does what it is called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// No.
+    Open,
+    /// Where what is to be done asks for it.
+    Asks,
+    /// The same, and it is planned first unless the call says otherwise.
+    PlansFirst,
+}
+
+impl Tool {
+    /// Whether a call is made to its end although its caller has gone: a change that is no job.
+    pub(super) fn goes_on(&self) -> bool {
+        self.kind == Kind::Deed
+    }
+
+    /// A tool that answers with a value.
+    pub(super) fn structured<P, O, F>(
+        about: About,
+        run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Future<Output = Result<O, ToolError>> + Send + 'static,
+    {
+        let output = Some(schema::<O>(Contract::Serialize));
+        Self::new(about, schema::<P>(Contract::Deserialize), output, move |context, arguments| {
+            let answer = parse::<P>(context.tool, arguments).map(|parameters| run(context, parameters));
+            Box::pin(async move { structured(&answer?.await?) })
+        })
+    }
+
+    /// A tool that answers with text.
+    pub(super) fn text<P, F>(about: About, run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        F: Future<Output = Result<String, ToolError>> + Send + 'static,
+    {
+        Self::new(about, schema::<P>(Contract::Deserialize), None, move |context, arguments| {
+            let answer = parse::<P>(context.tool, arguments).map(|parameters| run(context, parameters));
+            Box::pin(async move { Ok(ToolOutput::Text(answer?.await?)) })
+        })
+    }
+
+    /// A tool that begins one job on one host: `read` tells which change its parameters mean.
+    pub(super) fn job<P>(
+        about: About,
+        gate: Gate,
+        read: impl Fn(P) -> Result<Change, ToolError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+    {
+        let mut input = schema::<P>(Contract::Deserialize);
+        Terms::declare(&mut input, gate);
+        let output = Some(schema::<job::Job>(Contract::Serialize));
+        let tool = Self::new(about, input, output, move |context, mut arguments| {
+            let terms = Terms::take(&mut arguments, gate).map_err(|error| wrong(context.tool, &error));
+            let change = parse::<P>(context.tool, arguments).and_then(&read);
+            Box::pin(async move { job::begin(&context, change?, terms?).await })
+        });
+        Self { kind: Kind::Job, ..tool }
+    }
+
+    /// As [`Self::structured`], for a tool that begins jobs and says so in an answer of its own.
+    pub(super) fn jobs<P, O, F>(
+        about: About,
+        run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Future<Output = Result<O, ToolError>> + Send + 'static,
+    {
+        Self { kind: Kind::Job, ..Self::structured(about, run) }
+    }
+
+    fn new(
+        about: About,
+        mut input: Object,
+        output: Option<Object>,
+        run: impl Fn(ToolContext, Object) -> BoxFuture<'static, Result<ToolOutput, ToolError>>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let About { name, title, description, toolset, effect } = about;
+        let kind = if effect.read_only { Kind::Read } else { Kind::Deed };
+        if kind != Kind::Read {
+            keys::declare(&mut input);
+        }
+        let (input, output) = (Arc::new(input), output.map(Arc::new));
+        let known = Arc::clone(&input);
+        let call: Call = Arc::new(move |context, arguments| match unknown(&known, &arguments) {
+            Some(words) => {
+                let error = ToolError::new(ErrorKind::InvalidArguments, format!("{name}: {words}"));
+                Box::pin(std::future::ready(Err(error)))
+            }
+            None => run(context, arguments),
+        });
+        Self { name, title, description, toolset, effect, kind, input, output, call }
+    }
+}
+
+/// A parameter that the tool does not have.
+fn unknown(input: &Object, arguments: &Object) -> Option<String> {
+    let known = input.get("properties")?.as_object()?;
+    let wrong = arguments.keys().find(|name| !known.contains_key(*name))?;
+    let names: Vec<String> = known.keys().map(|name| format!("`{name}`")).collect();
+    let near = did_you_mean(wrong, known.keys().map(String::as_str));
+    let wrong: String = wrong.chars().take(40).collect();
+    Some(format!("unknown field `{wrong}`, expected one of {}.{near}", names.join(", ")))
+}
+
+fn parse<P: DeserializeOwned>(tool: &str, arguments: Object) -> Result<P, ToolError> {
+    serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| wrong(tool, &error))
+}
+
+fn wrong(tool: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> ToolError {
+    // A fault of the whole, such as a missing argument, has no path and names itself.
+    let path = error.path().to_string();
+    let at = if path == "." { String::new() } else { format!("{path}: ") };
+    ToolError::new(ErrorKind::InvalidArguments, format!("{tool}: {at}{}", error.inner()))
+}
+
+/// An answer as the value it is sent as.
+pub(super) fn structured(answer: &impl Serialize) -> Result<ToolOutput, ToolError> {
+    let value = serde_json::to_value(answer);
+    value.map(ToolOutput::Structured).map_err(|error| ToolError::new(ErrorKind::Internal, error.to_string()))
+}
