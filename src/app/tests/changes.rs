@@ -1,5 +1,6 @@
 //! Changes through crashes: for every kind, at every point that its code passes.
 
+mod consent;
 mod trouble;
 
 use super::crashes::{JOURNAL_COMMITTED, JOURNAL_WRITE};

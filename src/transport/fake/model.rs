@@ -9,6 +9,8 @@ pub(crate) struct Model {
     containers: BTreeMap<String, Container>,
     images: BTreeMap<String, String>,
     unused_images: BTreeSet<String>,
+    /// How many containers were added.
+    added: u32,
     /// How often anything was started: its moments.
     moments: u32,
     /// What was changed, in order.
@@ -40,7 +42,20 @@ impl Model {
             started: 0,
             labels: json!({}),
         };
-        self.containers.insert(format!("{:0>12}", self.containers.len() + 1), container);
+        self.added += 1;
+        self.containers.insert(format!("{:0>12}", self.added), container);
+    }
+
+    /// Labels a container.
+    pub(crate) fn label(&mut self, name: &str, key: &str, value: &str) {
+        let labelled = self.containers.values_mut().find(|container| container.name == name);
+        labelled.unwrap_or_else(|| panic!("there is no {name}")).labels[key] = value.into();
+    }
+
+    /// Lets another container have a name.
+    pub(crate) fn replace(&mut self, name: &str) {
+        self.containers.retain(|_, container| container.name != name);
+        self.add(name, true);
     }
 
     /// Adds an image that nothing uses.
@@ -145,7 +160,7 @@ impl Model {
         };
         let row = |(id, container): (&String, &Container)| {
             let state = if container.running { "running" } else { "exited" };
-            json!({"Id": id, "Names": [format!("/{}", container.name)], "Image": container.image, "State": state})
+            json!({"Id": id, "Names": [format!("/{}", container.name)], "Image": container.image, "State": state, "Labels": container.labels})
         };
         self.containers.iter().filter(|(_, container)| wanted(container)).map(row).collect()
     }
@@ -161,7 +176,8 @@ impl Model {
         let status = if container.running { "running" } else { "exited" };
         let started = format!("2026-01-01T00:00:{:0>2}Z", container.started);
         let state = json!({"Status": status, "Running": container.running, "StartedAt": started});
-        (200, json!({"Id": id, "Name": format!("/{}", container.name), "State": state}))
+        let config = json!({"Labels": container.labels});
+        (200, json!({"Id": id, "Name": format!("/{}", container.name), "State": state, "Config": config}))
     }
 
     fn create(&mut self, query: &str, body: &[u8]) -> (u16, Value) {

@@ -1,0 +1,239 @@
+//! Before a change begins: what is protected, what a person is asked, and what an agreement is good for.
+
+use super::{LONG, Life, World};
+use crate::actors::changes::Wish;
+use crate::app::App;
+use crate::domain::change::{Affected, AffectedKind, Asker, Bound, Change};
+use crate::journal::record::ChangeState;
+use crate::mcp::{Asking, Assent, Caller, Consent, ToolOutput, Wants};
+use serde_json::{Value, json};
+
+impl World {
+    /// A service that nothing crashes.
+    fn lives<T>(&self, work: impl AsyncFnOnce(&App) -> T) -> T {
+        match self.live(|_| false, work) {
+            Life::Lived(lived) => lived,
+            Life::Crashed => panic!("it crashed"),
+        }
+    }
+
+    /// Another container takes a name.
+    fn replace(&self, name: &str) {
+        self.fake.model("nas", |model| model.replace(name));
+    }
+}
+
+async fn call(app: &App, tool: &str, arguments: Value, consent: Consent) -> Result<ToolOutput, String> {
+    let Value::Object(arguments) = arguments else { panic!() };
+    let asker = Asker { principal: "owner".into(), client: "test".into() };
+    app.registry().call_by_name(tool, arguments, Caller { consent, ..Caller::from(asker) }).await
+}
+
+async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
+    match call(app, tool, arguments.clone(), Consent::Askable).await {
+        Ok(ToolOutput::Asks(asking)) => *asking,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The answer of a call whose client can ask nobody.
+async fn told(app: &App, tool: &str, arguments: Value) -> Value {
+    match call(app, tool, arguments, Consent::Unaskable).await {
+        Ok(ToolOutput::Structured(answer)) => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn yes(asking: &Asking) -> Consent {
+    Consent::Given(Assent { token: asking.token.clone(), name: None })
+}
+
+fn remove(containers: &[&str]) -> Value {
+    json!({"host": "nas", "containers": containers, "force": true})
+}
+
+#[test]
+fn a_removal_is_made_once_it_is_agreed_to_and_once_only() {
+    let world = World::new();
+    world.lives(async |app| {
+        let arguments = remove(&["a"]);
+        let asking = asked(app, "container_remove", &arguments).await;
+        assert_eq!(asking.question.wants, Wants::Yes);
+        assert!(asking.question.text.contains("container a"), "{}", asking.question.text);
+        assert_eq!(asking.plan["state"], "planned");
+        assert!(world.effects().is_empty(), "nothing was done");
+        let done = call(app, "container_remove", arguments.clone(), yes(&asking)).await;
+        let Ok(ToolOutput::Structured(done)) = done else { panic!("{done:?}") };
+        assert_eq!((&done["state"], world.effects()), (&json!("done"), vec!["remove a".to_owned()]));
+        // One that came back under the name, and the same container: neither by the same agreement.
+        world.fake.model("nas", |model| model.add("a", true));
+        let again = call(app, "container_remove", arguments, yes(&asking)).await.unwrap_err();
+        assert!(again.starts_with("confirmation_required"), "{again}");
+    });
+}
+
+#[test]
+fn an_agreement_counts_once_whatever_became_of_the_first() {
+    let world = World::new();
+    world.fake.model("nas", |model| model.refuse("DELETE"));
+    world.lives(async |app| {
+        let arguments = remove(&["a"]);
+        let asking = asked(app, "container_remove", &arguments).await;
+        let failed = call(app, "container_remove", arguments.clone(), yes(&asking)).await;
+        let Ok(ToolOutput::Structured(failed)) = failed else { panic!("{failed:?}") };
+        assert_eq!(failed["state"], "failed");
+        let again = call(app, "container_remove", arguments, yes(&asking)).await.unwrap_err();
+        assert!(again.contains("has been begun already"), "{again}");
+    });
+}
+
+#[test]
+fn an_agreement_is_for_these_arguments_and_these_containers() {
+    let world = World::new();
+    world.lives(async |app| {
+        let asking = asked(app, "container_remove", &remove(&["a"])).await;
+        for other in [remove(&["b"]), remove(&["a", "b"]), json!({"host": "nas", "containers": ["a"]})] {
+            let refused = call(app, "container_remove", other, yes(&asking)).await.unwrap_err();
+            assert!(refused.contains("it is for another call"), "{refused}");
+        }
+        world.replace("a");
+        let refused = call(app, "container_remove", remove(&["a"]), yes(&asking)).await.unwrap_err();
+        assert!(refused.contains("not the same any more"), "{refused}");
+        assert!(world.effects().is_empty());
+    });
+}
+
+#[test]
+fn what_comes_under_a_name_after_it_was_permitted_is_left_alone() {
+    let world = World::new();
+    let seen = [Affected::new(AffectedKind::Container, "seen before", "a")];
+    let record = world.lives(async |app| {
+        let host = app.directory().host("nas").unwrap();
+        let wish = Wish {
+            change: Change::ContainerStop { containers: vec!["a".parse().unwrap()], grace: None },
+            bound: Some(Bound::to(&seen)),
+            agreement: None,
+            asker: Asker::default(),
+            key: None,
+            arguments: Value::Null,
+        };
+        let session = host.session(LONG).await.unwrap();
+        let (id, _) = app.directory().changes().begin(&host, &session, wish).await.unwrap();
+        app.directory().changes().wait(id, LONG).await.unwrap().unwrap()
+    });
+    assert_eq!(record.state, ChangeState::Failed);
+    assert!(record.words.unwrap().contains("another one of that name"));
+    assert!(world.effects().is_empty() && world.containers()["a"]);
+}
+
+#[test]
+fn who_cannot_be_asked_gets_a_plan_and_repeats_the_call_with_its_word() {
+    let world = World::new();
+    world.lives(async |app| {
+        let mut arguments = remove(&["a"]);
+        let plan = told(app, "container_remove", arguments.clone()).await;
+        assert_eq!((&plan["state"], &plan["plan"][0]["name"]), (&json!("planned"), &json!("a")));
+        assert!(plan.get("job").is_none() && world.effects().is_empty());
+        arguments["confirm"] = plan["confirm"].clone();
+        // Who can be asked is asked, whatever the model brings along.
+        let asking = asked(app, "container_remove", &arguments).await;
+        assert_ne!(asking.token, plan["confirm"]);
+        assert_eq!(told(app, "container_remove", arguments).await["state"], "done");
+    });
+}
+
+#[test]
+fn the_loss_of_volumes_wants_the_name_typed() {
+    let world = World::new();
+    world.lives(async |app| {
+        let mut arguments = remove(&["a"]);
+        arguments["volumes"] = true.into();
+        let asking = asked(app, "container_remove", &arguments).await;
+        assert_eq!(asking.question.wants, Wants::Name("a".into()));
+        let typed =
+            |name: &str| Consent::Given(Assent { token: asking.token.clone(), name: Some(name.into()) });
+        for wrong in [yes(&asking), typed("b"), typed("")] {
+            call(app, "container_remove", arguments.clone(), wrong).await.unwrap_err();
+        }
+        assert!(world.effects().is_empty());
+        call(app, "container_remove", arguments.clone(), typed("a")).await.unwrap();
+        assert_eq!(world.effects(), ["remove a"]);
+    });
+}
+
+#[test]
+fn a_repeated_call_finds_its_job_without_another_question() {
+    let world = World::new();
+    world.lives(async |app| {
+        let mut arguments = remove(&["a"]);
+        arguments["idempotency_key"] = "k".into();
+        let asking = asked(app, "container_remove", &arguments).await;
+        let first = call(app, "container_remove", arguments.clone(), yes(&asking)).await;
+        let Ok(ToolOutput::Structured(first)) = first else { panic!("{first:?}") };
+        let again = told(app, "container_remove", arguments.clone()).await;
+        assert_eq!((&again["job"], &again["joined"]), (&first["job"], &json!(true)));
+        arguments["containers"] = json!(["b"]);
+        let taken = call(app, "container_remove", arguments, Consent::Askable).await.unwrap_err();
+        assert!(taken.starts_with("conflict"), "{taken}");
+        assert_eq!(world.effects(), ["remove a"]);
+    });
+}
+
+#[test]
+fn protected_containers_are_refused_and_left_out_of_what_is_swept() {
+    let world = World::new();
+    world.fake.model("nas", |model| {
+        model.label("a", "dockmaster.protected", "true");
+        model.label("ended", "mcp.protected", "yes");
+        model.add("other", false);
+    });
+    let file = "  nas: {hostname: nas, protected: [b*]}\n  again: {hostname: NAS}\n";
+    std::fs::write(world.data.path().join("hosts.yml"), format!("hosts:\n{file}")).unwrap();
+    world.lives(async |app| {
+        for (tool, container, why) in [
+            ("container_stop", "a", "its label dockmaster.protected protects it"),
+            ("container_restart", "a", "its label dockmaster.protected protects it"),
+            ("container_remove", "b", "the hosts file protects b*"),
+        ] {
+            let arguments = json!({"host": "nas", "containers": ["other", container]});
+            let refused = call(app, tool, arguments, Consent::Askable).await.unwrap_err();
+            assert!(refused.starts_with("policy_denied") && refused.contains(why), "{tool}: {refused}");
+            assert!(refused.contains("A person can"), "{refused}");
+        }
+        assert!(world.effects().is_empty());
+        // What does no harm is done to them too.
+        let started = told(app, "container_start", json!({"host": "nas", "containers": ["ended"]})).await;
+        assert_eq!(started["state"], "done");
+        told(app, "container_stop", json!({"host": "nas", "containers": ["other"]})).await;
+        world.fake.model("nas", |model| model.add("rest", false));
+        world.fake.model("nas", |model| model.add("bygone", false));
+        let asking =
+            asked(app, "prune", &json!({"host": "nas", "what": ["containers"], "dry_run": false})).await;
+        let kept = asking.plan["plan"].as_array().unwrap().iter().filter(|thing| thing.get("kept").is_some());
+        assert_eq!(kept.map(|thing| thing["name"].as_str().unwrap()).collect::<Vec<_>>(), ["bygone"]);
+        let arguments = json!({"host": "nas", "what": ["containers"], "dry_run": false});
+        call(app, "prune", arguments, yes(&asking)).await.unwrap();
+        let left = world.containers();
+        assert!(
+            left.contains_key("bygone") && !left.contains_key("rest") && !left.contains_key("other"),
+            "{left:?}"
+        );
+    });
+}
+
+#[test]
+fn other_names_of_an_engine_protect_what_they_name() {
+    let world = World::new();
+    let file = "  nas: {hostname: nas}\n  again: {hostname: NAS, protected: [label=keep]}\n";
+    std::fs::write(world.data.path().join("hosts.yml"), format!("hosts:\n{file}")).unwrap();
+    world.fake.model("nas", |model| model.label("a", "keep", ""));
+    world.lives(async |app| {
+        let arguments = json!({"host": "nas", "containers": ["a"]});
+        let refused = call(app, "container_stop", arguments, Consent::Askable).await.unwrap_err();
+        assert!(refused.contains("the hosts file protects label=keep"), "{refused}");
+        assert_eq!(
+            told(app, "container_stop", json!({"host": "nas", "containers": ["b"]})).await["state"],
+            "done"
+        );
+    });
+}
