@@ -47,23 +47,31 @@ pub struct Hands<'a> {
     pub treated: Vec<String>,
 }
 
-/// What the steps would be made to, of what is there already.
+/// What the steps would be made to, of what is there already. That one of several is not there is its step's to
+/// find out; that none is, is an error.
 pub async fn survey(engine: &Engine, steps: &[Step]) -> Result<Vec<Affected>, EngineError> {
-    let mut affected: Vec<Affected> = vec![];
+    let (mut affected, mut missing) = (Vec::<Affected>::new(), None);
     for step in steps {
         let found = match step {
-            Step::Container(step) => container::survey(engine, step).await?,
-            Step::Image(_) => vec![],
-            Step::Prune(kind) => prune::survey(engine, *kind).await?,
+            Step::Container(step) => container::survey(engine, step).await,
+            Step::Image(_) => Ok(vec![]),
+            Step::Prune(kind) => prune::survey(engine, *kind).await,
         };
-        for thing in found {
+        if let Err(error @ EngineError::NotFound(_)) = found {
+            missing = Some(error);
+            continue;
+        }
+        for thing in found? {
             // Named twice, by its name and by its identifier, it is one.
             if !affected.contains(&thing) {
                 affected.push(thing);
             }
         }
     }
-    Ok(affected)
+    match missing {
+        Some(error) if affected.is_empty() => Err(error),
+        _ => Ok(affected),
+    }
 }
 
 impl Hands<'_> {

@@ -77,7 +77,7 @@ class Context:
     session: Session
     era: str
     known: Known
-    another: Callable[[], AbstractAsyncContextManager[Session]]
+    another: Callable[..., AbstractAsyncContextManager[Session]]
 
 
 def includes(text: str, *parts: str) -> None:
@@ -272,6 +272,72 @@ async def check_a_second_session_is_its_own(c: Context) -> None:
             assert len(hosts) == len(c.known.hosts), compact(hosts)
     # the first outlives the second
     assert (await c.session.call("host_list")).value["hosts"]
+
+
+async def made(c: Context) -> tuple[str, dict[str, Any]]:
+    """A container that is there to be removed, and the arguments that remove it."""
+    name = f"{c.known.container}-gone"
+    image = (await c.session.call("container_list", {"match": c.known.container})).value["containers"][0]["image"]
+    host = c.known.hosts[0]
+    # Left by a check that failed half-way.
+    await c.session.call("container_remove", await confirmed(c, host, name))
+    run = {"host": host, "image": image, "name": name, "command": ["sleep", "1000"]}
+    job = (await c.session.call("container_run", run)).value
+    assert job["state"] == "done", compact(job)
+    return name, {"host": host, "containers": [name], "force": True}
+
+
+async def confirmed(c: Context, host: str, name: str) -> dict[str, Any]:
+    arguments = {"host": host, "containers": [name], "force": True}
+    plan = await c.session.call("container_remove", arguments | {"dry_run": True})
+    return arguments if plan.is_error else arguments | {"confirm": plan.value["confirm"]}
+
+
+async def there(c: Context, name: str) -> bool:
+    rows = (await c.session.call("container_list", {"hosts": c.known.hosts[0], "match": name})).value
+    return bool(rows["containers"])
+
+
+async def check_a_client_that_cannot_ask_gets_a_plan(c: Context) -> None:
+    name, arguments = await made(c)
+    plan = await fits(c.session, "container_remove", await c.session.call("container_remove", arguments))
+    assert plan["state"] == "planned" and plan["plan"][0]["name"] == name and await there(c, name), compact(plan)
+    await refused(c, "container_remove", arguments | {"confirm": "yes"}, "confirmation_required", "nothing was changed")
+    assert await there(c, name)
+    done = await c.session.call("container_remove", arguments | {"confirm": plan["confirm"]})
+    assert (await fits(c.session, "container_remove", done))["state"] == "done", compact(done.raw)
+    assert not await there(c, name)
+
+
+async def check_a_person_is_asked_and_their_word_counts(c: Context) -> None:
+    name, arguments = await made(c)
+    questions: list[str] = []
+    says: tuple[str, dict[str, Any] | None] = ("decline", None)
+
+    def person(question: str, schema: dict[str, Any]) -> tuple[str, dict[str, Any] | None]:
+        questions.append(question)
+        assert set(schema["properties"]) == ({"name"} if "Type " in question else {"yes"}), compact(schema)
+        return says
+
+    async with c.another(person) as asking:
+        await ready_hosts(asking, c.known)
+        for says, words in [
+            (("decline", None), "said no"),
+            (("cancel", None), "did not answer"),
+            (("accept", {"yes": False}), "did not agree"),
+        ]:
+            answer = await asking.call("container_remove", arguments)
+            assert answer.is_error, compact(answer.raw)
+            includes(answer.text, "confirmation_required", words, "nothing was changed")
+        # The name has to be typed where volumes go, and the plan's word is not enough.
+        plan = (await asking.call("container_remove", arguments | {"dry_run": True})).value
+        says = ("accept", {"name": "another"})
+        wrong = await asking.call("container_remove", arguments | {"volumes": True, "confirm": plan["confirm"]})
+        assert wrong.is_error and await there(c, name), compact(wrong.raw)
+        says = ("accept", {"yes": True})
+        done = await fits(asking, "container_remove", await asking.call("container_remove", arguments))
+        assert done["state"] == "done" and not await there(c, name), compact(done)
+    assert len(questions) == 5 and all(name in question for question in questions), questions
 
 
 async def check_slow_calls_may_be_given_up(c: Context) -> None:

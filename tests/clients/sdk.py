@@ -8,7 +8,7 @@ import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, AsyncIterator
+from typing import Any, AsyncIterator, Callable
 
 VERSION = importlib.metadata.version("mcp")
 MODERN = int(VERSION.split(".")[0]) >= 2
@@ -18,13 +18,18 @@ ERAS = ("auto", "legacy") if MODERN else ("legacy",)
 
 if MODERN:
     from mcp import Client, StdioServerParameters
+    from mcp.types import ElicitResult
     from mcp.client.stdio import stdio_client
     from mcp.shared.exceptions import MCPError as SdkError
 else:
     from mcp import ClientSession, StdioServerParameters
+    from mcp.types import ElicitResult
     from mcp.client.stdio import stdio_client
     from mcp.client.streamable_http import streamable_http_client
     from mcp.shared.exceptions import McpError as SdkError
+
+# What a person says to a question: the reply's action and its content.
+Person = Callable[[str, dict[str, Any]], tuple[str, dict[str, Any] | None]]
 
 # How each version's own time-out is told: REQUEST_TIMEOUT, and HTTP's 408.
 TIMEOUT_CODES = (-32001, 408)
@@ -97,6 +102,11 @@ async def _told(call: Any) -> Any:
         raise ProtocolError(code, message) from None
 
 
+def _schema(params: Any) -> dict[str, Any]:
+    wire = _wire(params)
+    return wire["requestedSchema"]
+
+
 def _parameters(command: list[str], environment: dict[str, str]) -> StdioServerParameters:
     return StdioServerParameters(
         command=command[0], args=command[1:], env={**os.environ, **environment}
@@ -105,21 +115,31 @@ def _parameters(command: list[str], environment: dict[str, str]) -> StdioServerP
 
 @asynccontextmanager
 async def connect(
-    target: str | list[str], era: str, errors: Any, environment: dict[str, str] | None = None
+    target: str | list[str],
+    era: str,
+    errors: Any,
+    environment: dict[str, str] | None = None,
+    person: Person | None = None,
 ) -> AsyncIterator[Session]:
     """A session with a URL, or with a command that is started for it; `errors` takes the
-    command's standard error."""
+    command's standard error. A client without a person cannot be asked."""
+
+    async def asked(_: Any, params: Any) -> Any:
+        action, content = person(params.message, _schema(params))
+        return ElicitResult(action=action, content=content)
+
+    options = {"elicitation_callback": asked} if person else {}
     if isinstance(target, str):
         transport: Any = target if MODERN else streamable_http_client(target)
     else:
         transport = stdio_client(_parameters(target, environment or {}), errlog=errors)
     if MODERN:
-        async with Client(transport, mode=era) as client:
+        async with Client(transport, mode=era, **options) as client:
             about = _wire(client.server_info) if client.server_info else {}
             yield Session(client, client.protocol_version, about, client.instructions)
         return
     async with transport as streams:
-        async with ClientSession(streams[0], streams[1]) as session:
+        async with ClientSession(streams[0], streams[1], **options) as session:
             hello = await session.initialize()
             yield Session(session, hello.protocolVersion, _wire(hello.serverInfo), hello.instructions)
 

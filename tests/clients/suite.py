@@ -67,16 +67,16 @@ class Server:
         self.url, self.log = target, log
 
     @asynccontextmanager
-    async def session(self, era: str) -> AsyncIterator[sdk.Session]:
+    async def session(self, era: str, person: sdk.Person | None = None) -> AsyncIterator[sdk.Session]:
         """A session; a server that was started for it must then have left by itself."""
         if self.command is None:
-            async with sdk.connect(self.url, era, self.log) as session:
+            async with sdk.connect(self.url, era, self.log, person=person) as session:
                 yield session
             return
         # The SDK does not tell the exit code, and a server that stays it kills.
         with tempfile.NamedTemporaryFile("r") as code:
             tell = ["/bin/sh", "-c", '"$@"; echo $? >"$EXIT_CODE_TO"', "sh", *self.command]
-            async with sdk.connect(tell, era, self.log, {"EXIT_CODE_TO": code.name}) as session:
+            async with sdk.connect(tell, era, self.log, {"EXIT_CODE_TO": code.name}, person) as session:
                 yield session
             told = code.read().strip()
             assert told == "0", f"the server left with {told or 'a kill: it did not leave by itself'}"
@@ -87,7 +87,7 @@ async def converse(server: Server, era: str, known: checks.Known, tally: Tally) 
     started = time.monotonic()
     try:
         async with server.session(era) as session:
-            context = checks.Context(session, era, known, lambda: server.session(era))
+            context = checks.Context(session, era, known, lambda person=None: server.session(era, person))
             for name, check in checks.all_checks():
                 began = time.monotonic()
                 try:

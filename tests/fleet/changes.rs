@@ -21,8 +21,13 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Calls a tool that begins a job, and returns the job.
-async fn job(service: &Service, tool: &str, arguments: Value) -> Value {
+/// Calls a tool that begins a job, agreed to when it asks, and returns the job.
+async fn job(service: &Service, tool: &str, mut arguments: Value) -> Value {
+    let answer = service.structured(tool, arguments.clone()).await;
+    if answer["state"] != "planned" {
+        return answer;
+    }
+    arguments["confirm"] = answer["confirm"].clone();
     service.structured(tool, arguments).await
 }
 
@@ -148,8 +153,7 @@ async fn unused_things_are_listed_before_they_are_removed(fleet: &Fleet) {
         plan["plan"].as_array().unwrap().iter().map(|thing| thing["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["ended", "lonely"], "a volume that a container uses is not unused");
     assert_eq!(host.docker(&["ps", "-aqf", "name=ended"]).lines().count(), 1, "nothing is removed yet");
-    let pruned = service.structured("prune", json!({"host": "h1", "what": what, "dry_run": false})).await;
-    let job = &pruned["job"];
+    let job = job(&service, "prune", json!({"host": "h1", "what": what, "dry_run": false})).await;
     assert_eq!(job["state"], "done", "{job}");
     assert_eq!(job["results"][0]["removed"], json!(["ended"]), "{job}");
     assert_eq!(host.docker(&["ps", "-aqf", "name=ended"]), "");
@@ -210,9 +214,9 @@ async fn podman_is_pruned_of_what_was_seen(fleet: &Fleet) {
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
     let what = json!(["containers", "networks"]);
-    let pruned = service.structured("prune", json!({"host": "h1", "what": what, "dry_run": false})).await;
-    assert_eq!(pruned["job"]["state"], "done", "{pruned}");
-    let removed = |at: usize| pruned["job"]["results"][at]["removed"].clone();
+    let pruned = job(&service, "prune", json!({"host": "h1", "what": what, "dry_run": false})).await;
+    assert_eq!(pruned["state"], "done", "{pruned}");
+    let removed = |at: usize| pruned["results"][at]["removed"].clone();
     assert_eq!((removed(0), removed(1)), (json!(["ended"]), json!(["lonely"])), "{pruned}");
     assert_eq!(host.docker(&["ps", "-a", "--format", "{{.Names}}"]), "runs");
     host.docker(&["rm", "-f", "runs"]);

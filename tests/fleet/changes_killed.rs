@@ -23,6 +23,11 @@ use crate::trials;
 const KILLS: &str = "DOCKMASTER_KILLS";
 const SEED: &str = "DOCKMASTER_SEED";
 
+/// No hosts yet, and nobody to be asked: what has to be agreed to is made at once.
+fn unasked(fleet: &Fleet) -> ServiceConfig {
+    ServiceConfig::none(fleet).server("confirm_fallback: allow")
+}
+
 const HOSTS: [&str; 2] = ["h1", "h2"];
 /// Containers of a host that changes are made to.
 const WITNESSES: usize = 10;
@@ -112,7 +117,6 @@ impl Call {
         let told = &answer.structured;
         let job = match self.tool {
             "image_pull" => &told["jobs"][0],
-            "prune" => &told["job"],
             _ => told,
         };
         job["job"].as_str().unwrap_or_else(|| panic!("{self:?}: {told}")).to_owned()
@@ -427,8 +431,7 @@ async fn kill9_at_random_moments_of_mixed_load(fleet: &Fleet) {
     let rng = &mut StdRng::seed_from_u64(seed);
     let began = Instant::now();
     let mut hosts = HOSTS.map(|name| Loaded::set_up(fleet, name));
-    let config =
-        hosts.iter().fold(ServiceConfig::none(fleet), |config, loaded| config.with(loaded.host, &[]));
+    let config = hosts.iter().fold(unasked(fleet), |config, loaded| config.with(loaded.host, &[]));
     let mut service = Service::start(&config);
     let (mut figures, mut known, mut acknowledged) = (Figures::default(), BTreeSet::new(), Vec::new());
     for round in 0..kills {
@@ -562,7 +565,7 @@ impl Crash {
 
 async fn a_crash_at_each_point_on_a_real_engine(fleet: &Fleet) {
     let host = fleet.host("h1");
-    let config = ServiceConfig::none(fleet).with(host, &[]);
+    let config = unasked(fleet).with(host, &[]);
     let restarts =
         OF_RESTART.iter().enumerate().map(|(number, point)| Crash::of_restart(host, number, point));
     let runs = OF_RUN.iter().enumerate().map(|(number, point)| Crash::of_run(number, point, &json!({})));
@@ -598,7 +601,7 @@ async fn a_crash_at_each_point_on_a_real_engine(fleet: &Fleet) {
 
 async fn one_that_goes_when_it_stops_was_stopped_before_the_crash(fleet: &Fleet) {
     let host = fleet.host("h1");
-    let config = ServiceConfig::none(fleet).with(host, &[]);
+    let config = unasked(fleet).with(host, &[]);
     host.run_container(&["--rm", "--name", "passing", IMAGE, "sleep", "1000"]);
     let arguments = json!({"host": "h1", "containers": ["passing"], "timeout": 1});
     let call = call("container_stop", "h1", vec!["passing".to_owned()], arguments);
@@ -613,7 +616,7 @@ async fn one_that_goes_when_it_stops_was_stopped_before_the_crash(fleet: &Fleet)
 
 async fn what_is_used_after_a_crash_is_not_told_as_removed(fleet: &Fleet) {
     let host = fleet.host("h1");
-    let config = ServiceConfig::none(fleet).with(host, &[]);
+    let config = unasked(fleet).with(host, &[]);
     for name in ["unused", "used-again"] {
         host.docker(&["create", "--label", "fleet.trial=1", "--name", name, IMAGE, "sleep", "1000"]);
     }
