@@ -3,12 +3,15 @@
 
 mod container;
 mod image;
+mod network;
 mod prune;
+mod volume;
 
 use crate::domain::change::{Affected, Before, Made, Step};
 use crate::domain::container::ContainerName;
 use crate::domain::operation::OperationId;
 use crate::engine::{Engine, EngineError};
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// What is created bears the operation and the step that made it.
@@ -45,17 +48,21 @@ pub struct Hands<'a> {
     pub created: Option<String>,
     /// The containers that earlier steps were made to, by identifier.
     pub treated: Vec<String>,
+    /// The time, by which things are old.
+    pub now: Timestamp,
 }
 
 /// What the steps would be made to, of what is there already. That one of several is not there is its step's to
 /// find out; that none is, is an error.
-pub async fn survey(engine: &Engine, steps: &[Step]) -> Result<Vec<Affected>, EngineError> {
+pub async fn survey(engine: &Engine, steps: &[Step], now: Timestamp) -> Result<Vec<Affected>, EngineError> {
     let (mut affected, mut missing) = (Vec::<Affected>::new(), None);
     for step in steps {
         let found = match step {
             Step::Container(step) => container::survey(engine, step).await,
-            Step::Image(_) => Ok(vec![]),
-            Step::Prune(kind) => prune::survey(engine, *kind).await,
+            Step::Image(step) => image::survey(engine, step).await,
+            Step::Volume(step) => volume::survey(engine, step).await,
+            Step::Network(step) => network::survey(engine, step).await,
+            Step::Prune(kind, sieve) => prune::survey(engine, *kind, sieve, now).await,
         };
         if let Err(error @ EngineError::NotFound(_)) = found {
             missing = Some(error);
@@ -80,16 +87,31 @@ impl Hands<'_> {
         match step {
             Step::Container(step) => container::look(self, step).await,
             Step::Image(step) => image::look(self, step).await,
-            Step::Prune(kind) => prune::look(self, *kind).await,
+            Step::Volume(step) => volume::look(self, step).await,
+            Step::Network(step) => network::look(self, step).await,
+            Step::Prune(kind, sieve) => prune::look(self, *kind, sieve).await,
         }
     }
 
     /// Makes the step; what came of it is told at once, or is to be seen by [`Self::after`].
     pub async fn act(&self, step: &Step, before: &Before) -> Result<Option<Made>, EngineError> {
+        match self.ask(step, before).await {
+            // Engines say no to what is so already, as when it was asked for before the line broke.
+            Err(error @ EngineError::Refused { status: ..500, .. }) => match self.probe(step, before).await {
+                Ok(Found::Made(made)) => Ok(Some(made)),
+                _ => Err(error),
+            },
+            acted => acted,
+        }
+    }
+
+    async fn ask(&self, step: &Step, before: &Before) -> Result<Option<Made>, EngineError> {
         match step {
             Step::Container(step) => container::act(self, step, before).await,
-            Step::Image(step) => image::act(self, step).await.map(|()| None),
-            Step::Prune(kind) => prune::act(self, *kind, before).await.map(Some),
+            Step::Image(step) => image::act(self, step, before).await,
+            Step::Volume(step) => volume::act(self, step).await.map(Some),
+            Step::Network(step) => network::act(self, step, before).await,
+            Step::Prune(kind, sieve) => prune::act(self, *kind, sieve, before).await.map(Some),
         }
     }
 
@@ -99,7 +121,9 @@ impl Hands<'_> {
         match step {
             Step::Container(step) => container::probe(self, step, before).await,
             Step::Image(step) => image::probe(self, step, before).await,
-            Step::Prune(kind) => prune::probe(self, *kind, before).await,
+            Step::Volume(step) => volume::probe(self, step, before).await,
+            Step::Network(step) => network::probe(self, step, before).await,
+            Step::Prune(kind, _) => prune::probe(self, *kind, before).await,
         }
     }
 
@@ -107,7 +131,7 @@ impl Hands<'_> {
     pub async fn undo(&self, step: &Step) -> Result<(), EngineError> {
         match step {
             Step::Container(step) => container::undo(self, step).await,
-            Step::Image(_) | Step::Prune(_) => Ok(()),
+            Step::Image(_) | Step::Volume(_) | Step::Network(_) | Step::Prune(..) => Ok(()),
         }
     }
 
@@ -116,7 +140,8 @@ impl Hands<'_> {
         match step {
             Step::Container(step) => container::after(self, step, before).await,
             Step::Image(step) => image::after(self, step, before).await,
-            Step::Prune(_) => Ok(Made::default()),
+            Step::Network(step) => network::after(self, step, before).await,
+            Step::Volume(_) | Step::Prune(..) => Ok(Made::default()),
         }
     }
 

@@ -118,7 +118,7 @@ pub enum Answer {
 impl From<Result<ToolOutput, String>> for Answer {
     fn from(output: Result<ToolOutput, String>) -> Self {
         match output {
-            Ok(ToolOutput::Structured(value)) => Self::Value(value),
+            Ok(ToolOutput::Structured(value) | ToolOutput::Planned(value)) => Self::Value(value),
             Ok(ToolOutput::Text(text)) => Self::Text(text),
             Ok(ToolOutput::Asks(asking)) => Self::Asks(asking),
             Err(words) => Self::Failed(words),

@@ -22,4 +22,5 @@ pub mod stack;
 pub mod suggest;
 pub mod target;
 pub mod text;
+pub mod thing;
 pub mod toolset;

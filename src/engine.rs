@@ -14,10 +14,12 @@ pub mod images;
 pub mod inventory;
 pub mod labels;
 pub mod logs;
+pub mod networks;
 pub mod ports;
 mod release;
 pub mod stats;
 pub mod usage;
+pub mod volumes;
 
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
+pub use changes::Unused;
 pub use error::EngineError;
 
 /// An engine that has not said who it is by then hangs.

@@ -219,16 +219,22 @@ impl HostAdmin {
         Ok(Saved { spec: after.unwrap_or(before), engine, edited })
     }
 
-    /// Forgets a host. What it was held to is remembered, for the case that it is added again.
-    pub async fn remove(&self, id: HostId) -> Result<Edited, AdminError> {
-        self.directory.host(id.as_str()).map_err(|_| self.unknown(&id))?;
+    /// Whether a host may be taken out of the configuration over MCP.
+    pub async fn may_remove(&self, id: &HostId) -> Result<(), AdminError> {
+        self.directory.host(id.as_str()).map_err(|_| self.unknown(id))?;
         if self.directory.specs().len() == 1 {
-            return Err(AdminError::Last { id });
+            return Err(AdminError::Last { id: id.clone() });
         }
         let wanted = id.clone();
-        if let Some(other) = self.in_thread(move |sources| other_definition(sources, &wanted)).await {
-            return Err(AdminError::Uncovers { id, other: other.to_string() });
+        match self.in_thread(move |sources| other_definition(sources, &wanted)).await {
+            Some(other) => Err(AdminError::Uncovers { id: id.clone(), other: other.to_string() }),
+            None => Ok(()),
         }
+    }
+
+    /// Forgets a host. What it was held to is remembered, for the case that it is added again.
+    pub async fn remove(&self, id: HostId) -> Result<Edited, AdminError> {
+        self.may_remove(&id).await?;
         let left = self.bury(&id, self.directory.policy(&id)).await?;
         let edited = match self.edit(HostEdit::Remove { id: id.clone() }).await {
             Ok(edited) => edited,

@@ -3,6 +3,7 @@
 use super::{Found, Hands, Look, OPERATION_LABEL, name};
 use crate::domain::change::{Affected, AffectedKind, Before, ContainerStep, Made};
 use crate::domain::container::ContainerName;
+use crate::domain::run::{LimitSpec, NANO_PER_MILLI};
 use crate::engine::containers::ContainerDetail;
 use crate::engine::{Engine, EngineError};
 use std::time::Duration;
@@ -16,18 +17,26 @@ pub(super) async fn survey(engine: &Engine, step: &ContainerStep) -> Result<Vec<
     let container = match step {
         ContainerStep::Start(name)
         | ContainerStep::Stop(name, _)
+        | ContainerStep::Pause(name)
+        | ContainerStep::Kill(name)
         | ContainerStep::Restart(name, _)
-        | ContainerStep::Remove { container: name, .. } => name,
+        | ContainerStep::Remove { container: name, .. }
+        | ContainerStep::Update(name, _)
+        | ContainerStep::Rename(name, _) => name,
         ContainerStep::Create(_) | ContainerStep::StartCreated => return Ok(vec![]),
     };
-    let found = engine.container(container).await?;
+    Ok(vec![affected(engine.container(container).await?)])
+}
+
+/// A container as what something would be made to.
+pub(super) fn affected(found: ContainerDetail) -> Affected {
     let ports = found.ports.iter().filter_map(|port| port.public).collect();
-    Ok(vec![Affected {
+    Affected {
         state: Some(found.state),
         labels: found.labels,
         ports,
         ..Affected::new(AffectedKind::Container, found.id, found.name)
-    }])
+    }
 }
 
 pub(super) async fn look(hands: &Hands<'_>, step: &ContainerStep) -> Result<Look, EngineError> {
@@ -36,7 +45,21 @@ pub(super) async fn look(hands: &Hands<'_>, step: &ContainerStep) -> Result<Look
             let (found, before) = seen(hands.engine, name).await?;
             if found.state == "running" { Look::Already(before, same(&found)) } else { Look::Todo(before) }
         }
-        ContainerStep::Stop(name, _) => {
+        ContainerStep::Pause(name) => {
+            let (found, before) = seen(hands.engine, name).await?;
+            let is_paused = found.state == "paused";
+            if is_paused { Look::Already(before, same(&found)) } else { Look::Todo(before) }
+        }
+        ContainerStep::Update(name, limits) => {
+            let (found, before) = seen(hands.engine, name).await?;
+            if has(&found, limits) { Look::Already(before, limited(&found)) } else { Look::Todo(before) }
+        }
+        ContainerStep::Rename(name, to) => {
+            let (found, before) = seen(hands.engine, name).await?;
+            let is_named = found.name == to.as_str();
+            if is_named { Look::Already(before, renamed(&found)) } else { Look::Todo(before) }
+        }
+        ContainerStep::Stop(name, _) | ContainerStep::Kill(name) => {
             let (found, before) = seen(hands.engine, name).await?;
             if runs(&found) { Look::Todo(before) } else { Look::Already(before, same(&found)) }
         }
@@ -70,6 +93,10 @@ pub(super) async fn act(
         }
         ContainerStep::Start(_) | ContainerStep::StartCreated => engine.start(id).await?,
         ContainerStep::Stop(_, grace) => engine.stop(id, *grace).await?,
+        ContainerStep::Pause(_) => engine.pause(id).await?,
+        ContainerStep::Kill(_) => engine.kill(id).await?,
+        ContainerStep::Update(_, limits) => engine.update(id, limits).await?,
+        ContainerStep::Rename(_, to) => engine.rename(id, to).await?,
         ContainerStep::Restart(_, grace) => engine.restart(id, *grace).await?,
         ContainerStep::Remove { force, volumes, .. } => match engine.remove(id, *force, *volumes).await {
             Err(EngineError::NotFound(_)) => {}
@@ -81,14 +108,7 @@ pub(super) async fn act(
         },
         ContainerStep::Create(spec) => {
             let labels = hands.labels(&step.clone().into());
-            let id = match engine.create(spec, &labels).await {
-                // Its name is taken: by itself, when this was done before.
-                Err(EngineError::Refused { status: 409, message }) => match ours(hands).await? {
-                    Some(id) => id,
-                    None => return Err(EngineError::Refused { status: 409, message }),
-                },
-                created => created?,
-            };
+            let id = engine.create(spec, &labels).await?;
             // One that was asked for before the line broke, and came late.
             for other in all_ours(hands).await?.into_iter().filter(|other| *other != id) {
                 remove_made(engine, &other).await?;
@@ -109,7 +129,8 @@ pub(super) async fn probe(
         return Ok(ours(hands).await?.map_or(Found::NotYet, made));
     }
     // One with --rm goes when it stops.
-    let may_go = matches!(step, ContainerStep::Stop(..) | ContainerStep::Remove { .. });
+    let may_go =
+        matches!(step, ContainerStep::Stop(..) | ContainerStep::Kill(_) | ContainerStep::Remove { .. });
     let found = match hands.engine.container(&name(id_of(before))?).await {
         Ok(found) => found,
         Err(EngineError::NotFound(_)) if may_go => return Ok(Found::Made(removed(before))),
@@ -118,12 +139,24 @@ pub(super) async fn probe(
     };
     let started_again = found.started_at != started(before);
     let happened = match step {
-        ContainerStep::Stop(..) => !runs(&found),
+        ContainerStep::Stop(..) | ContainerStep::Kill(_) => !runs(&found),
+        ContainerStep::Pause(_) => found.state == "paused",
+        ContainerStep::Update(_, limits) => has(&found, limits),
+        ContainerStep::Rename(_, to) => found.name == to.as_str(),
         ContainerStep::Restart(..) => started_again && found.state != "restarting",
         ContainerStep::Remove { .. } => false,
         _ => found.state == "running" || started_again,
     };
-    Ok(if happened { Found::Made(made(before, &found)) } else { Found::NotYet })
+    Ok(if happened { Found::Made(outcome(step, before, &found)) } else { Found::NotYet })
+}
+
+/// What came of the step, by how the container is now.
+fn outcome(step: &ContainerStep, before: &Before, found: &ContainerDetail) -> Made {
+    match step {
+        ContainerStep::Update(..) => limited(found),
+        ContainerStep::Rename(..) => renamed(found),
+        _ => made(before, found),
+    }
 }
 
 pub(super) async fn undo(hands: &Hands<'_>, step: &ContainerStep) -> Result<(), EngineError> {
@@ -144,7 +177,7 @@ pub(super) async fn after(
         return Ok(removed(before));
     }
     match hands.engine.container(&name(id_of(before))?).await {
-        Ok(found) => Ok(made(before, &found)),
+        Ok(found) => Ok(outcome(step, before, &found)),
         // One with --rm goes when it stops.
         Err(EngineError::NotFound(_)) => Ok(removed(before)),
         Err(error) => Err(error),
@@ -153,8 +186,14 @@ pub(super) async fn after(
 
 async fn seen(engine: &Engine, name: &ContainerName) -> Result<(ContainerDetail, Before), EngineError> {
     let found = engine.container(name).await?;
+    let before = before(&found);
+    Ok((found, before))
+}
+
+/// A container as it is before a step.
+pub(super) fn before(found: &ContainerDetail) -> Before {
     let ContainerDetail { id, state, started_at, .. } = found.clone();
-    Ok((found, Before::Container { id, state, started_at }))
+    Before::Container { id, state, started_at }
 }
 
 /// The container that this operation made.
@@ -189,7 +228,7 @@ fn runs(found: &ContainerDetail) -> bool {
 }
 
 /// The identifier that a step acts on, by what was seen before.
-fn id_of(before: &Before) -> &str {
+pub(super) fn id_of(before: &Before) -> &str {
     if let Before::Container { id, .. } = before { id } else { "" }
 }
 
@@ -199,6 +238,33 @@ fn was(before: &Before) -> &str {
 
 fn started(before: &Before) -> &str {
     if let Before::Container { started_at, .. } = before { started_at } else { "" }
+}
+
+/// Whether the container has these limits already.
+fn has(found: &ContainerDetail, limits: &LimitSpec) -> bool {
+    limits.memory.is_none_or(|memory| memory == found.limits.memory)
+        && limits.milli_cpus.is_none_or(|cpus| cpus.saturating_mul(NANO_PER_MILLI) == found.limits.nano_cpus)
+        && limits.restart.is_none_or(|restart| {
+            let known = if found.restart_policy.is_empty() { "no" } else { &found.restart_policy };
+            known == restart.word()
+        })
+}
+
+/// A container's limits, in words.
+fn limited(found: &ContainerDetail) -> Made {
+    let cpus = found.limits.nano_cpus / NANO_PER_MILLI;
+    let words = format!(
+        "memory {} bytes, cpus {}.{:03}, restart {}",
+        found.limits.memory,
+        cpus / 1000,
+        cpus % 1000,
+        found.restart_policy
+    );
+    Made { id: Some(found.id.clone()), after: Some(words), ..Made::default() }
+}
+
+fn renamed(found: &ContainerDetail) -> Made {
+    Made { id: Some(found.id.clone()), after: Some(found.name.clone()), ..Made::default() }
 }
 
 fn same(found: &ContainerDetail) -> Made {

@@ -1,11 +1,17 @@
 //! The removal of what is unused: object by object, what was seen and nothing else.
 
 use super::{Found, Hands, Look};
-use crate::domain::change::{Affected, AffectedKind, Before, Made, PruneKind, Thing};
-use crate::engine::{Engine, EngineError};
+use crate::domain::change::{Affected, AffectedKind, Before, Made, PruneKind, Sieve, Thing};
+use crate::engine::{Engine, EngineError, Unused};
+use jiff::Timestamp;
 
 /// What would be removed. The build cache tells no things.
-pub(super) async fn survey(engine: &Engine, kind: PruneKind) -> Result<Vec<Affected>, EngineError> {
+pub(super) async fn survey(
+    engine: &Engine,
+    kind: PruneKind,
+    sieve: &Sieve,
+    now: Timestamp,
+) -> Result<Vec<Affected>, EngineError> {
     let is = match kind {
         PruneKind::Containers => AffectedKind::Container,
         PruneKind::Networks => AffectedKind::Network,
@@ -13,7 +19,7 @@ pub(super) async fn survey(engine: &Engine, kind: PruneKind) -> Result<Vec<Affec
         PruneKind::Volumes => AffectedKind::Volume,
         PruneKind::BuildCache => return Ok(vec![]),
     };
-    let unused = engine.unused(kind).await?;
+    let unused = sifted(engine, kind, sieve, now).await?;
     let affected = unused.into_iter().map(|unused| Affected {
         bytes: unused.thing.bytes,
         labels: unused.labels,
@@ -22,14 +28,20 @@ pub(super) async fn survey(engine: &Engine, kind: PruneKind) -> Result<Vec<Affec
     Ok(affected.collect())
 }
 
-pub(super) async fn look(hands: &Hands<'_>, kind: PruneKind) -> Result<Look, EngineError> {
-    let things = hands.engine.unused(kind).await?.into_iter().map(|unused| unused.thing).collect();
+pub(super) async fn look(hands: &Hands<'_>, kind: PruneKind, sieve: &Sieve) -> Result<Look, EngineError> {
+    let unused = sifted(hands.engine, kind, sieve, hands.now).await?;
+    let things = unused.into_iter().map(|unused| unused.thing).collect();
     Ok(Look::Todo(Before::Things { things }))
 }
 
-pub(super) async fn act(hands: &Hands<'_>, kind: PruneKind, before: &Before) -> Result<Made, EngineError> {
+pub(super) async fn act(
+    hands: &Hands<'_>,
+    kind: PruneKind,
+    sieve: &Sieve,
+    before: &Before,
+) -> Result<Made, EngineError> {
     if kind == PruneKind::BuildCache {
-        let freed = hands.engine.prune_build_cache().await?;
+        let freed = hands.engine.prune_build_cache(sieve.older_than).await?;
         return Ok(Made { freed: Some(freed), ..Made::default() });
     }
     let Before::Things { things } = before else { return Ok(Made::default()) };
@@ -56,6 +68,20 @@ pub(super) async fn probe(hands: &Hands<'_>, kind: PruneKind, before: &Before) -
         }
     }
     Ok(Found::Made(swept(things.iter())))
+}
+
+/// What nothing uses, without what stays.
+async fn sifted(
+    engine: &Engine,
+    kind: PruneKind,
+    sieve: &Sieve,
+    now: Timestamp,
+) -> Result<Vec<Unused>, EngineError> {
+    let mut unused = engine.unused(kind).await?;
+    unused.retain(|Unused { thing, labels, created }| {
+        sieve.passes(&thing.name, labels, *created, now.as_second())
+    });
+    Ok(unused)
 }
 
 fn swept<'a>(things: impl Iterator<Item = &'a Thing> + Clone) -> Made {

@@ -6,16 +6,17 @@ mod record;
 mod step;
 
 pub use affected::{Affected, AffectedKind, Bound};
-pub use prune::PruneKind;
+pub use prune::{PruneKind, Sieve};
 pub use record::{Asker, BEARER, Before, Made, OWNER, Thing};
-pub use step::{ContainerStep, ENGINE_LAG, ImageStep, STOP_GRACE, Step};
+pub use step::{ContainerStep, ENGINE_LAG, ImageStep, NetworkStep, STOP_GRACE, Step, VolumeStep};
 
 use super::container::ContainerName;
 use super::image::ImageName;
 use super::policy::Policy;
 use super::redact;
-use super::run::RunSpec;
+use super::run::{LimitSpec, RunSpec};
 use super::saga::{OnFailure, Plan};
+use super::thing::{NetworkName, NetworkSpec, VolumeName, VolumeSpec};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use strum::{IntoStaticStr, VariantNames};
@@ -36,6 +37,9 @@ pub enum Change {
         containers: Vec<ContainerName>,
         /// Seconds each gets before it is killed.
         grace: Option<u32>,
+        /// Whether they are stopped, or what is done in place of it.
+        #[serde(default)]
+        mode: StopMode,
     },
     /// Stop and start containers.
     ContainerRestart {
@@ -55,6 +59,64 @@ pub enum Change {
     },
     /// Make and start a container.
     ContainerRun(Box<RunSpec>),
+    /// Change what a container may use, or its name.
+    ContainerUpdate {
+        /// Which.
+        container: ContainerName,
+        /// What it may use.
+        limits: LimitSpec,
+        /// Its new name.
+        rename: Option<ContainerName>,
+    },
+    /// Send an image to its registry.
+    ImagePush {
+        /// Which.
+        image: ImageName,
+    },
+    /// Give an image another name.
+    ImageTag {
+        /// Which.
+        image: ImageName,
+        /// The name.
+        name: ImageName,
+    },
+    /// Remove images.
+    ImageRemove {
+        /// Which.
+        images: Vec<ImageName>,
+        /// Those with several names, or of stopped containers, too.
+        force: bool,
+    },
+    /// Make a volume.
+    VolumeCreate(VolumeSpec),
+    /// Remove volumes and what is in them.
+    VolumeRemove {
+        /// Which.
+        volumes: Vec<VolumeName>,
+    },
+    /// Make a network.
+    NetworkCreate(NetworkSpec),
+    /// Attach a container to a network.
+    NetworkConnect {
+        /// Which.
+        container: ContainerName,
+        /// To which.
+        network: NetworkName,
+        /// Under which names beside its own.
+        aliases: Vec<String>,
+    },
+    /// Detach a container from a network.
+    NetworkDisconnect {
+        /// Which.
+        container: ContainerName,
+        /// From which.
+        network: NetworkName,
+    },
+    /// Remove networks.
+    NetworkRemove {
+        /// Which.
+        networks: Vec<NetworkName>,
+    },
     /// Pull an image.
     ImagePull {
         /// Which.
@@ -66,7 +128,23 @@ pub enum Change {
     Prune {
         /// Of which kinds.
         what: Vec<PruneKind>,
+        /// What of it stays.
+        #[serde(default)]
+        sieve: Sieve,
     },
+}
+
+/// What is done to containers that are not to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StopMode {
+    /// They are asked to end, and killed when they do not.
+    #[default]
+    Stop,
+    /// They are frozen.
+    Pause,
+    /// They are ended at once.
+    Kill,
 }
 
 /// What a person is asked before a change is made.
@@ -96,9 +174,11 @@ impl Change {
         };
         match self {
             Self::ContainerStart { containers } => each(containers, &ContainerStep::Start),
-            Self::ContainerStop { containers, grace } => {
-                each(containers, &|name| ContainerStep::Stop(name, *grace))
-            }
+            Self::ContainerStop { containers, grace, mode } => match mode {
+                StopMode::Stop => each(containers, &|name| ContainerStep::Stop(name, *grace)),
+                StopMode::Pause => each(containers, &ContainerStep::Pause),
+                StopMode::Kill => each(containers, &ContainerStep::Kill),
+            },
             Self::ContainerRestart { containers, grace } => {
                 each(containers, &|name| ContainerStep::Restart(name, *grace))
             }
@@ -111,14 +191,40 @@ impl Change {
                 ContainerStep::Create(spec.clone()).into(),
                 ContainerStep::StartCreated.into(),
             ],
+            Self::ContainerUpdate { container, limits, rename } => {
+                let limits = (!limits.is_empty()).then(|| ContainerStep::Update(container.clone(), *limits));
+                let name = rename.clone().map(|to| ContainerStep::Rename(container.clone(), to));
+                limits.into_iter().chain(name).map(Step::from).collect()
+            }
+            Self::ImagePush { image } => vec![ImageStep::Push(image.clone()).into()],
+            Self::ImageTag { image, name } => vec![ImageStep::Tag(image.clone(), name.clone()).into()],
+            Self::ImageRemove { images, force } => {
+                images.iter().map(|image| ImageStep::Remove(image.clone(), *force).into()).collect()
+            }
+            Self::VolumeCreate(spec) => vec![VolumeStep::Create(spec.clone()).into()],
+            Self::VolumeRemove { volumes } => {
+                volumes.iter().map(|name| VolumeStep::Remove(name.clone()).into()).collect()
+            }
+            Self::NetworkCreate(spec) => vec![NetworkStep::Create(spec.clone()).into()],
+            Self::NetworkConnect { container, network, aliases } => {
+                let (container, network, aliases) = (container.clone(), network.clone(), aliases.clone());
+                vec![NetworkStep::Connect { container, network, aliases }.into()]
+            }
+            Self::NetworkDisconnect { container, network } => {
+                let (container, network) = (container.clone(), network.clone());
+                vec![NetworkStep::Disconnect { container, network }.into()]
+            }
+            Self::NetworkRemove { networks } => {
+                networks.iter().map(|name| NetworkStep::Remove(name.clone()).into()).collect()
+            }
             Self::ImagePull { image, platform } => {
                 vec![ImageStep::Pull(image.clone(), platform.clone()).into()]
             }
-            Self::Prune { what } => {
+            Self::Prune { what, sieve } => {
                 let mut what = what.clone();
                 what.sort_unstable();
                 what.dedup();
-                what.into_iter().map(Step::Prune).collect()
+                what.into_iter().map(|kind| Step::Prune(kind, sieve.clone())).collect()
             }
         }
     }
@@ -135,19 +241,26 @@ impl Change {
 
     /// What it is done to, in words.
     pub fn target(&self) -> String {
-        let names = |containers: &[ContainerName]| {
-            containers.iter().map(ContainerName::as_str).collect::<Vec<_>>().join(", ")
-        };
         match self {
             Self::ContainerStart { containers }
             | Self::ContainerStop { containers, .. }
             | Self::ContainerRestart { containers, .. }
-            | Self::ContainerRemove { containers, .. } => names(containers),
+            | Self::ContainerRemove { containers, .. } => list(containers),
             Self::ContainerRun(spec) => {
                 spec.name.as_ref().map_or(spec.image.to_string(), ToString::to_string)
             }
-            Self::ImagePull { image, .. } => image.to_string(),
-            Self::Prune { what } => what.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", "),
+            Self::ContainerUpdate { container, .. } => container.to_string(),
+            Self::ImagePull { image, .. } | Self::ImagePush { image } | Self::ImageTag { image, .. } => {
+                image.to_string()
+            }
+            Self::ImageRemove { images, .. } => list(images),
+            Self::VolumeCreate(spec) => spec.name.to_string(),
+            Self::VolumeRemove { volumes } => list(volumes),
+            Self::NetworkCreate(spec) => spec.name.to_string(),
+            Self::NetworkConnect { container, network, .. }
+            | Self::NetworkDisconnect { container, network } => format!("{container}, {network}"),
+            Self::NetworkRemove { networks } => list(networks),
+            Self::Prune { what, .. } => what.iter().map(|kind| kind.word()).collect::<Vec<_>>().join(", "),
         }
     }
 
@@ -156,11 +269,21 @@ impl Change {
         let masked = match self {
             Self::ContainerRun(spec) => {
                 let mut spec = spec.clone();
-                for (key, value) in spec.env.iter_mut().chain(&mut spec.labels) {
-                    *value = redact::value(key, value);
-                }
+                mask(spec.env.iter_mut().chain(&mut spec.labels));
                 spec.command = redact::command(&spec.command);
                 Self::ContainerRun(spec)
+            }
+            Self::VolumeCreate(spec) => {
+                let mut spec = spec.clone();
+                mask(spec.options.iter_mut().chain(&mut spec.labels));
+                // Of file servers: `o=username=me,password=…`.
+                spec.options.values_mut().for_each(|value| *value = redact::text(value));
+                Self::VolumeCreate(spec)
+            }
+            Self::NetworkCreate(spec) => {
+                let mut spec = spec.clone();
+                mask(spec.labels.iter_mut());
+                Self::NetworkCreate(spec)
             }
             other => other.clone(),
         };
@@ -170,24 +293,49 @@ impl Change {
 
     /// Somebody's words about it, without what it keeps secret: engines repeat what they were asked.
     pub fn hide(&self, words: &str) -> String {
+        let (masked, whole) = self.masked();
         let mut text = redact::text(words);
-        if let (Self::ContainerRun(open), (Self::ContainerRun(masked), false)) = (self, self.masked()) {
-            let values = open.env.values().chain(open.labels.values()).chain(&open.command);
-            let shown = masked.env.values().chain(masked.labels.values()).chain(&masked.command);
-            for (secret, _) in values.zip(shown).filter(|(value, shown)| value != shown) {
+        if !whole {
+            let (open, shown) = (self.values(), masked.values());
+            for (secret, _) in open.into_iter().zip(shown).filter(|(value, shown)| value != shown) {
                 text = text.replace(secret.as_str(), redact::MASK);
             }
         }
         text
     }
 
+    /// Whatever in it may be a secret.
+    fn values(&self) -> Vec<&String> {
+        match self {
+            Self::ContainerRun(spec) => {
+                spec.env.values().chain(spec.labels.values()).chain(&spec.command).collect()
+            }
+            Self::VolumeCreate(spec) => spec.options.values().chain(spec.labels.values()).collect(),
+            Self::NetworkCreate(spec) => spec.labels.values().collect(),
+            _ => vec![],
+        }
+    }
+
     /// Whether it loses data, configuration or availability.
     pub const fn is_destructive(&self) -> bool {
         match self {
-            Self::ContainerStart { .. } | Self::ContainerRun(_) | Self::ImagePull { .. } => false,
+            Self::ContainerStart { .. }
+            | Self::ContainerRun(_)
+            | Self::ImagePull { .. }
+            | Self::ImageTag { .. }
+            | Self::VolumeCreate(_)
+            | Self::NetworkCreate(_)
+            | Self::NetworkConnect { .. } => false,
             Self::ContainerStop { .. }
             | Self::ContainerRestart { .. }
             | Self::ContainerRemove { .. }
+            | Self::ContainerUpdate { .. }
+            | Self::ImageRemove { .. }
+            // What the registry had under the name is under no name then.
+            | Self::ImagePush { .. }
+            | Self::VolumeRemove { .. }
+            | Self::NetworkDisconnect { .. }
+            | Self::NetworkRemove { .. }
             | Self::Prune { .. } => true,
         }
     }
@@ -201,13 +349,14 @@ impl Change {
         }
     }
 
-    /// Whether it makes a container that reaches what is not its own: volumes and paths hold the data of others,
-    /// and the host's network its services.
+    /// Whether what it makes reaches what is not its own: volumes and paths hold the data of others, the host's
+    /// network its services, and a volume with options may be a path of the host.
     fn reaches_out(&self) -> bool {
         match self {
             Self::ContainerRun(spec) => {
                 !spec.volumes.is_empty() || spec.networks.iter().any(|name| name == "host")
             }
+            Self::VolumeCreate(spec) => spec.may_be_elsewhere(),
             _ => false,
         }
     }
@@ -215,16 +364,27 @@ impl Change {
     /// What a person is asked before it is made.
     pub fn asks(&self) -> Asks {
         match self {
-            Self::ContainerRemove { volumes: true, .. } => Asks::Name,
-            Self::Prune { what } if what.contains(&PruneKind::Volumes) => Asks::Name,
-            Self::ContainerRemove { .. } | Self::Prune { .. } => Asks::Agreement,
+            Self::ContainerRemove { volumes: true, .. } | Self::VolumeRemove { .. } => Asks::Name,
+            Self::Prune { what, .. } if what.contains(&PruneKind::Volumes) => Asks::Name,
+            Self::ContainerRemove { .. }
+            | Self::ImageRemove { .. }
+            | Self::NetworkRemove { .. }
+            | Self::Prune { .. } => Asks::Agreement,
             // With a path of the host a container has the host.
             Self::ContainerRun(spec) if spec.mounts_the_host() => Asks::Agreement,
+            Self::VolumeCreate(spec) if spec.may_be_elsewhere() => Asks::Agreement,
             Self::ContainerStart { .. }
             | Self::ContainerStop { .. }
             | Self::ContainerRestart { .. }
             | Self::ContainerRun(_)
-            | Self::ImagePull { .. } => Asks::Nothing,
+            | Self::ContainerUpdate { .. }
+            | Self::ImagePull { .. }
+            | Self::ImagePush { .. }
+            | Self::ImageTag { .. }
+            | Self::VolumeCreate(_)
+            | Self::NetworkCreate(_)
+            | Self::NetworkConnect { .. }
+            | Self::NetworkDisconnect { .. } => Asks::Nothing,
         }
     }
 
@@ -250,9 +410,36 @@ impl Change {
     }
 }
 
+fn list(names: &[impl ToString]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn mask<'a>(pairs: impl Iterator<Item = (&'a String, &'a mut String)>) {
+    for (key, value) in pairs {
+        *value = redact::value(key, value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    fn volume() -> VolumeSpec {
+        let (options, labels) = (BTreeMap::new(), BTreeMap::new());
+        VolumeSpec { name: "data".parse().unwrap(), driver: None, options, labels }
+    }
+
+    #[test]
+    fn the_password_of_a_file_server_is_hidden() {
+        let options = [("o".to_owned(), "username=me,password=hunter2,rw".to_owned())].into();
+        let change = Change::VolumeCreate(VolumeSpec { options, ..volume() });
+        let (masked, whole) = change.masked();
+        let kept = serde_json::to_string(&masked).unwrap();
+        assert!(!whole && !kept.contains("hunter2") && kept.contains("username=me"), "{kept}");
+        assert!(!change.hide("mount: username=me,password=hunter2,rw").contains("hunter2"));
+        assert_eq!(change.asks(), Asks::Agreement, "it may be anywhere");
+    }
 
     /// One change of each kind.
     pub(crate) fn all() -> Vec<Change> {
@@ -260,12 +447,36 @@ mod tests {
         let image: ImageName = "busybox".parse().unwrap();
         vec![
             Change::ContainerStart { containers: containers.clone() },
-            Change::ContainerStop { containers: containers.clone(), grace: Some(1) },
+            Change::ContainerStop { containers: containers.clone(), grace: Some(1), mode: StopMode::Stop },
             Change::ContainerRestart { containers: containers.clone(), grace: None },
             Change::ContainerRemove { containers, force: true, volumes: false },
             Change::ContainerRun(Box::new(RunSpec::of(image.clone()))),
+            Change::ContainerUpdate {
+                container: "a".parse().unwrap(),
+                limits: LimitSpec { memory: Some(1), ..LimitSpec::default() },
+                rename: None,
+            },
+            Change::ImagePush { image: image.clone() },
+            Change::ImageTag { image: image.clone(), name: "mine".parse().unwrap() },
+            Change::ImageRemove { images: vec![image.clone()], force: false },
+            Change::VolumeCreate(volume()),
+            Change::VolumeRemove { volumes: vec!["data".parse().unwrap()] },
+            Change::NetworkCreate(NetworkSpec {
+                name: "back".parse().unwrap(),
+                driver: None,
+                subnet: Some("10.1.0.0/24".parse().unwrap()),
+                internal: true,
+                labels: BTreeMap::new(),
+            }),
+            Change::NetworkConnect {
+                container: "a".parse().unwrap(),
+                network: "back".parse().unwrap(),
+                aliases: vec!["db".to_owned()],
+            },
+            Change::NetworkDisconnect { container: "a".parse().unwrap(), network: "back".parse().unwrap() },
+            Change::NetworkRemove { networks: vec!["back".parse().unwrap()] },
             Change::ImagePull { image, platform: None },
-            Change::Prune { what: PruneKind::ALL.to_vec() },
+            Change::Prune { what: PruneKind::ALL.to_vec(), sieve: Sieve::default() },
         ]
     }
 
@@ -284,8 +495,9 @@ mod tests {
     #[test]
     fn what_is_pruned_is_pruned_once_and_in_the_order_that_frees_most() {
         let what = vec![PruneKind::Images, PruneKind::Containers, PruneKind::Images];
-        let steps = Change::Prune { what }.steps();
-        assert_eq!(steps, [Step::Prune(PruneKind::Containers), Step::Prune(PruneKind::Images)]);
+        let steps = Change::Prune { what, sieve: Sieve::default() }.steps();
+        let step = |kind| Step::Prune(kind, Sieve::default());
+        assert_eq!(steps, [step(PruneKind::Containers), step(PruneKind::Images)]);
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Which things are meant: by a glob of their names, or by a label.
 
 use globset::{Glob, GlobMatcher};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// What a thing must be like.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Pattern {
     text: String,
     wants: Wants,
@@ -23,6 +25,20 @@ enum Wants {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; write a glob such as web*, or label=key[=value]")]
 pub struct InvalidPattern(String);
+
+impl TryFrom<String> for Pattern {
+    type Error = InvalidPattern;
+
+    fn try_from(text: String) -> Result<Self, InvalidPattern> {
+        text.parse()
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.text
+    }
+}
 
 impl FromStr for Pattern {
     type Err = InvalidPattern;

@@ -68,6 +68,30 @@ impl RunSpec {
     }
 }
 
+/// Thousand-millionths of a processor, in which engines count, in a thousandth.
+pub const NANO_PER_MILLI: i64 = 1_000_000;
+
+/// What a container may use, as far as that is to change.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitSpec {
+    /// Bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<i64>,
+    /// Processors, in thousandths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milli_cpus: Option<i64>,
+    /// When the engine starts it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPolicy>,
+}
+
+impl LimitSpec {
+    /// Whether nothing is to change.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// When the engine starts a container again that has ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -81,6 +105,18 @@ pub enum RestartPolicy {
     UnlessStopped,
     /// Always.
     Always,
+}
+
+impl RestartPolicy {
+    /// The word it is written by.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::OnFailure => "on-failure",
+            Self::UnlessStopped => "unless-stopped",
+            Self::Always => "always",
+        }
+    }
 }
 
 /// Text that is no option of this kind.

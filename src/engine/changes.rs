@@ -3,17 +3,19 @@
 
 use super::{Engine, EngineError};
 use crate::domain::change::{PruneKind, Thing};
+use crate::domain::container::ContainerName;
 use crate::domain::image::ImageName;
-use crate::domain::run::{RestartPolicy, RunSpec};
+use crate::domain::run::{LimitSpec, NANO_PER_MILLI, RestartPolicy, RunSpec};
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, NetworkingConfig, PortBinding, PortMap,
-    RestartPolicy as WireRestartPolicy, RestartPolicyNameEnum,
+    ContainerCreateBody, ContainerUpdateBody, EndpointSettings, HostConfig, NetworkingConfig, PortBinding,
+    PortMap, RestartPolicy as WireRestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
     ListImagesOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
     PruneBuildOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
-    RemoveVolumeOptionsBuilder, RestartContainerOptionsBuilder, StopContainerOptionsBuilder,
+    RemoveVolumeOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,6 +30,12 @@ pub struct Unused {
     pub thing: Thing,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// When it was made, in seconds since the epoch, as far as the engine says.
+    pub created: Option<i64>,
+}
+
+fn seconds_of(time: Option<&str>) -> Option<i64> {
+    time?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
 
 impl Engine {
@@ -39,6 +47,35 @@ impl Engine {
     /// Lets a paused container go on.
     pub async fn unpause(&self, id: &str) -> Result<(), EngineError> {
         Ok(self.docker.unpause_container(id).await?)
+    }
+
+    /// Freezes a running container.
+    pub async fn pause(&self, id: &str) -> Result<(), EngineError> {
+        Ok(self.docker.pause_container(id).await?)
+    }
+
+    /// Ends a running container at once.
+    pub async fn kill(&self, id: &str) -> Result<(), EngineError> {
+        Ok(self.docker.kill_container(id, None).await?)
+    }
+
+    /// Gives a container another name.
+    pub async fn rename(&self, id: &str, name: &ContainerName) -> Result<(), EngineError> {
+        let options = RenameContainerOptionsBuilder::default().name(name.as_str()).build();
+        Ok(self.docker.rename_container(id, options).await?)
+    }
+
+    /// Changes what a container may use.
+    pub async fn update(&self, id: &str, limits: &LimitSpec) -> Result<(), EngineError> {
+        let change = ContainerUpdateBody {
+            memory: limits.memory,
+            // Engines hold memory and swap together, and refuse more memory than both. Twice is their own default.
+            memory_swap: limits.memory.map(|memory| memory.saturating_mul(2)),
+            nano_cpus: limits.milli_cpus.map(|milli| milli.saturating_mul(NANO_PER_MILLI)),
+            restart_policy: limits.restart.map(restart_policy),
+            ..ContainerUpdateBody::default()
+        };
+        Ok(self.docker.update_container(id, change).await?)
     }
 
     /// Stops a container, killed after `grace` seconds; one that does not run is left so.
@@ -129,7 +166,7 @@ impl Engine {
                     let name = container.names.unwrap_or_default().pop().unwrap_or_default();
                     let name = name.trim_start_matches('/').to_owned();
                     let thing = Thing { id, name, bytes: container.size_rw };
-                    Some(Unused { thing, labels: labels(container.labels) })
+                    Some(Unused { thing, labels: labels(container.labels), created: container.created })
                 };
                 Ok(listed.into_iter().filter_map(thing).collect())
             }
@@ -144,7 +181,8 @@ impl Engine {
                     let keeps =
                         used.contains(&name) || matches!(&*name, "bridge" | "host" | "none" | "podman");
                     let thing = Thing { id, name, bytes: None };
-                    (!keeps).then(|| Unused { thing, labels: labels(network.labels) })
+                    let created = seconds_of(network.created.as_deref());
+                    (!keeps).then(|| Unused { thing, labels: labels(network.labels), created })
                 });
                 Ok(things.collect())
             }
@@ -156,7 +194,7 @@ impl Engine {
                 let things = listed.into_iter().filter(|image| !used.contains(&image.id)).map(|image| {
                     let name = image.id.trim_start_matches("sha256:").chars().take(12).collect();
                     let thing = Thing { id: image.id, name, bytes: Some(image.size) };
-                    Unused { thing, labels: image.labels.into_iter().collect() }
+                    Unused { thing, labels: image.labels.into_iter().collect(), created: Some(image.created) }
                 });
                 Ok(things.collect())
             }
@@ -170,7 +208,8 @@ impl Engine {
                 let anonymous = anonymous.filter(|volume| is_anonymous(&volume.name));
                 let things = anonymous.map(|volume| {
                     let thing = Thing { id: volume.name.clone(), name: volume.name, bytes: None };
-                    Unused { thing, labels: volume.labels.into_iter().collect() }
+                    let created = seconds_of(volume.created_at.as_deref());
+                    Unused { thing, labels: volume.labels.into_iter().collect(), created }
                 });
                 Ok(things.collect())
             }
@@ -212,16 +251,30 @@ impl Engine {
         }
     }
 
-    /// Empties the build cache of what nothing uses; returns what that freed, in bytes.
-    pub async fn prune_build_cache(&self) -> Result<i64, EngineError> {
-        let options = PruneBuildOptionsBuilder::default().all(false).build();
-        let pruned = self.docker.prune_build(Some(options)).await?;
+    /// Empties the build cache of what nothing uses, or has used for so many seconds; returns what that freed, in
+    /// bytes.
+    pub async fn prune_build_cache(&self, unused_for: Option<u64>) -> Result<i64, EngineError> {
+        let mut options = PruneBuildOptionsBuilder::default().all(false);
+        if let Some(seconds) = unused_for {
+            options = options.filters(&HashMap::from([("until", vec![format!("{seconds}s")])]));
+        }
+        let pruned = self.docker.prune_build(Some(options.build())).await?;
         Ok(pruned.space_reclaimed.unwrap_or_default())
     }
 }
 
 fn seconds(grace: u32) -> i32 {
     i32::try_from(grace).unwrap_or(i32::MAX)
+}
+
+fn restart_policy(policy: RestartPolicy) -> WireRestartPolicy {
+    let name = match policy {
+        RestartPolicy::No => RestartPolicyNameEnum::NO,
+        RestartPolicy::OnFailure => RestartPolicyNameEnum::ON_FAILURE,
+        RestartPolicy::UnlessStopped => RestartPolicyNameEnum::UNLESS_STOPPED,
+        RestartPolicy::Always => RestartPolicyNameEnum::ALWAYS,
+    };
+    WireRestartPolicy { name: Some(name), maximum_retry_count: None }
 }
 
 fn body(spec: &RunSpec, labels: &BTreeMap<String, String>) -> ContainerCreateBody {
@@ -237,20 +290,14 @@ fn body(spec: &RunSpec, labels: &BTreeMap<String, String>) -> ContainerCreateBod
         };
         bindings.entry(inside(port)).or_insert_with(|| Some(vec![])).get_or_insert_default().push(binding);
     }
-    let restart = match spec.restart {
-        RestartPolicy::No => RestartPolicyNameEnum::NO,
-        RestartPolicy::OnFailure => RestartPolicyNameEnum::ON_FAILURE,
-        RestartPolicy::UnlessStopped => RestartPolicyNameEnum::UNLESS_STOPPED,
-        RestartPolicy::Always => RestartPolicyNameEnum::ALWAYS,
-    };
     let endpoints = spec.networks.iter().map(|name| (name.clone(), EndpointSettings::default())).collect();
     let host = HostConfig {
         binds: Some(spec.volumes.iter().cloned().map(String::from).collect()),
         port_bindings: Some(bindings),
-        restart_policy: Some(WireRestartPolicy { name: Some(restart), maximum_retry_count: None }),
+        restart_policy: Some(restart_policy(spec.restart)),
         network_mode: spec.networks.first().cloned(),
         memory: spec.memory,
-        nano_cpus: spec.milli_cpus.map(|milli| milli.saturating_mul(1_000_000)),
+        nano_cpus: spec.milli_cpus.map(|milli| milli.saturating_mul(NANO_PER_MILLI)),
         ..HostConfig::default()
     };
     ContainerCreateBody {

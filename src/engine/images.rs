@@ -3,7 +3,10 @@
 use super::{Engine, EngineError};
 use crate::domain::image::ImageName;
 use bollard::models::{ImageHistoryResponseItem, ImageInspect};
-use bollard::query_parameters::ListImagesOptionsBuilder;
+use bollard::query_parameters::{
+    ListImagesOptionsBuilder, PushImageOptionsBuilder, RemoveImageOptionsBuilder, TagImageOptionsBuilder,
+};
+use futures_util::StreamExt as _;
 use std::collections::BTreeMap;
 
 /// Labels by image identifier.
@@ -99,6 +102,35 @@ impl From<ImageInspect> for ImageDetail {
 }
 
 impl Engine {
+    /// Gives an image another name.
+    pub async fn tag(&self, id: &str, name: &ImageName) -> Result<(), EngineError> {
+        let (repository, tag) = name.repository_and_tag();
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        Ok(self.docker.tag_image(id, Some(options)).await?)
+    }
+
+    /// Sends an image to its registry; returns the digest it has there, where the registry tells.
+    pub async fn push(&self, name: &ImageName) -> Result<Option<String>, EngineError> {
+        let (repository, tag) = name.repository_and_tag();
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let mut progress = self.docker.push_image(repository, Some(options), None);
+        let mut digest = None;
+        while let Some(told) = progress.next().await {
+            // The last word of a push: `1: digest: sha256:… size: 527`.
+            let status = told?.status.unwrap_or_default();
+            let found = status.split_once("digest: ").and_then(|(_, rest)| rest.split(' ').next());
+            digest = found.map(ToOwned::to_owned).or(digest);
+        }
+        Ok(digest)
+    }
+
+    /// Removes a name of an image, and with the last one the image; returns what went.
+    pub async fn remove_image(&self, name: &ImageName, force: bool) -> Result<Vec<String>, EngineError> {
+        let options = RemoveImageOptionsBuilder::default().force(force).build();
+        let gone = self.docker.remove_image(name.as_str(), Some(options), None).await?;
+        Ok(gone.into_iter().filter_map(|item| item.deleted.or(item.untagged)).collect())
+    }
+
     /// One image by name or identifier.
     pub async fn image(&self, name: &ImageName) -> Result<ImageDetail, EngineError> {
         Ok(self.docker.inspect_image(name.as_str()).await?.into())

@@ -3,7 +3,7 @@ mod faults;
 use super::record::*;
 use super::store::Kept;
 use super::*;
-use crate::domain::change::{Asker, Before, Change, Made, Thing};
+use crate::domain::change::{Asker, Before, Change, Made, StopMode, Thing};
 use crate::domain::operation::{HostResource, OperationId};
 use crate::domain::run::RunSpec;
 use crate::domain::saga::{Course, StepState, Why};
@@ -34,7 +34,11 @@ async fn open(dir: &Path) -> Result<Store, JournalError> {
 }
 
 fn stop(container: &str) -> NewChange {
-    let change = Change::ContainerStop { containers: vec![container.parse().unwrap()], grace: Some(3) };
+    let change = Change::ContainerStop {
+        containers: vec![container.parse().unwrap()],
+        grace: Some(3),
+        mode: StopMode::Stop,
+    };
     let engine = Some("E1".to_owned());
     NewChange {
         id: OperationId::fresh(),

@@ -26,6 +26,11 @@ where
 {
     write(context, called, Verdict::Asked, None).await?;
     match call.await {
+        Ok(output @ (ToolOutput::Planned(_) | ToolOutput::Asks(_))) => {
+            let words = Some("it waits for a person's agreement".to_owned());
+            let _ = write(context, called, Verdict::Refused, words).await;
+            Ok(output)
+        }
         Ok(output) => {
             made(context, called, Verdict::Accepted).await;
             Ok(output)

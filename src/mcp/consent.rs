@@ -12,9 +12,11 @@ use rand::RngCore as _;
 use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long an agreement holds.
 const LIFE: Duration = Duration::from_secs(600);
@@ -89,6 +91,8 @@ pub(super) enum Next {
 pub(super) struct Agreements {
     codec: Arc<RequestStateCodec>,
     fallback: ConfirmFallback,
+    /// The words of agreements that no journal has, while they could come again.
+    spent: Arc<Mutex<BTreeMap<String, Instant>>>,
 }
 
 impl Agreements {
@@ -96,7 +100,8 @@ impl Agreements {
     pub(super) fn new(fallback: ConfirmFallback) -> Self {
         let mut key = [0; RequestStateCodec::MIN_KEY_LENGTH];
         rand::rng().fill_bytes(&mut key);
-        Self { codec: Arc::new(RequestStateCodec::new_unchecked(key)), fallback }
+        let codec = Arc::new(RequestStateCodec::new_unchecked(key));
+        Self { codec, fallback, spent: Arc::default() }
     }
 
     /// A token for an agreement to `deal`.
@@ -127,6 +132,30 @@ impl Agreements {
                 .with_hint("Call with dry_run to see what would be done now.")
         })?;
         Ok(String::from_utf8_lossy(&word).into_owned())
+    }
+
+    /// As [`Self::next`], for what is not on record as a job: an agreement that was used is remembered here.
+    pub(super) fn once(
+        &self,
+        wants: &Wants,
+        consent: &Consent,
+        confirm: Option<&str>,
+        deal: &str,
+    ) -> Result<Next, ToolError> {
+        let (asks, name) = match wants {
+            Wants::Yes => (Asks::Agreement, ""),
+            Wants::Name(name) => (Asks::Name, &**name),
+        };
+        let next = self.next(asks, consent, confirm, deal, name)?;
+        if let Next::Make(Some(word)) = &next {
+            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            spent.retain(|_, at| at.elapsed() < LIFE);
+            if spent.insert(word.clone(), Instant::now()).is_some() {
+                let message = "what was agreed to has been done already; nothing more was changed";
+                return Err(ToolError::new(ErrorKind::ConfirmationRequired, message));
+            }
+        }
+        Ok(next)
     }
 
     /// What is next for a call that asks for so much: `confirm` is what it brought, `name` what would have to be
@@ -213,6 +242,15 @@ mod tests {
             };
             assert_eq!(found, expected, "{asks:?} {fallback:?} {askable} {with_token}");
         }
+    }
+
+    #[test]
+    fn what_is_no_job_is_agreed_to_once_too() {
+        let agreements = Agreements::new(ConfirmFallback::Plan);
+        let given = given(&agreements.seal("forget nas"), None);
+        let once = || agreements.once(&Wants::Yes, &given, None, "forget nas");
+        assert!(matches!(once(), Ok(Next::Make(Some(_)))));
+        assert!(once().unwrap_err().message.contains("done already"));
     }
 
     #[test]

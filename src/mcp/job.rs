@@ -11,7 +11,7 @@ use super::shape::{rfc3339, short_id, told as text};
 use super::tool::ToolContext;
 use crate::actors::host::HostHandle;
 use crate::domain::change::{Affected, Change, Made};
-use crate::domain::container::ContainerName;
+use crate::domain::host::InvalidName;
 use crate::domain::operation::OperationId;
 use crate::domain::protection::Protected;
 use crate::domain::redact;
@@ -20,6 +20,7 @@ use crate::journal::JournalError;
 use crate::journal::record::{ChangeRecord, ChangeState};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Below the minute after which clients give a call up.
@@ -248,17 +249,20 @@ impl From<JournalError> for ToolError {
     }
 }
 
-/// The containers of these names.
-pub(super) fn containers(names: &[String]) -> Result<Vec<ContainerName>, ToolError> {
-    let mut containers: Vec<ContainerName> = vec![];
-    for name in names {
-        let name = name.parse()?;
+/// What is named, by its type's own rule.
+pub(super) fn names<T>(texts: &[String]) -> Result<Vec<T>, ToolError>
+where
+    T: FromStr<Err = InvalidName> + PartialEq,
+{
+    let mut names: Vec<T> = vec![];
+    for text in texts {
+        let name = text.parse()?;
         // Twice the same is once.
-        if !containers.contains(&name) {
-            containers.push(name);
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    Ok(containers)
+    Ok(names)
 }
 
 /// How long a container may take to stop, as it was asked for.

@@ -3,6 +3,7 @@
 
 use super::audit::{self, Called};
 use super::error::{ErrorKind, ToolError};
+use super::job::Terms;
 use super::tool::{Object, ToolContext, ToolOutput};
 use crate::journal::Recalled;
 use crate::journal::record::{AnswerRecord, Entry, Verdict};
@@ -64,7 +65,9 @@ impl Keys {
         let turn = self.turn((principal.clone(), tool.clone(), key.clone()));
         let _alone = turn.lock().await;
         let journal = context.directory.changes().journal().clone();
-        let told = Value::Object(arguments.clone()).to_string();
+        let mut told = arguments.clone();
+        Terms::take_confirm(&mut told);
+        let told = Value::Object(told).to_string();
         let mut record = AnswerRecord { principal, tool, key, arguments: told, answer: Value::Null };
         match journal.reader().await?.answer(&record, context.directory.clock().now()).await? {
             Some(Recalled::Same(answer)) => {

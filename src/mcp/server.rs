@@ -122,7 +122,9 @@ impl ServerHandler for Server {
             };
         }
         Ok(match outcome {
-            Ok(ToolOutput::Structured(value)) => CallToolResult::structured(value),
+            Ok(ToolOutput::Structured(value) | ToolOutput::Planned(value)) => {
+                CallToolResult::structured(value)
+            }
             Ok(ToolOutput::Text(text)) => CallToolResult::success(vec![ContentBlock::text(text)]),
             Ok(ToolOutput::Asks(asking)) => CallToolResult::structured(asking.plan),
             Err(error) => failed(&error),

@@ -1,7 +1,7 @@
 //! What a tool is: what it declares, and how it is called with the arguments of a client.
 
 use super::caller::Progress;
-use super::consent::{Agreements, Asking, Consent};
+use super::consent::{Agreements, Asking, Consent, Next, Question};
 use super::error::{ErrorKind, ToolError};
 use super::job::{self, Terms};
 use super::keys;
@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use schemars::generate::Contract;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// A JSON object.
@@ -78,6 +78,8 @@ pub enum ToolOutput {
     Structured(Value),
     /// Prose: logs, files.
     Text(String),
+    /// What would be done, as a value of the tool's output schema; nothing was.
+    Planned(Value),
     /// A person has to say first whether it is to be done.
     Asks(Box<Asking>),
 }
@@ -187,6 +189,47 @@ impl Tool {
         Self { kind: Kind::Job, ..tool }
     }
 
+    /// As [`Self::structured`], for a tool that changes something else than a host when a person has agreed: `ask` is
+    /// what they are asked, or why it cannot be done at all; `plan` the answer until then, with the token of an
+    /// agreement.
+    pub(super) fn agreed<P, O, G, F>(
+        about: About,
+        ask: impl Fn(ToolContext, P) -> G + Send + Sync + 'static,
+        plan: fn(P, String) -> O,
+        run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Clone + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        G: Future<Output = Result<Question, ToolError>> + Send + 'static,
+        F: Future<Output = Result<O, ToolError>> + Send + 'static,
+    {
+        let output = Some(schema::<O>(Contract::Serialize));
+        let mut input = schema::<P>(Contract::Deserialize);
+        Terms::declare_confirm(&mut input);
+        let (ask, run) = (Arc::new(ask), Arc::new(run));
+        Self::new(about, input, output, move |context, mut arguments| {
+            let (ask, run) = (Arc::clone(&ask), Arc::clone(&run));
+            Box::pin(async move {
+                let confirm = Terms::take_confirm(&mut arguments);
+                let deal = json!([context.asker.principal, context.tool, arguments]).to_string();
+                let parameters = parse::<P>(context.tool, arguments)?;
+                let question = ask(context.clone(), parameters.clone()).await?;
+                let (agreements, confirm) = (&context.agreements, confirm.as_deref());
+                let next = agreements.once(&question.wants, &context.consent, confirm, &deal)?;
+                if let Next::Make(_) = next {
+                    return structured(&run(context, parameters).await?);
+                }
+                let token = agreements.seal(&deal);
+                let plan = value(&plan(parameters, token.clone()))?;
+                Ok(match next {
+                    Next::Ask => ToolOutput::Asks(Box::new(Asking { question, token, plan })),
+                    _ => ToolOutput::Planned(plan),
+                })
+            })
+        })
+    }
+
     /// As [`Self::structured`], for a tool that begins jobs and says so in an answer of its own.
     pub(super) fn jobs<P, O, F>(
         about: About,
@@ -250,6 +293,14 @@ fn wrong(tool: &str, error: &serde_path_to_error::Error<serde_json::Error>) -> T
 
 /// An answer as the value it is sent as.
 pub(super) fn structured(answer: &impl Serialize) -> Result<ToolOutput, ToolError> {
-    let value = serde_json::to_value(answer);
-    value.map(ToolOutput::Structured).map_err(|error| ToolError::new(ErrorKind::Internal, error.to_string()))
+    value(answer).map(ToolOutput::Structured)
+}
+
+/// The same of what was not done.
+pub(super) fn planned(answer: &impl Serialize) -> Result<ToolOutput, ToolError> {
+    value(answer).map(ToolOutput::Planned)
+}
+
+fn value(answer: &impl Serialize) -> Result<Value, ToolError> {
+    serde_json::to_value(answer).map_err(|error| ToolError::new(ErrorKind::Internal, error.to_string()))
 }

@@ -10,6 +10,7 @@ mod container_run;
 mod container_start;
 mod container_stats;
 mod container_stop;
+mod container_update;
 mod disk_usage;
 mod event_query;
 mod fleet_search;
@@ -22,15 +23,24 @@ mod host_update;
 mod image_inspect;
 mod image_list;
 mod image_pull;
+mod image_push;
+mod image_remove;
+mod image_tag;
 mod job_cancel;
 mod job_get;
 mod job_list;
+mod network_connect;
+mod network_create;
+mod network_disconnect;
 mod network_list;
+mod network_remove;
 mod port_list;
 mod prune;
 mod stack_file_read;
 mod stack_list;
+mod volume_create;
 mod volume_list;
+mod volume_remove;
 
 use super::tool::Tool;
 
@@ -53,11 +63,21 @@ pub(super) fn all() -> Vec<Tool> {
         container_restart::tool(),
         container_remove::tool(),
         container_run::tool(),
+        container_update::tool(),
         image_list::tool(),
         image_inspect::tool(),
         image_pull::tool(),
+        image_push::tool(),
+        image_tag::tool(),
+        image_remove::tool(),
         volume_list::tool(),
+        volume_create::tool(),
+        volume_remove::tool(),
         network_list::tool(),
+        network_create::tool(),
+        network_connect::tool(),
+        network_disconnect::tool(),
+        network_remove::tool(),
         stack_list::tool(),
         stack_file_read::tool(),
         disk_usage::tool(),

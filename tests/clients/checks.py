@@ -43,13 +43,23 @@ CHANGING = {
     "container_run": False,
     "container_start": False,
     "container_stop": True,
+    "container_update": True,
     "host_add": False,
     "host_import": False,
     "host_remove": True,
     "host_update": True,
     "image_pull": False,
+    "image_push": True,
+    "image_remove": True,
+    "image_tag": False,
     "job_cancel": True,
+    "network_connect": False,
+    "network_create": False,
+    "network_disconnect": True,
+    "network_remove": True,
     "prune": True,
+    "volume_create": False,
+    "volume_remove": True,
 }
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 PROTOCOLS = {"auto": "2026-07-28", "legacy": "2025-11-25"}

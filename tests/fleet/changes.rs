@@ -22,13 +22,8 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Calls a tool that begins a job, agreed to when it asks, and returns the job.
-async fn job(service: &Service, tool: &str, mut arguments: Value) -> Value {
-    let answer = service.structured(tool, arguments.clone()).await;
-    if answer["state"] != "planned" {
-        return answer;
-    }
-    arguments["confirm"] = answer["confirm"].clone();
-    service.structured(tool, arguments).await
+async fn job(service: &Service, tool: &str, arguments: Value) -> Value {
+    service.agreed(tool, arguments).await
 }
 
 fn states(job: &Value) -> Vec<&str> {

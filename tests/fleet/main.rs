@@ -47,6 +47,7 @@ mod service_stacks;
 mod service_tools;
 mod support;
 mod support_itself;
+mod tools_changes;
 mod tools_fleet;
 mod tools_offer;
 mod tools_storage;
@@ -84,6 +85,7 @@ fn main() -> ExitCode {
     trials.extend(service_tools::trials());
     trials.extend(tools_offer::trials());
     trials.extend(tools_storage::trials());
+    trials.extend(tools_changes::trials());
     trials.extend(tools_fleet::trials());
     trials.extend(service_config::trials());
     trials.extend(service_reload::trials());

@@ -63,7 +63,7 @@ async fn s10_an_assistant_adds_changes_and_removes_a_host(fleet: &Fleet) {
     assert_eq!(disabled["enabled"], false, "{disabled}");
     let h2 = fleet.host("h2");
     eventually("the line is closed", NOTICED, async || h2.ssh_session_processes() == 0).await;
-    let removed = service.structured("host_remove", json!({"host": "nas"})).await;
+    let removed = service.agreed("host_remove", json!({"host": "nas"})).await;
     assert_eq!(removed["removed"], true, "{removed}");
     assert_eq!(service.ids().await, ["h1"]);
     assert_eq!(text(&service), saved);
@@ -134,7 +134,7 @@ async fn an_assistant_loosens_no_engine_by_any_way_and_a_person_does(fleet: &Fle
     // removed, and then added by its place, and by another one: it is what it was
     for (name, target) in [("first", place.as_str()), ("second", "side"), ("third", "root@h2")] {
         for gone in service.ids().await.iter().filter(|id| !["h1", "h3"].contains(&id.as_str())) {
-            service.structured("host_remove", json!({"host": gone})).await;
+            service.agreed("host_remove", json!({"host": gone})).await;
         }
         denied("host_add", json!({"name": name, "target": target, "policy": "no_destructive"})).await;
         let added = service.structured("host_add", json!({"name": name, "target": target})).await;
@@ -175,7 +175,7 @@ async fn a_read_only_hosts_file_is_told_and_nothing_changes(fleet: &Fleet) {
         ("host_remove", json!({"host": "h2"})),
     ];
     for (tool, arguments) in calls {
-        let refused = service.refusal(tool, arguments).await;
+        let refused = service.agreed_refusal(tool, arguments).await;
         assert!(refused.starts_with("conflict: ") && refused.contains("is read-only"), "{tool}: {refused}");
         assert!(refused.contains("Make it writable"), "{tool}: {refused}");
     }

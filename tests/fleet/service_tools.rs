@@ -411,7 +411,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
     }
     host.docker(&["rm", "-f", "wants"]);
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 28, "{checked:?}");
+    assert_eq!(checked.len(), 38, "{checked:?}");
 }
 
 /// Calls of a tool that cover what it may answer.
@@ -451,12 +451,28 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
             json!({"host": "h1", "containers": ["over"], "wait": 0}),
             json!({"host": "h1", "containers": ["over", "rich"], "idempotency_key": tool}),
         ],
-        "container_remove" => vec![json!({"host": "h2", "containers": ["nobody"]})],
+        "container_remove" => vec![json!({"host": "h1", "containers": ["over"]})],
         "container_run" => vec![
             json!({"host": "h2", "image": IMAGE, "name": "ran", "command": ["true"]}),
             json!({"host": "h2", "image": IMAGE, "name": "ran"}),
         ],
+        "container_update" => vec![
+            json!({"host": "h2", "container": "ran", "restart": "on-failure"}),
+            json!({"host": "h2", "container": "nobody", "cpus": 0.5}),
+        ],
         "image_pull" => vec![json!({"hosts": "h1,h3", "image": "127.0.0.1:1/none"})],
+        "image_tag" => vec![json!({"host": "h2", "image": IMAGE, "tag": "127.0.0.1:1/checked:1"})],
+        "image_push" => vec![json!({"host": "h2", "image": "127.0.0.1:1/checked:1"})],
+        "image_remove" => vec![
+            json!({"host": "h2", "images": [IMAGE]}),
+            json!({"host": "h2", "images": [IMAGE], "dry_run": true}),
+        ],
+        "volume_create" => vec![json!({"host": "h2", "name": "checked"})],
+        "volume_remove" => vec![json!({"host": "h2", "volumes": ["checked"]})],
+        "network_create" => vec![json!({"host": "h2", "name": "checked", "internal": true})],
+        "network_connect" => vec![json!({"host": "h2", "container": "ran", "network": "checked"})],
+        "network_disconnect" => vec![json!({"host": "h2", "container": "ran", "network": "checked"})],
+        "network_remove" => vec![json!({"host": "h2", "networks": ["checked"]})],
         "prune" => {
             let what = json!(["containers", "networks", "images", "volumes", "build_cache"]);
             vec![json!({"host": "h2", "what": what}), json!({"host": "h2", "what": what, "dry_run": false})]

@@ -98,7 +98,8 @@ impl Drive {
                 _ => None,
             });
             let treated = treated.collect();
-            let hands = Hands { engine: self.operation.engine(), operation: record.id, created, treated };
+            let (engine, now) = (self.operation.engine(), self.clock.now());
+            let hands = Hands { engine, operation: record.id, created, treated, now };
             match going {
                 Move::Begin(at) => self.begin(&hands, at, &steps[at]).await?,
                 Move::Settle(at) => {

@@ -1,9 +1,10 @@
 //! The steps of changes, a family for each kind of thing they are made to.
 
-use super::prune::PruneKind;
+use super::prune::{PruneKind, Sieve};
 use crate::domain::container::ContainerName;
 use crate::domain::image::ImageName;
-use crate::domain::run::RunSpec;
+use crate::domain::run::{LimitSpec, RunSpec};
+use crate::domain::thing::{NetworkName, NetworkSpec, VolumeName, VolumeSpec};
 use std::fmt;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub const STOP_GRACE: Duration = Duration::from_secs(10);
 pub const ENGINE_LAG: Duration = Duration::from_secs(10);
 
 /// An image of some gigabytes over a slow line.
-const DOWNLOAD: Duration = Duration::from_secs(1800);
+const TRANSFER: Duration = Duration::from_secs(1800);
 
 /// A prune of many things on a slow disk.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -29,8 +30,12 @@ pub enum Step {
     Container(ContainerStep),
     /// To an image.
     Image(ImageStep),
-    /// Remove what is unused of a kind.
-    Prune(PruneKind),
+    /// To a volume.
+    Volume(VolumeStep),
+    /// To a network.
+    Network(NetworkStep),
+    /// Remove what is unused of a kind, but for some.
+    Prune(PruneKind, Sieve),
 }
 
 /// A step that is made to a container.
@@ -40,8 +45,16 @@ pub enum ContainerStep {
     Start(ContainerName),
     /// Stop it.
     Stop(ContainerName, Option<u32>),
+    /// Freeze it.
+    Pause(ContainerName),
+    /// End it at once.
+    Kill(ContainerName),
     /// Stop and start it.
     Restart(ContainerName, Option<u32>),
+    /// Change what it may use.
+    Update(ContainerName, LimitSpec),
+    /// Give it another name.
+    Rename(ContainerName, ContainerName),
     /// Remove it.
     Remove {
         /// Which.
@@ -64,6 +77,46 @@ pub enum ImageStep {
     Fetch(ImageName),
     /// Pull it.
     Pull(ImageName, Option<String>),
+    /// Send it to its registry.
+    Push(ImageName),
+    /// Give it another name.
+    Tag(ImageName, ImageName),
+    /// Remove a name of it, and with the last one itself.
+    Remove(ImageName, bool),
+}
+
+/// A step that is made to a volume.
+#[derive(Debug, Clone, PartialEq)]
+pub enum VolumeStep {
+    /// Make it.
+    Create(VolumeSpec),
+    /// Remove it.
+    Remove(VolumeName),
+}
+
+/// A step that is made to a network.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NetworkStep {
+    /// Make it.
+    Create(NetworkSpec),
+    /// Attach a container to it.
+    Connect {
+        /// Which.
+        container: ContainerName,
+        /// To which.
+        network: NetworkName,
+        /// Under which names beside its own.
+        aliases: Vec<String>,
+    },
+    /// Detach a container from it.
+    Disconnect {
+        /// Which.
+        container: ContainerName,
+        /// From which.
+        network: NetworkName,
+    },
+    /// Remove it.
+    Remove(NetworkName),
 }
 
 impl From<ContainerStep> for Step {
@@ -75,6 +128,18 @@ impl From<ContainerStep> for Step {
 impl From<ImageStep> for Step {
     fn from(step: ImageStep) -> Self {
         Self::Image(step)
+    }
+}
+
+impl From<VolumeStep> for Step {
+    fn from(step: VolumeStep) -> Self {
+        Self::Volume(step)
+    }
+}
+
+impl From<NetworkStep> for Step {
+    fn from(step: NetworkStep) -> Self {
+        Self::Network(step)
     }
 }
 
@@ -90,8 +155,10 @@ impl Step {
     pub const fn is_bound(&self) -> bool {
         match self {
             Self::Container(step) => !matches!(step, ContainerStep::Create(_) | ContainerStep::StartCreated),
-            Self::Prune(_) => true,
-            Self::Image(_) => false,
+            Self::Image(step) => matches!(step, ImageStep::Remove(..)),
+            Self::Volume(step) => matches!(step, VolumeStep::Remove(_)),
+            Self::Network(step) => !matches!(step, NetworkStep::Create(_)),
+            Self::Prune(..) => true,
         }
     }
 
@@ -102,24 +169,28 @@ impl Step {
 
     /// Whether it may take as long as a download does.
     pub const fn is_long(&self) -> bool {
-        matches!(self, Self::Image(ImageStep::Fetch(_) | ImageStep::Pull(..)) | Self::Prune(_))
+        match self {
+            Self::Image(step) => step.is_transfer(),
+            Self::Prune(..) => true,
+            Self::Container(_) | Self::Volume(_) | Self::Network(_) => false,
+        }
     }
 
     /// How long the engine may still be at it after whoever asked has gone.
     pub fn lasts(&self) -> Duration {
         match self {
             Self::Container(step) => step.lasts(),
-            Self::Image(ImageStep::Fetch(_) | ImageStep::Pull(..)) => Duration::ZERO,
-            Self::Prune(_) => ENGINE_LAG,
+            Self::Image(step) if step.is_transfer() => Duration::ZERO,
+            Self::Image(_) | Self::Volume(_) | Self::Network(_) | Self::Prune(..) => ENGINE_LAG,
         }
     }
 
     /// How long it may take.
     pub fn limit(&self) -> Duration {
         match self {
-            Self::Image(ImageStep::Fetch(_) | ImageStep::Pull(..)) => DOWNLOAD,
-            Self::Prune(_) => SWEEP,
-            Self::Container(_) => self.lasts() + CALL,
+            Self::Image(step) if step.is_transfer() => TRANSFER,
+            Self::Prune(..) => SWEEP,
+            _ => self.lasts() + CALL,
         }
     }
 }
@@ -130,8 +201,15 @@ impl ContainerStep {
             Self::Stop(_, grace) | Self::Restart(_, grace) => {
                 grace.map_or(STOP_GRACE, |grace| Duration::from_secs(grace.into())) + ENGINE_LAG
             }
-            Self::Start(_) | Self::Remove { .. } | Self::Create(_) | Self::StartCreated => ENGINE_LAG,
+            _ => ENGINE_LAG,
         }
+    }
+}
+
+impl ImageStep {
+    /// Whether its layers go over the network: that ends with the connection it was asked for over.
+    const fn is_transfer(&self) -> bool {
+        matches!(self, Self::Fetch(_) | Self::Pull(..) | Self::Push(_))
     }
 }
 
@@ -140,7 +218,9 @@ impl fmt::Display for Step {
         match self {
             Self::Container(step) => step.fmt(f),
             Self::Image(step) => step.fmt(f),
-            Self::Prune(kind) => write!(f, "prune {}", kind.word()),
+            Self::Volume(step) => step.fmt(f),
+            Self::Network(step) => step.fmt(f),
+            Self::Prune(kind, _) => write!(f, "prune {}", kind.word()),
         }
     }
 }
@@ -150,7 +230,11 @@ impl fmt::Display for ContainerStep {
         match self {
             Self::Start(name) => write!(f, "start {name}"),
             Self::Stop(name, _) => write!(f, "stop {name}"),
+            Self::Pause(name) => write!(f, "pause {name}"),
+            Self::Kill(name) => write!(f, "kill {name}"),
             Self::Restart(name, _) => write!(f, "restart {name}"),
+            Self::Update(name, _) => write!(f, "update {name}"),
+            Self::Rename(name, to) => write!(f, "rename {name} {to}"),
             Self::Remove { container, .. } => write!(f, "remove {container}"),
             Self::Create(_) => f.write_str("create"),
             Self::StartCreated => f.write_str("start"),
@@ -163,6 +247,29 @@ impl fmt::Display for ImageStep {
         match self {
             Self::Fetch(image) => write!(f, "fetch {image}"),
             Self::Pull(image, _) => write!(f, "pull {image}"),
+            Self::Push(image) => write!(f, "push {image}"),
+            Self::Tag(image, name) => write!(f, "tag {image} {name}"),
+            Self::Remove(image, _) => write!(f, "remove image {image}"),
+        }
+    }
+}
+
+impl fmt::Display for VolumeStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(spec) => write!(f, "create volume {}", spec.name),
+            Self::Remove(name) => write!(f, "remove volume {name}"),
+        }
+    }
+}
+
+impl fmt::Display for NetworkStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(spec) => write!(f, "create network {}", spec.name),
+            Self::Connect { container, network, .. } => write!(f, "connect {container} to {network}"),
+            Self::Disconnect { container, network } => write!(f, "disconnect {container} from {network}"),
+            Self::Remove(name) => write!(f, "remove network {name}"),
         }
     }
 }

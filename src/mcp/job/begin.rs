@@ -14,7 +14,7 @@ use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::on_host;
 use crate::mcp::keys;
 use crate::mcp::shape::told;
-use crate::mcp::tool::{ToolContext, ToolOutput, structured};
+use crate::mcp::tool::{ToolContext, ToolOutput, planned, structured};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +90,7 @@ impl<'a> Call<'a> {
         let name = self.name_of_what_goes(&affected);
         if self.terms.plans_only() {
             let token = (self.change.asks() > Asks::Nothing).then(|| agreements.seal(&deal));
-            return structured(&Job::planned(&self.change, &self.host, &affected, &kept, token));
+            return planned(&Job::planned(&self.change, &self.host, &affected, &kept, token));
         }
         let (consent, confirm) = (&self.context.consent, self.terms.confirm.as_deref());
         let next = agreements.next(self.change.asks(), consent, confirm, &deal, &name)?;
@@ -100,7 +100,7 @@ impl<'a> Call<'a> {
         let token = agreements.seal(&deal);
         let plan = Job::planned(&self.change, &self.host, &affected, &kept, Some(token.clone()));
         if next == Next::Plan {
-            return structured(&plan);
+            return planned(&plan);
         }
         let wants = if self.change.asks() == Asks::Name { Wants::Name(name) } else { Wants::Yes };
         let question = Question { text: self.question(&affected, &wants), wants };
@@ -164,9 +164,10 @@ impl<'a> Call<'a> {
     /// was named, nothing is done.
     async fn survey(&self) -> Result<(Vec<Affected>, Vec<(Affected, Protected)>), ToolError> {
         let steps = self.change.steps();
+        let now = self.context.directory.clock().now();
         let found = on_host(self.context, &self.host, move |operation| {
             let steps = steps.clone();
-            async move { Ok(survey(operation.engine(), &steps).await?) }
+            async move { Ok(survey(operation.engine(), &steps, now).await?) }
         });
         let found = found.await?;
         let protection = self.context.directory.protection(&self.host.spec().id);

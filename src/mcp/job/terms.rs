@@ -44,15 +44,12 @@ impl Terms {
             ),
         ];
         if gate != Gate::Open {
+            Self::declare_confirm(input);
             let dry_run = match gate {
                 Gate::PlansFirst => "Only tell what would be done (default true, without confirm).",
                 _ => "Only tell what would be done.",
             };
             terms.push((DRY_RUN, json!({"type": "boolean", "description": dry_run})));
-            terms.push((
-                CONFIRM,
-                json!({"type": "string", "description": "confirm of the plan that a person agreed to."}),
-            ));
         }
         let properties = input.entry("properties").or_insert_with(|| json!({}));
         if let Value::Object(properties) = properties {
@@ -61,6 +58,19 @@ impl Terms {
         if let Value::Array(required) = input.entry("required").or_insert_with(|| json!([])) {
             required.insert(0, HOST.into());
         }
+    }
+
+    /// Declares what a call brings that a person has agreed to.
+    pub(in crate::mcp) fn declare_confirm(input: &mut Object) {
+        let schema = json!({"type": "string", "description": "confirm of the plan that a person agreed to."});
+        if let Value::Object(properties) = input.entry("properties").or_insert_with(|| json!({})) {
+            properties.insert(CONFIRM.to_owned(), schema);
+        }
+    }
+
+    /// Takes that out of a call's arguments.
+    pub(in crate::mcp) fn take_confirm(arguments: &mut Object) -> Option<String> {
+        arguments.remove(CONFIRM).and_then(|confirm| confirm.as_str().map(ToOwned::to_owned))
     }
 
     /// Takes them out of a call's arguments.

@@ -33,5 +33,5 @@ pub(super) fn tool() -> Tool {
 }
 
 fn read(Parameters { containers, force, volumes }: Parameters) -> Result<Change, ToolError> {
-    Ok(Change::ContainerRemove { containers: job::containers(&containers)?, force, volumes })
+    Ok(Change::ContainerRemove { containers: job::names(&containers)?, force, volumes })
 }

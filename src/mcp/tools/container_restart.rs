@@ -29,5 +29,5 @@ pub(super) fn tool() -> Tool {
 }
 
 fn read(Parameters { containers, timeout }: Parameters) -> Result<Change, ToolError> {
-    Ok(Change::ContainerRestart { containers: job::containers(&containers)?, grace: job::grace(timeout)? })
+    Ok(Change::ContainerRestart { containers: job::names(&containers)?, grace: job::grace(timeout)? })
 }

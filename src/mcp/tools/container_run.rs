@@ -44,11 +44,22 @@ struct Parameters {
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum Restart {
+pub(super) enum Restart {
     No,
     OnFailure,
     UnlessStopped,
     Always,
+}
+
+impl From<Restart> for RestartPolicy {
+    fn from(restart: Restart) -> Self {
+        match restart {
+            Restart::No => Self::No,
+            Restart::OnFailure => Self::OnFailure,
+            Restart::UnlessStopped => Self::UnlessStopped,
+            Restart::Always => Self::Always,
+        }
+    }
 }
 
 pub(super) fn tool() -> Tool {
@@ -72,12 +83,7 @@ fn read(parameters: Parameters) -> Result<Change, ToolError> {
         volumes: all(&parameters.volumes).map_err(wrong)?,
         networks: networks(parameters.networks).map_err(wrong)?,
         labels: parameters.labels,
-        restart: match parameters.restart {
-            None | Some(Restart::No) => RestartPolicy::No,
-            Some(Restart::OnFailure) => RestartPolicy::OnFailure,
-            Some(Restart::UnlessStopped) => RestartPolicy::UnlessStopped,
-            Some(Restart::Always) => RestartPolicy::Always,
-        },
+        restart: parameters.restart.map_or(RestartPolicy::No, Into::into),
         memory: parameters.memory.as_deref().map(bytes).transpose().map_err(wrong)?,
         milli_cpus: parameters.cpus.map(milli_cpus).transpose().map_err(wrong)?,
         ..RunSpec::of(parameters.image.parse()?)
@@ -104,7 +110,7 @@ fn networks(names: Vec<String>) -> Result<Vec<String>, String> {
 }
 
 /// An amount of memory as Docker takes it: a number, and `b`, `k`, `m` or `g`.
-fn bytes(text: &str) -> Result<i64, String> {
+pub(super) fn bytes(text: &str) -> Result<i64, String> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let factor: Option<i64> = match unit.to_ascii_lowercase().trim_end_matches('b') {
         "" => Some(1),
@@ -120,7 +126,8 @@ fn bytes(text: &str) -> Result<i64, String> {
         .ok_or_else(|| format!("memory: {text:?} is no amount: write 512m or 2g"))
 }
 
-fn milli_cpus(cpus: f64) -> Result<i64, String> {
+/// Processors in thousandths.
+pub(super) fn milli_cpus(cpus: f64) -> Result<i64, String> {
     #[expect(clippy::cast_possible_truncation, reason = "in the range that is checked")]
     if (0.01..=1024.0).contains(&cpus) {
         Ok((cpus * 1000.0).round() as i64)

@@ -1,8 +1,8 @@
 //! `prune`
 
-use crate::domain::change::{Change, PruneKind};
+use crate::domain::change::{Change, PruneKind, Sieve};
 use crate::domain::toolset::Toolset;
-use crate::mcp::error::ToolError;
+use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::tool::{About, Effect, Gate, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -12,6 +12,10 @@ use serde::Deserialize;
 struct Parameters {
     /// Of which kinds.
     what: Vec<Kind>,
+    /// Such as 7d or 12h.
+    older_than: Option<String>,
+    /// Name glob or label=key[=value] of what stays.
+    keep: Option<String>,
 }
 
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
@@ -39,8 +43,30 @@ pub(super) fn tool() -> Tool {
     Tool::job(about, Gate::PlansFirst, read)
 }
 
-fn read(Parameters { what }: Parameters) -> Result<Change, ToolError> {
-    Ok(Change::Prune { what: what.into_iter().map(PruneKind::from).collect() })
+fn read(Parameters { what, older_than, keep }: Parameters) -> Result<Change, ToolError> {
+    let older_than = older_than.as_deref().map(seconds).transpose()?;
+    let keep = keep.as_deref().map(str::parse).transpose()?;
+    let what = what.into_iter().map(PruneKind::from).collect();
+    Ok(Change::Prune { what, sieve: Sieve { older_than, keep } })
+}
+
+/// A time such as `7d`, in seconds.
+fn seconds(text: &str) -> Result<u64, ToolError> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        "d" => Some(86_400),
+        "w" => Some(604_800),
+        _ => None,
+    };
+    let seconds =
+        number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    seconds.ok_or_else(|| {
+        let message = format!("older_than: {text:?} is no time: write 7d, 12h or 30m");
+        ToolError::new(ErrorKind::InvalidArguments, message)
+    })
 }
 
 impl From<Kind> for PruneKind {

@@ -9,6 +9,10 @@ pub(crate) struct Model {
     containers: BTreeMap<String, Container>,
     images: BTreeMap<String, String>,
     unused_images: BTreeSet<String>,
+    /// When each was made.
+    volumes: BTreeMap<String, u32>,
+    /// By name.
+    networks: BTreeMap<String, Network>,
     /// How many containers were added.
     added: u32,
     /// How often anything was started: its moments.
@@ -23,25 +27,30 @@ pub(crate) struct Model {
     failing_looks: u32,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Container {
     name: String,
     image: String,
     running: bool,
+    paused: bool,
     started: u32,
+    memory: i64,
     labels: Value,
+}
+
+#[derive(Debug, Clone)]
+struct Network {
+    id: String,
+    labels: Value,
+    /// The containers on it.
+    attached: BTreeSet<String>,
 }
 
 impl Model {
     /// Adds a container.
     pub(crate) fn add(&mut self, name: &str, running: bool) {
-        let container = Container {
-            name: name.to_owned(),
-            image: "busybox".to_owned(),
-            running,
-            started: 0,
-            labels: json!({}),
-        };
+        let container =
+            Container { name: name.to_owned(), image: "busybox".to_owned(), running, ..Container::default() };
         self.added += 1;
         self.containers.insert(format!("{:0>12}", self.added), container);
     }
@@ -56,6 +65,23 @@ impl Model {
     pub(crate) fn replace(&mut self, name: &str) {
         self.containers.retain(|_, container| container.name != name);
         self.add(name, true);
+    }
+
+    /// Adds an image of a name.
+    pub(crate) fn add_image(&mut self, name: &str) {
+        self.images.insert(name.to_owned(), format!("sha256:{:0>64}", self.images.len()));
+    }
+
+    /// Adds a volume.
+    pub(crate) fn add_volume(&mut self, name: &str) {
+        self.volumes.insert(name.to_owned(), 0);
+    }
+
+    /// Adds a network, with a container on it if one is named.
+    pub(crate) fn add_network(&mut self, name: &str, attached: Option<&str>) {
+        let attached = attached.and_then(|name| self.find(name)).into_iter().collect();
+        let network = Network { id: format!("id-{name}"), labels: json!({}), attached };
+        self.networks.insert(name.to_owned(), network);
     }
 
     /// Adds an image that nothing uses.
@@ -121,7 +147,24 @@ impl Model {
             }
             ("GET", ["containers", id, "json"]) => self.inspect(id),
             ("POST", ["containers", "create"]) => self.create(query, body),
+            ("POST", ["containers", id, "rename"]) => self.rename(id, &value(query, "name")),
+            ("POST", ["containers", id, "update"]) => self.update(id, body),
             ("POST", ["containers", id, act]) => self.act(id, act),
+            (_, ["volumes", ..]) => self.volume(method, parts.get(1), body),
+            (_, ["networks", ..]) => self.network(method, &parts[1..], body),
+            ("POST", ["images", name @ .., "tag"]) => {
+                let name = name.join("/");
+                let found = self.images.iter().find(|(known, id)| **known == name || **id == name);
+                let Some(id) = found.map(|(_, id)| id.clone()) else { return Some(none()) };
+                let tagged = format!("{}:{}", value(query, "repo"), value(query, "tag"));
+                self.effects.push(format!("tag {tagged}"));
+                self.images.insert(tagged.trim_end_matches(":latest").to_owned(), id);
+                (201, Value::Null)
+            }
+            ("POST", ["images", name @ .., "push"]) => {
+                self.effects.push(format!("push {}", name.join("/")));
+                (200, json!({"status": "1: digest: sha256:5 size: 5"}))
+            }
             ("DELETE", ["containers", id]) => self.remove(id),
             ("GET", ["images", "json"]) if query.contains("dangling") => {
                 let image = |id: &String| json!({"Id": id, "ParentId": "", "RepoTags": [], "RepoDigests": [], "Created": 0, "Size": 7, "SharedSize": -1, "Labels": {}, "Containers": -1});
@@ -142,11 +185,11 @@ impl Model {
                 (200, json!({"status": "done"}))
             }
             ("DELETE", ["images", id]) => {
-                if !self.unused_images.remove(*id) {
+                if !self.unused_images.remove(*id) && self.images.remove(*id).is_none() {
                     return Some((404, json!({"message": "No such image"})));
                 }
                 self.effects.push(format!("remove image {id}"));
-                (200, json!([]))
+                (200, json!([{"Untagged": id}]))
             }
             ("POST", ["build", "prune"]) => (200, json!({"SpaceReclaimed": 0})),
             _ => return None,
@@ -173,11 +216,21 @@ impl Model {
     fn inspect(&self, id: &str) -> (u16, Value) {
         let Some(id) = self.find(id) else { return none() };
         let container = &self.containers[&id];
-        let status = if container.running { "running" } else { "exited" };
+        let status = match container {
+            Container { paused: true, .. } => "paused",
+            Container { running: true, .. } => "running",
+            _ => "exited",
+        };
         let started = format!("2026-01-01T00:00:{:0>2}Z", container.started);
         let state = json!({"Status": status, "Running": container.running, "StartedAt": started});
         let config = json!({"Labels": container.labels});
-        (200, json!({"Id": id, "Name": format!("/{}", container.name), "State": state, "Config": config}))
+        let attached = self.networks.iter().filter(|(_, network)| network.attached.contains(&id));
+        let networks: Value = attached.map(|(name, _)| (name.clone(), json!({}))).collect();
+        (
+            200,
+            json!({"Id": id, "Name": format!("/{}", container.name), "State": state, "Config": config,
+            "HostConfig": {"Memory": container.memory}, "NetworkSettings": {"Networks": networks}}),
+        )
     }
 
     fn create(&mut self, query: &str, body: &[u8]) -> (u16, Value) {
@@ -190,14 +243,19 @@ impl Model {
         self.effects.push(format!("create {name}"));
         let image = body["Image"].as_str().unwrap_or_default().to_owned();
         let labels = body["Labels"].clone();
-        self.containers.insert(id.clone(), Container { name, image, running: false, started: 0, labels });
+        self.containers.insert(id.clone(), Container { name, image, labels, ..Container::default() });
         (201, json!({"Id": id, "Warnings": []}))
     }
 
     fn act(&mut self, id: &str, act: &str) -> (u16, Value) {
         let Some(id) = self.find(id) else { return none() };
         let Some(container) = self.containers.get_mut(&id) else { return none() };
-        let runs = act != "stop";
+        if act == "pause" || act == "unpause" {
+            container.paused = act == "pause";
+            self.effects.push(format!("{act} {}", container.name));
+            return (204, Value::Null);
+        }
+        let runs = !matches!(act, "stop" | "kill");
         if container.running == runs && act != "restart" {
             return (304, Value::Null);
         }
@@ -208,6 +266,84 @@ impl Model {
         }
         self.effects.push(format!("{act} {}", container.name));
         (204, Value::Null)
+    }
+
+    fn rename(&mut self, id: &str, name: &str) -> (u16, Value) {
+        let Some(id) = self.find(id) else { return none() };
+        if self.find(name).is_some() {
+            return (409, json!({"message": "Conflict. The container name is already in use"}));
+        }
+        let Some(container) = self.containers.get_mut(&id) else { return none() };
+        self.effects.push(format!("rename {} {name}", container.name));
+        name.clone_into(&mut container.name);
+        (204, Value::Null)
+    }
+
+    fn update(&mut self, id: &str, body: &[u8]) -> (u16, Value) {
+        let container = self.find(id).and_then(|id| self.containers.get_mut(&id));
+        let Some(container) = container else { return none() };
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        container.memory = body["Memory"].as_i64().unwrap_or(container.memory);
+        self.effects.push(format!("update {}", container.name));
+        (200, json!({"Warnings": []}))
+    }
+
+    fn volume(&mut self, method: &str, name: Option<&&str>, body: &[u8]) -> (u16, Value) {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let name = body["Name"].as_str().or(name.copied()).unwrap_or_default();
+        let told = |made: &u32| {
+            json!({"Name": name, "Driver": "local", "Mountpoint": "", "Labels": {}, "Scope": "local", "Options": {},
+            "CreatedAt": format!("2026-01-01T00:00:{made:0>2}Z")})
+        };
+        match (method, self.volumes.get(name)) {
+            ("GET" | "POST", Some(made)) => (200, told(made)),
+            ("POST", None) => {
+                self.moments += 1;
+                self.volumes.insert(name.to_owned(), self.moments);
+                self.effects.push(format!("create volume {name}"));
+                (201, told(&self.moments))
+            }
+            ("DELETE", Some(_)) => {
+                self.volumes.remove(name);
+                self.effects.push(format!("remove volume {name}"));
+                (204, Value::Null)
+            }
+            _ => (404, json!({"message": "no such volume"})),
+        }
+    }
+
+    fn network(&mut self, method: &str, path: &[&str], body: &[u8]) -> (u16, Value) {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        if let ("POST", ["create"]) = (method, path) {
+            let name = body["Name"].as_str().unwrap_or_default().to_owned();
+            let id = format!("id-{name}-{}", self.effects.len());
+            self.effects.push(format!("create network {name}"));
+            let (labels, attached) = (body["Labels"].clone(), BTreeSet::new());
+            self.networks.insert(name, Network { id: id.clone(), labels, attached });
+            return (201, json!({"Id": id, "Warning": ""}));
+        }
+        let wanted = path.first().copied().unwrap_or_default();
+        let found = self.networks.iter_mut().find(|(name, network)| *name == wanted || network.id == wanted);
+        let Some((name, network)) = found else { return (404, json!({"message": "no such network"})) };
+        let name = name.clone();
+        let container = body["Container"].as_str().unwrap_or_default().to_owned();
+        let effect = match (method, path.get(1)) {
+            ("GET", None) => return (200, json!({"Id": network.id, "Name": name, "Labels": network.labels})),
+            ("POST", Some(&"connect")) => {
+                network.attached.insert(container.clone());
+                format!("connect {container}")
+            }
+            ("POST", Some(&"disconnect")) => {
+                network.attached.remove(&container);
+                format!("disconnect {container}")
+            }
+            _ => {
+                self.networks.remove(&name);
+                format!("remove network {name}")
+            }
+        };
+        self.effects.push(effect);
+        (200, Value::Null)
     }
 
     fn remove(&mut self, id: &str) -> (u16, Value) {

@@ -381,6 +381,26 @@ impl Service {
         answer.structured
     }
 
+    /// The same of a tool that may want a person's agreement, which it gets.
+    pub async fn agreed(&self, tool: &str, mut arguments: Value) -> Value {
+        let answer = self.structured(tool, arguments.clone()).await;
+        if answer.get("confirm").is_none() {
+            return answer;
+        }
+        arguments["confirm"] = answer["confirm"].clone();
+        self.structured(tool, arguments).await
+    }
+
+    /// Calls a tool that is to fail although a person agreed, if it asks for that; gives its words.
+    pub async fn agreed_refusal(&self, tool: &str, mut arguments: Value) -> String {
+        let answer = self.call(tool, arguments.clone()).await;
+        if answer.is_error {
+            return answer.text;
+        }
+        arguments["confirm"] = answer.structured["confirm"].clone();
+        self.refusal(tool, arguments).await
+    }
+
     /// Calls a tool of which success is expected, and gives its text.
     pub async fn text(&self, tool: &str, arguments: Value) -> String {
         let answer = self.call(tool, arguments).await;

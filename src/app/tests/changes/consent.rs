@@ -3,14 +3,14 @@
 use super::{LONG, Life, World};
 use crate::actors::changes::Wish;
 use crate::app::App;
-use crate::domain::change::{Affected, AffectedKind, Asker, Bound, Change};
+use crate::domain::change::{Affected, AffectedKind, Asker, Bound, Change, StopMode};
 use crate::journal::record::ChangeState;
 use crate::mcp::{Asking, Assent, Caller, Consent, ToolOutput, Wants};
 use serde_json::{Value, json};
 
 impl World {
     /// A service that nothing crashes.
-    fn lives<T>(&self, work: impl AsyncFnOnce(&App) -> T) -> T {
+    pub(super) fn lives<T>(&self, work: impl AsyncFnOnce(&App) -> T) -> T {
         match self.live(|_| false, work) {
             Life::Lived(lived) => lived,
             Life::Crashed => panic!("it crashed"),
@@ -39,7 +39,7 @@ async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
 /// The answer of a call whose client can ask nobody.
 async fn told(app: &App, tool: &str, arguments: Value) -> Value {
     match call(app, tool, arguments, Consent::Unaskable).await {
-        Ok(ToolOutput::Structured(answer)) => answer,
+        Ok(ToolOutput::Structured(answer) | ToolOutput::Planned(answer)) => answer,
         other => panic!("{other:?}"),
     }
 }
@@ -110,7 +110,11 @@ fn what_comes_under_a_name_after_it_was_permitted_is_left_alone() {
     let record = world.lives(async |app| {
         let host = app.directory().host("nas").unwrap();
         let wish = Wish {
-            change: Change::ContainerStop { containers: vec!["a".parse().unwrap()], grace: None },
+            change: Change::ContainerStop {
+                containers: vec!["a".parse().unwrap()],
+                grace: None,
+                mode: StopMode::Stop,
+            },
             bound: Some(Bound::to(&seen)),
             agreement: None,
             asker: Asker::default(),
@@ -218,6 +222,26 @@ fn protected_containers_are_refused_and_left_out_of_what_is_swept() {
             left.contains_key("bygone") && !left.contains_key("rest") && !left.contains_key("other"),
             "{left:?}"
         );
+    });
+}
+
+#[test]
+fn a_host_is_forgotten_when_a_person_agrees_and_a_key_remembers_only_that() {
+    let world = World::new();
+    let file = "  nas: {hostname: nas}\n  pi: {hostname: pi}\n";
+    std::fs::write(world.data.path().join("hosts.yml"), format!("hosts:\n{file}")).unwrap();
+    world.lives(async |app| {
+        let mut arguments = json!({"host": "pi", "idempotency_key": "k"});
+        let asking = asked(app, "host_remove", &arguments).await;
+        assert!(asking.question.text.contains("host pi"), "{}", asking.question.text);
+        let plan = told(app, "host_remove", arguments.clone()).await;
+        assert_eq!(plan["removed"], false);
+        assert!(app.directory().host("pi").is_ok());
+        arguments["confirm"] = plan["confirm"].clone();
+        assert_eq!(told(app, "host_remove", arguments).await["removed"], true);
+        assert!(app.directory().host("pi").is_err());
+        let again = told(app, "host_remove", json!({"host": "pi", "idempotency_key": "k"})).await;
+        assert_eq!(again["removed"], true, "its key is remembered with what was done");
     });
 }
 

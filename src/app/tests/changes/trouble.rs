@@ -12,7 +12,8 @@ fn an_engine_that_fails_at_undoing_is_asked_again_and_one_that_goes_on_failing_i
             model.refuse("/start");
             model.refuse_first(fails, "DELETE");
         });
-        let Life::Lived(record) = world.live(|_| false, async |app| make(app, all().remove(4)).await) else {
+        let Life::Lived(record) = world.live(|_| false, async |app| make(app, the("container_run")).await)
+        else {
             panic!()
         };
         assert_eq!(record.state, state, "{record:?}");
@@ -70,7 +71,7 @@ fn a_container_that_is_named_twice_is_restarted_once() {
 fn a_pull_that_is_cancelled_is_broken_off() {
     let world = World::new();
     let cancel = async |app: &App| {
-        let pull = all().remove(5);
+        let pull = the("image_pull");
         let id = begin(app, pull, None).await;
         asked(&world, "/images/create").await;
         let desk = app.directory().changes();
@@ -229,7 +230,7 @@ fn an_engine_that_fails_at_a_look_has_told_nothing() {
     let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
     assert_eq!((records[0].state, world.effects()), (ChangeState::Done, vec!["restart a".to_owned()]));
 
-    let (world, run) = (World::new(), all().remove(4));
+    let (world, run) = (World::new(), the("container_run"));
     let fake = world.fake.clone();
     let in_trouble = move |at: &str| {
         if at == "before after start" {
