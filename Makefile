@@ -9,7 +9,7 @@ help: ## list the targets
 build: ## build the program (target/release/dockmaster)
 	cargo build --release
 
-test: ## all tests; as root also those on three real hosts, which it makes and removes
+test: ## all tests; as root also those on real hosts, which it makes and removes
 	tests/prepare.sh
 	cargo test
 

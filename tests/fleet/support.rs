@@ -15,6 +15,7 @@ pub mod host;
 pub mod leaks;
 pub mod listed;
 pub mod mcp_client;
+pub mod places;
 pub mod processes;
 pub mod recorder;
 pub mod script;
@@ -41,7 +42,12 @@ pub const IMAGE: &str = "fleet/busybox:1";
 /// How the names of all temporary files begin that this process makes: what is left can be told
 /// from what others on this machine have.
 pub fn mark() -> String {
-    format!("dm{}-", std::process::id())
+    mark_of(std::process::id())
+}
+
+/// The same of another process.
+pub fn mark_of(pid: u32) -> String {
+    format!("dm{pid}-")
 }
 
 /// A directory that goes when it is dropped. Its path is short: a socket's ends at 108 characters.

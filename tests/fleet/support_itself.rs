@@ -3,10 +3,12 @@
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::support::host::Part;
 use crate::support::leaks::{self, Level};
+use crate::support::places;
 use crate::support::script::Running;
 use crate::support::tcp::{connect, is_silence, read_banner};
 use crate::support::trials::Trial;
@@ -27,6 +29,7 @@ pub fn trials() -> Vec<Trial> {
         stalled_proxy_keeps_connections,
         what_a_trial_leaves_behind_is_told,
         a_trial_that_leaves_something_fails_unless_it_has_failed_already,
+        a_process_is_judged_by_its_end,
     ]
 }
 
@@ -209,11 +212,10 @@ async fn what_a_trial_leaves_behind_is_told(fleet: &Fleet) {
     });
     let runtime = told(fleet, "of anon_inode:[eventpoll]", Background::start);
     let child = told(fleet, "(sleep) sleep 1001", || Running::start("sleep", &["1001".to_owned()]));
-    let mut zombie =
-        told(fleet, "nobody waited for it", || std::process::Command::new("true").spawn().unwrap());
+    let mut zombie = told(fleet, "nobody waited for it", || Command::new("true").spawn().unwrap());
     // its parent ends at once: known by its environment alone
     told(fleet, "(sleep) sleep 1002", || {
-        let mut parent = std::process::Command::new("sh");
+        let mut parent = Command::new("sh");
         parent.args(["-c", "sleep 1002 >/dev/null 2>&1 &"]).env("HOME", dir.path());
         assert!(parent.status().unwrap().success());
     });
@@ -275,6 +277,23 @@ async fn a_trial_that_leaves_something_fails_unless_it_has_failed_already(fleet:
     });
     let words = format!("{:?}", failed.unwrap_err());
     assert!(words.contains("its own words") && !words.contains("left"), "{words}");
+}
+
+/// The process of a trial, and what such a process may do.
+async fn a_process_is_judged_by_its_end(_: &Fleet) {
+    let judged = |script: &str, limit| {
+        let mut command = Command::new("sh");
+        places::judged("one", command.args(["-c", script]), limit).map_err(|failed| format!("{failed:?}"))
+    };
+    judged("exec true", SOON).unwrap();
+    let failed = judged("echo these words >&2; exit 3", SOON).unwrap_err();
+    assert!(failed.contains("these words") && failed.contains("exit status: 3"), "{failed}");
+    let failed = judged("kill -9 $$", SOON).unwrap_err();
+    assert!(failed.contains("signal: 9"), "{failed}");
+    // one that blocks is ended, and what it has started with it
+    let failed = judged("HOME=/tmp/dm$$- sleep 1004 & echo begun; wait", Duration::from_secs(1)).unwrap_err();
+    assert!(failed.contains("begun") && failed.contains("killed after"), "{failed}");
+    wait_for("the end of what it has started", SOON, || processes::mentioning("sleep 1004").is_empty());
 }
 
 /// Sends everything back; its thread ends with its one connection.

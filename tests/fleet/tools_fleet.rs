@@ -215,8 +215,9 @@ async fn events_are_the_engines_own_newest_first(fleet: &Fleet) {
         rows.iter().map(|row| row["time"].as_str().unwrap().parse().unwrap()).collect();
     assert!(times.is_sorted_by(|a, b| a >= b), "{times:?}");
     // the command tells the same, oldest first
-    // (it reads whole seconds, and this one is not over)
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    // (it leaves out the second it is asked in)
+    let newest = times.iter().max().unwrap().as_second();
+    wait_for("the second of the newest is over", SOON, || jiff::Timestamp::now().as_second() > newest);
     let own = [
         "events",
         "--since=5m",

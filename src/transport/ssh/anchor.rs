@@ -109,7 +109,7 @@ impl Anchor {
                 Ok(false) => return Err(stderr.last_words().await),
                 Err(_) => return Err(Fault::new(FaultKind::Timeout, format!("no login within {} s", LOGIN_LIMIT.as_secs()))),
             },
-            _ = child.wait() => return Err(stderr.last_words().await),
+            _ = child.wait() => return Err(stderr.last_words_of_start().await),
         }
         let login_took = started.elapsed();
 

@@ -83,6 +83,13 @@ impl Stderr {
         classify(&self.all().await)
     }
 
+    /// The same, of an ssh that ended before its shell answered, and maybe before anybody has noticed
+    /// that the login succeeded.
+    pub(super) async fn last_words_of_start(&mut self) -> Fault {
+        let text = self.all().await;
+        if *self.authenticated.borrow() { classify_session(&text) } else { classify(&text) }
+    }
+
     /// The same, of a first session that ended before its shell answered.
     pub(super) async fn last_words_of_session(&mut self) -> Fault {
         classify_session(&self.all().await)
@@ -109,6 +116,27 @@ fn keep(text: &mut String, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::fault::FaultKind;
+    use std::process::Stdio;
+
+    async fn start(words: &str) -> Fault {
+        let mut ssh = crate::transport::process::command("sh");
+        let mut ssh =
+            ssh.args(["-c", "printf \"$0\" >&2", words]).stderr(Stdio::piped()).spawn().expect("sh");
+        let mut stderr = Stderr::collect(ssh.stderr.take().expect("a pipe"));
+        ssh.wait().await.expect("its end");
+        stderr.last_words_of_start().await
+    }
+
+    #[tokio::test]
+    async fn a_session_refused_at_once_is_one_although_its_ssh_has_ended() {
+        let refusal = "channel 1: open failed: connect failed: open failed\\n";
+        let fault = start(&format!("Authenticated to nas.\\n{refusal}")).await;
+        assert_eq!(fault.kind, FaultKind::SessionsExhausted, "{fault}");
+        let fault = start("ssh: connect to host nas port 22: Connection refused\\n").await;
+        assert_eq!(fault.kind, FaultKind::Refused, "{fault}");
+        assert_eq!(start(refusal).await.kind, FaultKind::LinkLost, "nobody was logged in");
+    }
 
     #[test]
     fn of_too_much_text_the_last_lines_stay() {

@@ -50,7 +50,7 @@ hardware_address() {
 
 known_hosts_list() {
     [[ -d $STATE ]] || return 0
-    find "$STATE" -maxdepth 1 -name 'h[0-9]*' -printf '%f\n' | sort -V
+    find "$STATE" -mindepth 1 -maxdepth 1 -name 'h[0-9]*' -printf '%f\n' | sort -V
 }
 
 init_pid() { cat "$STATE/$1/pid" 2>/dev/null; }
@@ -83,19 +83,34 @@ side_docker() {
     DOCKER_CONTEXT='' docker -H "unix://$(engine_socket "$host")" "$@"
 }
 
-# The host's own processes by name (those of its containers live in further namespaces).
-processes() {
-    local host=$1 names=$2 space path comm
-    space=$(readlink "/proc/$(init_pid "$host")/ns/pid") || return 0
+# The host's own processes (those of its containers live in further namespaces): id and name.
+members() {
+    local space pid comm
+    space=$(readlink "/proc/$(init_pid "$1")/ns/pid") || return 0
     space=${space//[/\\[}
-    find /proc/[0-9]*/ns/pid -maxdepth 0 -lname "$space" 2>/dev/null | while IFS=/ read -r _ _ path _; do
-        read -r comm 2>/dev/null <"/proc/$path/comm" || continue
-        # shellcheck disable=SC2053 # a pattern
-        [[ $comm == $names ]] && echo "$path"
+    find /proc/[0-9]*/ns/pid -maxdepth 0 -lname "$space" 2>/dev/null | while IFS=/ read -r _ _ pid _; do
+        read -r comm 2>/dev/null <"/proc/$pid/comm" || continue
+        echo "$pid $comm"
     done || true
 }
 
+# Those of them whose names match. Who asks often puts the list in MEMBERS.
+processes() {
+    local names=$2 pid comm
+    while read -r pid comm; do
+        # shellcheck disable=SC2053 # a pattern
+        [[ $comm != $names ]] || echo "$pid"
+    done <<<"${MEMBERS-$(members "$1")}"
+}
+
+# sshd writes its title into one word.
 is_listener() {
+    local title
+    IFS= read -r -d '' title 2>/dev/null <"/proc/$1/cmdline" || true
+    [[ $title == *'[listener]'* ]]
+}
+
+listener() {
     local title
     title=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") || return 1
     [[ $title == *'[listener]'* ]]

@@ -173,12 +173,15 @@ leave_engine() {
             kill -KILL "$pid" 2>/dev/null || true
             until_true 5 "the end of process $pid" gone "$pid"
         done
-        # Podman's cgroups lie at the top, where those of other fleets may be: what is not empty stays
-        remove_cgroups libpod_parent
+        remove_podman_cgroups
     fi
     [[ -z $data ]] || find "$STATE/$host/$data" -xdev -mindepth 1 -delete
     sweep_network "$host"
 }
+
+# Podman's cgroups lie at the top, where those of other fleets may be, one empty for the moment in
+# which its container starts: who leaves last removes them all.
+remove_podman_cgroups() { pgrep -x 'podman|conmon' >/dev/null || remove_cgroups libpod_parent; }
 
 # Bridges and rules of networks outlive an engine too.
 empty_engine() {

@@ -144,11 +144,12 @@ wake() {
 
 # In the order in which they must be undone.
 faults_of() {
-    local conf=$STATE/$1/conf
+    local conf=$STATE/$1/conf MEMBERS
     alive "$1" || {
         echo ' powered-off'
         return
     }
+    MEMBERS=$(members "$1")
     link_is_down "$1" && printf ' partitioned'
     [[ -z $(stopped_ones "$1") ]] || printf ' hung'
     [[ ! -e $conf/authorized_keys.true ]] || printf ' wrong-key'
@@ -158,7 +159,7 @@ faults_of() {
     [[ ! -s $conf/sshd_options ]] || printf ' sshd-options'
     [[ -n $(listener "$1") ]] || printf ' refusing'
     [[ -n $(targets "$1" dockerd) ]] || printf ' engine-dead'
-    no_registry "$1" || printf ' registry'
+    [[ -z $(processes "$1" docker-registry) ]] || printf ' registry'
     [[ ! -e $conf/engine ]] || printf ' engine=%s' "$(engine_kind "$1")"
     return 0
 }

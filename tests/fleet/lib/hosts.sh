@@ -191,7 +191,7 @@ kill_strays() {
 
 remove_host() {
     cut_power "$1"
-    [[ $(engine_kind "$1") != podman ]] || remove_cgroups libpod_parent
+    [[ $(engine_kind "$1") != podman ]] || remove_podman_cgroups
     rm -rf --one-file-system "${STATE:?}/$1"
     remove_cgroups "$FLEET_NAME/$1"
 }

@@ -31,7 +31,7 @@ pub struct Fleet {
     state: PathBuf,
     hosts: Vec<Host>,
     brought_up: bool,
-    _lock: File,
+    _lock: Option<File>,
 }
 
 impl Fleet {
@@ -45,13 +45,13 @@ impl Fleet {
         Err(Unavailable(ran.stderr.trim().to_owned()))
     }
 
-    /// The fleet of the environment (`FLEET_NAME`, `FLEET_NET`) with at least `count` hosts.
-    /// One that runs already is used and left running.
-    pub fn acquire(count: usize) -> Result<Self, Unavailable> {
-        Self::acquire_as(Script::from_env(), count)
+    /// The fleet of the environment (`FLEET_NAME`, `FLEET_NET`), which whoever started this process
+    /// holds for it.
+    pub fn found() -> Self {
+        Self::of(Script::from_env(), None, false)
     }
 
-    /// A fleet with settings of its own.
+    /// A fleet with at least `count` hosts. One that runs already is used and left running.
     pub fn acquire_as(script: Script, count: usize) -> Result<Self, Unavailable> {
         Self::check()?;
         let lock = lock(&script)?;
@@ -60,25 +60,21 @@ impl Fleet {
         if !up.ok() {
             return Err(Unavailable(format!("`fleet.sh up` failed: {}", up.stderr.trim())));
         }
+        let fleet = Self::of(script, Some(lock), brought_up);
+        if !fleet.brought_up {
+            fleet.reset();
+        }
+        Ok(fleet)
+    }
+
+    fn of(script: Script, lock: Option<File>, brought_up: bool) -> Self {
         let env = environment(&script);
         let state = PathBuf::from(&env["FLEET_STATE"]);
         let hosts = env["FLEET_HOSTS"]
             .split_whitespace()
             .map(|name| Host::new(script.clone(), name, &state))
             .collect();
-        let fleet = Self {
-            client: PathBuf::from(&env["FLEET_CLIENT"]),
-            state,
-            hosts,
-            brought_up,
-            script,
-            _lock: lock,
-        };
-        if !fleet.brought_up {
-            fleet.heal_all();
-            fleet.hosts.iter().for_each(Host::remove_trial_containers);
-        }
-        Ok(fleet)
+        Self { client: PathBuf::from(&env["FLEET_CLIENT"]), state, hosts, brought_up, script, _lock: lock }
     }
 
     /// The host of that name; panics when there is none.
@@ -135,12 +131,18 @@ impl Fleet {
         self.script.verb(&["heal-all"], VERB);
     }
 
-    /// What happens before and after each trial: no faults, nobody logged in, nothing that
-    /// was started by ssh, no containers of a trial.
+    /// What happens after each trial, when all faults are undone: nobody is logged in, nothing runs
+    /// that was started by ssh, and there are no containers of the trial.
+    pub fn clear(&self) {
+        self.hosts.iter().for_each(Host::end_ssh);
+        self.hosts.iter().filter(|host| host.was_used()).for_each(Host::remove_trial_containers);
+    }
+
+    /// The same, whatever state the hosts are in and whoever has used them.
     pub fn reset(&self) {
         self.heal_all();
         self.hosts.iter().for_each(Host::end_ssh);
-        self.hosts.iter().filter(|host| host.was_used()).for_each(Host::remove_trial_containers);
+        self.hosts.iter().for_each(Host::remove_trial_containers);
     }
 
     /// Takes the fleet down now, whoever brought it up.

@@ -96,12 +96,22 @@ impl Script {
         Self { name: var("FLEET_NAME", "dmfleet"), net: var("FLEET_NET", "10.77.0") }
     }
 
-    /// Settings of a fleet that can live beside this one.
+    /// Settings of a fleet that can live beside this one and those that are [numbered](Self::numbered).
     pub fn sibling(&self) -> Self {
-        let name = format!("{}x", &self.name[..self.name.len().min(9)]);
+        self.beside("x", 100)
+    }
+
+    /// Settings of the fleets beside this one, which itself is number 0.
+    pub fn numbered(&self, number: usize) -> Self {
+        let step = u8::try_from(number).expect("few fleets fit on a machine");
+        if step == 0 { self.clone() } else { self.beside(&step.to_string(), step) }
+    }
+
+    fn beside(&self, suffix: &str, step: u8) -> Self {
+        let name = format!("{}{suffix}", &self.name[..self.name.len().min(10 - suffix.len())]);
         let mut numbers: Vec<u8> = self.net.split('.').filter_map(|n| n.parse().ok()).collect();
         if let Some(last) = numbers.last_mut() {
-            *last = last.wrapping_add(100);
+            *last = last.wrapping_add(step);
         }
         let net = numbers.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
         Self { name, net }
@@ -118,14 +128,19 @@ impl Script {
 
     /// Runs another program on this fleet: it finds the fleet in its environment, beside `env`.
     pub fn run(&self, program: &Path, args: &[&str], env: &[(&str, &str)], limit: Duration) -> Ran {
-        let state = format!("/var/tmp/{}", self.name);
-        let mut all = vec![("FLEET_NAME", self.name.as_str()), ("FLEET_NET", self.net.as_str())];
+        let own = self.environment();
+        let own = own.iter().map(|(key, value)| (*key, value.as_str()));
+        run_with(program, args, &own.chain(env.iter().copied()).collect::<Vec<_>>(), limit)
+    }
+
+    /// The variables by which a program finds this fleet.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let mut all = vec![("FLEET_NAME", self.name.clone()), ("FLEET_NET", self.net.clone())];
         // a state directory set by hand is that of the fleet of the environment alone
         if self.name != Self::from_env().name {
-            all.push(("FLEET_STATE", &state));
+            all.push(("FLEET_STATE", format!("/var/tmp/{}", self.name)));
         }
-        all.extend(env);
-        run_with(program, args, &all, limit)
+        all
     }
 
     /// Runs a verb and gives its output; panics with all it said when it fails.

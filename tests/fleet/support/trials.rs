@@ -1,15 +1,22 @@
-//! Trials: async tests that get the fleet for themselves, one after the other.
+//! Trials: async tests that each get a fleet for themselves, and a process of their own.
 
 use std::any::Any;
+use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial as Entry};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
-use super::fleet::{Fleet, Unavailable};
+use super::fleet::Fleet;
+use super::places::{self, Places};
 use super::{Background, leaks};
+
+/// A trial waits for hosts most of its time, so another one runs beside it. `--test-threads`
+/// says otherwise.
+const SIDE_BY_SIDE: usize = 2;
 
 /// How long what a trial has used may take to end: sshd notices its client's end at once, and the
 /// machine may be busy.
@@ -82,11 +89,14 @@ pub fn are_long() -> bool {
     std::env::var_os("DOCKMASTER_LONG").is_some_and(|value| value == "1")
 }
 
-/// Runs the trials the command line selects on `hosts` hosts.
-pub fn run(hosts: usize, trials: Vec<Trial>) -> ExitCode {
+/// Runs the trials the command line selects, each on a fleet of `hosts` hosts; in a process that
+/// was started for one trial, that one.
+pub fn run(hosts: usize, mut trials: Vec<Trial>) -> ExitCode {
+    if let Some(name) = places::chosen() {
+        return run_alone(&name, trials);
+    }
     let mut arguments = Arguments::from_args();
-    // they share the hosts
-    arguments.test_threads = Some(1);
+    let threads = *arguments.test_threads.get_or_insert(SIDE_BY_SIDE);
     let unavailable = if arguments.list { None } else { Fleet::check().err() };
     if let Some(reason) = &unavailable {
         if std::env::var_os("DOCKMASTER_REQUIRE_FLEET").is_some_and(|value| value == "1") {
@@ -95,50 +105,33 @@ pub fn run(hosts: usize, trials: Vec<Trial>) -> ExitCode {
         }
         eprintln!("no fleet, so its tests are ignored: {reason}");
     }
-    let shared = Arc::new(Shared::new(hosts));
-    let entries = trials.into_iter().map(|trial| shared.entry(trial, unavailable.is_some())).collect();
-    let conclusion = libtest_mimic::run(&arguments, entries);
-    shared.release();
+    let places = Arc::new(Places::new(hosts, threads));
+    let entry = |Trial { name, limit, .. }| {
+        let (places, trial) = (Arc::clone(&places), name.clone());
+        Entry::test(name, move || places.run(&trial, limit)).with_ignored_flag(unavailable.is_some())
+    };
+    // a long one at the end would run beside nothing
+    trials.sort_by_key(|trial| Reverse(trial.limit));
+    let conclusion = libtest_mimic::run(&arguments, trials.into_iter().map(entry).collect());
+    places.release();
     conclusion.exit_code()
 }
 
-/// The fleet, brought up by the first trial that is really run.
-struct Shared {
-    hosts: usize,
-    fleet: Mutex<Option<Result<Fleet, Unavailable>>>,
-}
-
-impl Shared {
-    fn new(hosts: usize) -> Self {
-        Self { hosts, fleet: Mutex::new(None) }
-    }
-
-    fn entry(self: &Arc<Self>, trial: Trial, ignored: bool) -> Entry {
-        let shared = Arc::clone(self);
-        let name = trial.name.clone();
-        Entry::test(name, move || shared.run(trial)).with_ignored_flag(ignored)
-    }
-
-    fn run(&self, trial: Trial) -> Result<(), Failed> {
-        let mut slot = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
-        let fleet = slot.get_or_insert_with(|| {
-            // with its first runtime tokio opens a pair of sockets for signals, and keeps them for
-            // good: no trial is to be blamed for them
-            drop(Background::start());
-            Fleet::acquire(self.hosts)
-        });
-        let fleet = fleet.as_ref()?;
-        let limit = trial.limit;
-        caught("before the trial: ", || fleet.reset())?;
-        let body = || watched(&trial.name, limit, || caught("", || (trial.body)(fleet)));
-        let outcome = leaks::guarded(fleet, LEFT_BEHIND, body);
-        let healed = caught("after the trial: ", || fleet.reset());
-        outcome.and(healed)
-    }
-
-    fn release(&self) {
-        self.fleet.lock().unwrap_or_else(PoisonError::into_inner).take();
-    }
+/// Runs one trial on the fleet of the environment, which is up and as a trial should meet it.
+fn run_alone(name: &str, trials: Vec<Trial>) -> ExitCode {
+    // who started this judges it, and alone knows what else runs on the fleet
+    set_parent_process_death_signal(Some(Signal::KILL)).expect("the kernel takes the wish");
+    let fleet = Fleet::found();
+    let trial = trials.into_iter().find(|trial| trial.name == name).expect("a name from the list");
+    // with its first runtime tokio opens a pair of sockets for signals, and keeps them for good: the
+    // trial is not to be blamed for them
+    drop(Background::start());
+    let outcome = leaks::guarded(&fleet, LEFT_BEHIND, || caught("", || (trial.body)(&fleet)));
+    let Err(failed) = outcome.and_then(|()| caught("after the trial: ", || fleet.clear())) else {
+        return ExitCode::SUCCESS;
+    };
+    eprintln!("{}", failed.message().unwrap_or_default());
+    ExitCode::FAILURE
 }
 
 /// Runs `body`; a panic becomes a failure with its words.
@@ -150,22 +143,4 @@ pub fn caught(when: &str, body: impl FnOnce()) -> Result<(), Failed> {
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words")
-}
-
-/// The limit within [`run_within`] cannot end a trial that blocks its thread. Nothing can,
-/// and the next trial must not meet it on the hosts: past a second limit all ends here.
-fn watched<T>(name: &str, limit: Duration, body: impl FnOnce() -> T) -> T {
-    let (done, waiting) = std::sync::mpsc::channel::<()>();
-    let name = name.to_owned();
-    let hard = limit * 2 + Duration::from_secs(60);
-    let watchdog = std::thread::spawn(move || {
-        if waiting.recv_timeout(hard) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            eprintln!("{name} has blocked its thread for {hard:?}: giving up on the whole run");
-            std::process::exit(101);
-        }
-    });
-    let result = body();
-    drop(done);
-    watchdog.join().expect("the watchdog only waits");
-    result
 }
