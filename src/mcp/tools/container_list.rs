@@ -1,11 +1,13 @@
 //! `container_list`
 
+use crate::actors::operation::Operation;
 use crate::domain::redact;
 use crate::domain::stack::LABEL_PROJECT;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::mcp::error::ToolError;
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::pattern::Pattern;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -60,13 +62,8 @@ enum Detail {
 #[derive(Serialize, JsonSchema)]
 struct Answer {
     containers: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -112,21 +109,15 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let filter = Filter::parse(&parameters)?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let listed =
-        gather(&context, &hosts, async |operation| Ok(operation.engine().containers().await?)).await?;
-    let (answers, errors) = listed;
-    let mut rows = Vec::new();
-    for (host, containers) in answers {
-        let id = host.spec().id.to_string();
-        for container in containers.into_iter().filter(|container| filter.admits(container)) {
-            let key = vec![id.clone(), container.name.clone(), container.id.clone()];
-            rows.push((key, row(id.clone(), container, parameters.detail)));
-        }
-    }
-    let page = window.cut(rows);
-    Ok(Answer { containers: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let call = async |operation: Operation| Ok(operation.engine().containers().await?);
+    let rows_of = |host: &str, containers: Vec<Container>| {
+        let meant = containers.into_iter().filter(|container| filter.admits(container));
+        meant.map(|container| row(host, container, parameters.detail)).collect()
+    };
+    let (containers, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    Ok(Answer { containers, rest })
 }
 
 struct Filter {
@@ -158,7 +149,8 @@ impl Filter {
     }
 }
 
-fn row(host: String, container: Container, detail: Detail) -> Row {
+fn row(host: &str, container: Container, detail: Detail) -> Keyed<Row> {
+    let key = vec![host.to_owned(), container.name.clone(), container.id.clone()];
     let health = container.health();
     let full = (detail == Detail::Full).then(|| Full {
         id: short_id(&container.id),
@@ -170,8 +162,8 @@ fn row(host: String, container: Container, detail: Detail) -> Row {
             .map(|(key, value)| (key.clone(), redact::value(key, value)))
             .collect(),
     });
-    Row {
-        host,
+    let row = Row {
+        host: host.to_owned(),
         state: container.state,
         health,
         image: container.image,
@@ -180,5 +172,6 @@ fn row(host: String, container: Container, detail: Detail) -> Row {
         status: container.status,
         name: container.name,
         full,
-    }
+    };
+    (key, row)
 }

@@ -6,7 +6,7 @@ use crate::domain::phase::Phase;
 use crate::domain::toolset::Toolset;
 use crate::engine::inventory::Inventory;
 use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::mcp::fleet::{Patience, gather, select};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::rfc3339;
 use schemars::JsonSchema;
@@ -107,7 +107,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             Ok(Inventory { containers, ..Inventory::default() }.states())
         };
         // Where every host failed, their rows say so.
-        let (answers, failures) = gather(&context, &hosts, ask).await.unwrap_or_default();
+        let (answers, failures) = gather(Patience::Quick, &context, &hosts, ask).await.unwrap_or_default();
         counts = answers.into_iter().map(|(host, states)| (host.spec().id.clone(), states)).collect();
         errors = failures;
     }

@@ -1,11 +1,13 @@
 //! `image_list`
 
+use crate::actors::operation::Operation;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
 use crate::engine::inventory::Image;
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::mcp::error::ToolError;
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::{rfc3339, short_id};
@@ -37,13 +39,8 @@ struct Parameters {
 #[derive(Serialize, JsonSchema)]
 struct Answer {
     images: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -75,24 +72,22 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let (answers, errors) = gather(&context, &hosts, async |operation| {
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let call = async |operation: Operation| {
         let engine = operation.engine();
         Ok(tokio::try_join!(engine.images(), engine.containers())?)
-    })
-    .await?;
-    let mut rows = Vec::new();
-    for (host, (images, containers)) in answers {
-        let mut of_host = rows_of(host.spec().id.as_ref(), images, &containers);
-        of_host.retain(|(_, row)| {
+    };
+    let rows_of = |host: &str, (images, containers): (Vec<Image>, Vec<Container>)| {
+        let mut rows = rows_of(host, images, &containers);
+        rows.retain(|(_, row)| {
             let is_named = glob.as_ref().is_none_or(|glob| row.tags.iter().any(|tag| is_meant(glob, tag)));
             is_named && (!parameters.unused || row.used_by.is_empty())
         });
-        rows.extend(of_host);
-    }
-    let page = window.cut(rows);
-    Ok(Answer { images: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+        rows
+    };
+    let (images, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    Ok(Answer { images, rest })
 }
 
 /// Whether the glob is one of the reference, with or without its tag.
@@ -104,12 +99,12 @@ fn is_meant(glob: &GlobMatcher, tag: &str) -> bool {
 }
 
 /// The rows of a host with their keys: by name, those without one at the end.
-fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<(Vec<String>, Row)> {
+fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<Keyed<Row>> {
     let mut users: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for container in containers {
         users.entry(bare(&container.image_id)).or_default().push(clean(&container.name));
     }
-    let mut rows: Vec<(Vec<String>, Row)> = images
+    images
         .into_iter()
         .map(|image| {
             let mut tags: Vec<String> = image.tags.iter().map(|tag| clean(tag)).collect();
@@ -126,9 +121,7 @@ fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<(Vec
             };
             (vec![host.to_owned(), place.to_owned(), first, image.id], row)
         })
-        .collect();
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    rows
+        .collect()
 }
 
 fn bare(id: &str) -> &str {
@@ -168,8 +161,9 @@ mod tests {
             images,
             &[container("b", "sha256:2"), container("c", "2"), container("d", "sha256:1")],
         );
-        let told: Vec<(&str, usize)> = rows.iter().map(|(_, row)| (&*row.id, row.used_by.len())).collect();
+        let rows = page::Window::parse(10, None).unwrap().cut(rows).rows;
+        let told: Vec<(&str, usize)> = rows.iter().map(|row| (&*row.id, row.used_by.len())).collect();
         assert_eq!(told, [("2", 2), ("3", 0), ("1", 1)]);
-        assert_eq!(rows[0].1.tags, ["app:2", "web:2"]);
+        assert_eq!(rows[0].tags, ["app:2", "web:2"]);
     }
 }

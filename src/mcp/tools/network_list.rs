@@ -1,11 +1,13 @@
 //! `network_list`
 
+use crate::actors::operation::Operation;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
 use crate::engine::inventory::Network;
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::mcp::error::ToolError;
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -30,13 +32,8 @@ struct Parameters {
 #[derive(Serialize, JsonSchema)]
 struct Answer {
     networks: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -65,39 +62,32 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
     // The list of networks does not tell who is attached; the list of containers does.
-    let (answers, errors) = gather(&context, &hosts, async |operation| {
+    let call = async |operation: Operation| {
         let engine = operation.engine();
         Ok(tokio::try_join!(engine.networks(), engine.containers())?)
-    })
-    .await?;
-    let mut rows = Vec::new();
-    for (host, (networks, containers)) in answers {
-        let id = host.spec().id.to_string();
-        for network in networks
-            .into_iter()
-            .filter(|network| glob.as_ref().is_none_or(|glob| glob.is_match(&network.name)))
-        {
-            let key = vec![id.clone(), network.name.clone(), network.id.clone()];
-            rows.push((key, row(id.clone(), &network, &containers)));
-        }
-    }
-    let page = window.cut(rows);
-    Ok(Answer { networks: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+    };
+    let rows_of = |host: &str, (networks, containers): (Vec<Network>, Vec<Container>)| {
+        let is_meant = |network: &&Network| glob.as_ref().is_none_or(|glob| glob.is_match(&network.name));
+        networks.iter().filter(is_meant).map(|network| row(host, network, &containers)).collect()
+    };
+    let (networks, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    Ok(Answer { networks, rest })
 }
 
-fn row(host: String, network: &Network, containers: &[Container]) -> Row {
+fn row(host: &str, network: &Network, containers: &[Container]) -> Keyed<Row> {
     let attached = containers.iter().filter(|container| is_attached(container, network));
     let containers = attached.map(|container| clean(&container.name)).collect();
-    Row {
-        host,
+    let row = Row {
+        host: host.to_owned(),
         name: clean(&network.name),
         driver: clean(&network.driver),
         subnets: network.subnets.iter().map(|subnet| clean(subnet)).collect(),
         containers,
-    }
+    };
+    (vec![row.host.clone(), network.name.clone(), network.id.clone()], row)
 }
 
 fn is_attached(container: &Container, network: &Network) -> bool {

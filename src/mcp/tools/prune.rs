@@ -3,7 +3,7 @@
 use crate::domain::change::{Change, PruneKind};
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::on_host;
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::job::{self, Job, JobParameters};
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -77,7 +77,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         return Ok(Answer { plan: None, job: Some(job) });
     }
     let handle = context.directory.host(&host)?;
-    let looked = on_host(&context, &handle, move |operation| {
+    let looked = on_host(Patience::Quick, &context, &handle, move |operation| {
         let what = what.clone();
         async move {
             let mut plan = vec![];
