@@ -10,6 +10,7 @@ mod kills;
 mod operations;
 mod patience;
 mod sockets;
+mod stale;
 mod timers;
 mod virtual_day;
 

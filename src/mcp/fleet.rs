@@ -59,6 +59,24 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
+    let (answers, failures) = ask(patience, context, hosts, call).await;
+    match failures.as_slice() {
+        [first, rest @ ..] if answers.is_empty() => Err(all_failed(first, rest)),
+        _ => Ok((answers, failures)),
+    }
+}
+
+/// As [`gather`], where the failures of all are no failure of the call.
+pub(super) async fn ask<T, F>(
+    patience: Patience,
+    context: &ToolContext,
+    hosts: &[HostHandle],
+    call: impl Fn(Operation) -> F,
+) -> (Vec<(HostHandle, T)>, Vec<HostFailure>)
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, HostError>> + Send + 'static,
+{
     let limit = patience.limit(hosts.len());
     let limit_of = |host: &HostHandle| match hosts {
         [_] => limit,
@@ -73,13 +91,11 @@ where
             Err(error) => failures.push(HostFailure::of(host, &error, context.directory.clock())),
         }
     }
-    match failures.as_slice() {
-        [first, rest @ ..] if answers.is_empty() => Err(all_failed(first, rest)),
-        _ => Ok((answers, failures)),
-    }
+    (answers, failures)
 }
 
-fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
+/// The failures of every host of a call, as the call's own.
+pub(super) fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
     let mut error = ToolError::from(first.clone());
     for failure in rest {
         error.message.push('\n');

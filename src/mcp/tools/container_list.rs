@@ -1,13 +1,12 @@
 //! `container_list`
 
-use crate::actors::operation::Operation;
 use crate::domain::redact;
 use crate::domain::stack::LABEL_PROJECT;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
+use crate::engine::inventory::{Inventory, Section};
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::Patience;
-use crate::mcp::list::{Keyed, List, Rest};
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::pattern::Pattern;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
@@ -16,6 +15,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,7 +61,7 @@ enum Detail {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    containers: Vec<Row>,
+    containers: Vec<Dated<Row>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -100,7 +100,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "container_list",
         title: "List containers",
-        description: "List containers on hosts with state, health, image, stack, ports and uptime. Hosts that do not answer are named under errors.",
+        description: "List containers on hosts with state, health, image, stack, ports and uptime. Hosts that do not answer are named under errors; rows with stale_since are their last known.",
         toolset: Toolset::Containers,
         effect: Effect::READ,
     };
@@ -111,12 +111,11 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let filter = Filter::parse(&parameters)?;
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
-    let call = async |operation: Operation| Ok(operation.engine().containers().await?);
-    let rows_of = |host: &str, containers: Vec<Container>| {
-        let meant = containers.into_iter().filter(|container| filter.admits(container));
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
+        let meant = inventory.containers.iter().filter(|container| filter.admits(container));
         meant.map(|container| row(host, container, parameters.detail)).collect()
     };
-    let (containers, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    let (containers, rest) = list.inventory_rows(&[Section::Containers], rows_of).await?;
     Ok(Answer { containers, rest })
 }
 
@@ -149,7 +148,7 @@ impl Filter {
     }
 }
 
-fn row(host: &str, container: Container, detail: Detail) -> Keyed<Row> {
+fn row(host: &str, container: &Container, detail: Detail) -> Keyed<Row> {
     let key = vec![host.to_owned(), container.name.clone(), container.id.clone()];
     let health = container.health();
     let full = (detail == Detail::Full).then(|| Full {
@@ -164,13 +163,13 @@ fn row(host: &str, container: Container, detail: Detail) -> Keyed<Row> {
     });
     let row = Row {
         host: host.to_owned(),
-        state: container.state,
+        state: container.state.clone(),
         health,
-        image: container.image,
+        image: container.image.clone(),
         stack: container.labels.get(LABEL_PROJECT).cloned(),
         ports: ports(&container.ports),
-        status: container.status,
-        name: container.name,
+        status: container.status.clone(),
+        name: container.name.clone(),
         full,
     };
     (key, row)

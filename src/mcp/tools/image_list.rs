@@ -1,13 +1,11 @@
 //! `image_list`
 
-use crate::actors::operation::Operation;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::engine::inventory::Image;
+use crate::engine::inventory::{Image, Inventory, Section};
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::Patience;
-use crate::mcp::list::{Keyed, List, Rest};
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use crate::mcp::shape::{rfc3339, short_id};
@@ -16,6 +14,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +37,7 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    images: Vec<Row>,
+    images: Vec<Dated<Row>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -63,7 +62,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "image_list",
         title: "List images",
-        description: "List images on hosts with tags, size, age and the containers that use them.",
+        description: "List images on hosts with tags, size, age and the containers that use them; rows with stale_since are the last known of hosts that do not answer.",
         toolset: Toolset::Images,
         effect: Effect::READ,
     };
@@ -74,19 +73,15 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
-    let call = async |operation: Operation| {
-        let engine = operation.engine();
-        Ok(tokio::try_join!(engine.images(), engine.containers())?)
-    };
-    let rows_of = |host: &str, (images, containers): (Vec<Image>, Vec<Container>)| {
-        let mut rows = rows_of(host, images, &containers);
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
+        let mut rows = rows_of(host, &inventory.images, &inventory.containers);
         rows.retain(|(_, row)| {
             let is_named = glob.as_ref().is_none_or(|glob| row.tags.iter().any(|tag| is_meant(glob, tag)));
             is_named && (!parameters.unused || row.used_by.is_empty())
         });
         rows
     };
-    let (images, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    let (images, rest) = list.inventory_rows(&[Section::Images, Section::Containers], rows_of).await?;
     Ok(Answer { images, rest })
 }
 
@@ -99,13 +94,13 @@ fn is_meant(glob: &GlobMatcher, tag: &str) -> bool {
 }
 
 /// The rows of a host with their keys: by name, those without one at the end.
-fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<Keyed<Row>> {
+fn rows_of(host: &str, images: &[Image], containers: &[Container]) -> Vec<Keyed<Row>> {
     let mut users: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for container in containers {
         users.entry(bare(&container.image_id)).or_default().push(clean(&container.name));
     }
     images
-        .into_iter()
+        .iter()
         .map(|image| {
             let mut tags: Vec<String> = image.tags.iter().map(|tag| clean(tag)).collect();
             tags.sort();
@@ -119,7 +114,7 @@ fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<Keye
                 created: Timestamp::from_second(image.created).map(rfc3339).unwrap_or_default(),
                 used_by: users.get(bare(&image.id)).cloned().unwrap_or_default(),
             };
-            (vec![host.to_owned(), place.to_owned(), first, image.id], row)
+            (vec![host.to_owned(), place.to_owned(), first, image.id.clone()], row)
         })
         .collect()
 }
@@ -149,6 +144,7 @@ mod tests {
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             size: 1,
             created: 0,
+            labels: BTreeMap::new(),
         };
         let container = |name: &str, image: &str| Container {
             name: name.into(),
@@ -158,7 +154,7 @@ mod tests {
         let images = vec![image("1", &[]), image("2", &["web:2", "app:2"]), image("3", &["db:1"])];
         let rows = rows_of(
             "h",
-            images,
+            &images,
             &[container("b", "sha256:2"), container("c", "2"), container("d", "sha256:1")],
         );
         let rows = page::Window::parse(10, None).unwrap().cut(rows).rows;

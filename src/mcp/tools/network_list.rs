@@ -1,17 +1,16 @@
 //! `network_list`
 
-use crate::actors::operation::Operation;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::engine::inventory::Network;
+use crate::engine::inventory::{Inventory, Network, Section};
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::Patience;
-use crate::mcp::list::{Keyed, List, Rest};
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +30,7 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    networks: Vec<Row>,
+    networks: Vec<Dated<Row>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -53,7 +52,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "network_list",
         title: "List networks",
-        description: "List networks on hosts with driver, subnets and attached containers.",
+        description: "List networks on hosts with driver, subnets and attached containers; rows with stale_since are the last known of hosts that do not answer.",
         toolset: Toolset::Networks,
         effect: Effect::READ,
     };
@@ -64,16 +63,17 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
-    // The list of networks does not tell who is attached; the list of containers does.
-    let call = async |operation: Operation| {
-        let engine = operation.engine();
-        Ok(tokio::try_join!(engine.networks(), engine.containers())?)
-    };
-    let rows_of = |host: &str, (networks, containers): (Vec<Network>, Vec<Container>)| {
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
         let is_meant = |network: &&Network| glob.as_ref().is_none_or(|glob| glob.is_match(&network.name));
-        networks.iter().filter(is_meant).map(|network| row(host, network, &containers)).collect()
+        inventory
+            .networks
+            .iter()
+            .filter(is_meant)
+            .map(|network| row(host, network, &inventory.containers))
+            .collect()
     };
-    let (networks, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    // The list of networks does not tell who is attached; the list of containers does.
+    let (networks, rest) = list.inventory_rows(&[Section::Networks, Section::Containers], rows_of).await?;
     Ok(Answer { networks, rest })
 }
 

@@ -3,14 +3,15 @@
 use crate::actors::operation::Operation;
 use crate::compose::{Stack, stacks};
 use crate::domain::toolset::Toolset;
+use crate::engine::inventory::{Inventory, Section};
 use crate::engine::{Engine, EngineError};
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::Patience;
-use crate::mcp::list::{Keyed, List, Rest};
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +31,7 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    stacks: Vec<Row>,
+    stacks: Vec<Dated<Row>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -58,7 +59,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "stack_list",
         title: "List compose stacks",
-        description: "List compose stacks on hosts: status, services, containers, files. Hosts that do not answer are named under errors.",
+        description: "List compose stacks on hosts: status, services, containers, files. Hosts that do not answer are named under errors; rows with stale_since are their last known.",
         toolset: Toolset::Stacks,
         effect: Effect::READ,
     };
@@ -76,11 +77,13 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
     let call = async |operation: Operation| Ok(stacks_of(operation.engine()).await?);
+    let recall = |inventory: &Arc<Inventory>| stacks(&inventory.containers, &inventory.image_labels());
     let rows_of = |host: &str, stacks: Vec<Stack>| {
         let is_meant = |stack: &Stack| glob.as_ref().is_none_or(|glob| glob.is_match(&stack.name));
         stacks.into_iter().filter(is_meant).map(|stack| row(host, stack)).collect()
     };
-    let (stacks, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    let (stacks, rest) =
+        list.rows_or_known(&[Section::Containers, Section::Images], call, recall, rows_of).await?;
     Ok(Answer { stacks, rest })
 }
 

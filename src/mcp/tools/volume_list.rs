@@ -1,20 +1,20 @@
 //! `volume_list`
 
 use crate::actors::host::HostHandle;
-use crate::actors::operation::Operation;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::engine::inventory::Volume;
+use crate::engine::inventory::{Inventory, Section, Volume};
 use crate::mcp::error::ToolError;
 use crate::mcp::fleet::{Patience, gather};
-use crate::mcp::list::{Keyed, List, Rest};
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::pattern::Pattern;
 use crate::mcp::registry::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Without sizes the answer is worth much the same, so they are not waited for any longer.
@@ -41,7 +41,7 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    volumes: Vec<Row>,
+    volumes: Vec<Dated<Row>>,
     #[serde(flatten)]
     rest: Rest,
 }
@@ -63,7 +63,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "volume_list",
         title: "List volumes",
-        description: "List volumes on hosts with driver, size and the containers that use them.",
+        description: "List volumes on hosts with driver, size and the containers that use them; rows with stale_since are the last known of hosts that do not answer.",
         toolset: Toolset::Storage,
         effect: Effect::READ,
     };
@@ -74,31 +74,30 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let pattern = parameters.pattern.as_deref().map(Pattern::parse).transpose()?;
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
-    let call = async |operation: Operation| {
-        let engine = operation.engine();
-        Ok(tokio::try_join!(engine.volumes(), engine.containers())?)
-    };
     let is_meant = |volume: &Volume| {
         pattern.as_ref().is_none_or(|pattern| pattern.admits(&volume.name, |key| volume.labels.get(key)))
     };
-    let rows_of = |host: &str, (volumes, containers): (Vec<Volume>, Vec<Container>)| {
-        let users = users(&containers);
-        let meant = volumes.iter().filter(|volume| is_meant(volume));
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
+        let users = users(&inventory.containers);
+        let meant = inventory.volumes.iter().filter(|volume| is_meant(volume));
         let mut rows: Vec<_> = meant.map(|volume| row(host, volume, &users)).collect();
         rows.retain(|(_, row)| !parameters.unused || row.used_by.is_empty());
         rows
     };
-    let (mut volumes, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    let (mut volumes, rest) = list.inventory_rows(&[Section::Volumes, Section::Containers], rows_of).await?;
     add_sizes(&context, &list.hosts, &mut volumes).await;
     Ok(Answer { volumes, rest })
 }
 
 /// The engine tells a size only after a walk through all the files of all its volumes, which may take
-/// minutes. So only the hosts of this page are asked, after the page is cut, those alone that have a volume
+/// minutes. So only the hosts of this page are asked, after the page is cut, those alone that answered and have a volume
 /// of the driver whose sizes are told, and with a short patience; rows stay without a size otherwise.
-async fn add_sizes(context: &ToolContext, hosts: &[HostHandle], rows: &mut [Row]) {
+async fn add_sizes(context: &ToolContext, hosts: &[HostHandle], rows: &mut [Dated<Row>]) {
     let is_asked = |host: &HostHandle| {
-        rows.iter().any(|row| row.driver == "local" && row.host == host.spec().id.as_ref())
+        let is_its = |Dated { row, stale_since }: &Dated<Row>| {
+            stale_since.is_none() && row.driver == "local" && row.host == host.spec().id.as_ref()
+        };
+        rows.iter().any(is_its)
     };
     let asked: Vec<HostHandle> = hosts.iter().filter(|host| is_asked(host)).cloned().collect();
     let told = gather(Patience::Within(SIZES_PATIENCE), context, &asked, async |operation| {
@@ -106,7 +105,7 @@ async fn add_sizes(context: &ToolContext, hosts: &[HostHandle], rows: &mut [Row]
     });
     let Ok((told, _)) = told.await else { return };
     for (host, sizes) in told {
-        for row in rows.iter_mut().filter(|row| row.host == host.spec().id.as_ref()) {
+        for Dated { row, .. } in rows.iter_mut().filter(|dated| dated.row.host == host.spec().id.as_ref()) {
             row.size = sizes.get(&row.name).copied();
         }
     }
