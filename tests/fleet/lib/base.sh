@@ -50,7 +50,7 @@ hardware_address() {
 
 known_hosts_list() {
     [[ -d $STATE ]] || return 0
-    find "$STATE" -maxdepth 1 -name 'h[0-9]*' -printf '%f\n' | sort -V
+    find "$STATE" -mindepth 1 -maxdepth 1 -name 'h[0-9]*' -printf '%f\n' | sort -V
 }
 
 init_pid() { cat "$STATE/$1/pid" 2>/dev/null; }
