@@ -6,6 +6,7 @@ mod contexts;
 mod crashes;
 mod flood;
 mod follow;
+mod inspect;
 mod kills;
 mod operations;
 mod patience;

@@ -15,6 +15,7 @@ mod event_query;
 mod fleet_search;
 mod host_add;
 mod host_import;
+mod host_inspect;
 mod host_list;
 mod host_remove;
 mod host_test;
@@ -38,6 +39,7 @@ use super::registry::Tool;
 pub(super) fn all() -> Vec<Tool> {
     vec![
         host_list::tool(),
+        host_inspect::tool(),
         host_test::tool(),
         host_add::tool(),
         host_import::tool(),
