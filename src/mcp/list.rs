@@ -124,7 +124,8 @@ impl<'a> List<'a> {
         }
     }
 
-    fn page<R: Serialize>(&self, rows: Vec<Keyed<R>>, errors: Vec<HostFailure>) -> (Vec<R>, Rest) {
+    /// Cuts the page from rows that were made elsewhere.
+    pub(super) fn page<R: Serialize>(&self, rows: Vec<Keyed<R>>, errors: Vec<HostFailure>) -> (Vec<R>, Rest) {
         let page = self.window.cut(rows);
         (page.rows, Rest { total: page.total, next_cursor: page.next_cursor, errors })
     }

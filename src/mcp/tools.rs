@@ -13,6 +13,7 @@ mod container_stop;
 mod disk_usage;
 mod event_query;
 mod fleet_search;
+mod fleet_status;
 mod host_add;
 mod host_import;
 mod host_inspect;
@@ -63,6 +64,7 @@ pub(super) fn all() -> Vec<Tool> {
         stack_list::tool(),
         stack_file_read::tool(),
         disk_usage::tool(),
+        fleet_status::tool(),
         fleet_search::tool(),
         port_list::tool(),
         event_query::tool(),

@@ -411,7 +411,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
     }
     host.docker(&["rm", "-f", "wants"]);
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 29, "{checked:?}");
+    assert_eq!(checked.len(), 30, "{checked:?}");
 }
 
 /// Calls of a tool that cover what it may answer.
@@ -445,6 +445,7 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
         "disk_usage" => vec![json!({}), json!({"detail": "full", "limit": 1})],
         "port_list" => vec![json!({}), json!({"check": 8081}), json!({"limit": 1})],
         "event_query" => vec![json!({}), json!({"types": ["container"], "limit": 2})],
+        "fleet_status" => vec![json!({"min_severity": "info"}), json!({"limit": 1})],
         "fleet_search" => vec![json!({"query": "rich"}), json!({"query": "8081"})],
         "container_stats" => vec![json!({}), json!({"sort": "io", "limit": 1})],
         "container_start" | "container_stop" | "container_restart" => vec![
