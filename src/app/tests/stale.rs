@@ -1,6 +1,7 @@
 //! Hosts that do not answer in lists: why, and what was last known of them, as old as it is.
 
 use super::*;
+use crate::engine::inventory::Section::{Containers, Networks, Volumes};
 use serde_json::{Value, json};
 
 /// Two hosts with containers, whose inventory is known.
@@ -99,7 +100,6 @@ async fn a_section_that_was_never_seen_is_not_told_as_empty() {
     });
     let nas = lab.directory().host("nas").unwrap();
     lab.until_ready("nas").await;
-    use crate::engine::inventory::Section::{Containers, Networks, Volumes};
     crashes::until("a look", || nas.known().is_some_and(|known| known.is_current(Networks))).await;
     let known = nas.known().unwrap();
     assert!(known.is_current(Containers) && !known.is_current(Volumes));
