@@ -3,6 +3,7 @@
 //! bollard supplies the API's types; the bytes go through a pooled HTTP client of ours, because
 //! bollard's own transports open a connection per request, which doubles the round trips.
 
+pub mod about;
 pub mod archive;
 mod changes;
 mod client;

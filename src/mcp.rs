@@ -1,6 +1,7 @@
 //! Floor 5: the Model Context Protocol. The only floor that names `rmcp`; tools decide nothing
 //! about hosts, they ask the actors' handles and shape the answers.
 
+mod attention;
 mod audit;
 mod caller;
 mod consent;
@@ -9,6 +10,7 @@ mod error;
 mod fleet;
 mod job;
 mod keys;
+mod list;
 mod page;
 mod policy;
 mod registry;

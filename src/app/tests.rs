@@ -6,10 +6,12 @@ mod contexts;
 mod crashes;
 mod flood;
 mod follow;
+mod inspect;
 mod kills;
 mod operations;
 mod patience;
 mod sockets;
+mod stale;
 mod timers;
 mod virtual_day;
 

@@ -1,6 +1,7 @@
 //! What there is on an engine: containers, images, volumes, networks.
 
 use super::containers::Container;
+use super::images::ImageLabels;
 use super::{Engine, EngineError};
 use bollard::query_parameters::{ListImagesOptions, ListNetworksOptions, ListVolumesOptions};
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ pub struct Image {
     pub size: u64,
     /// Seconds since the epoch.
     pub created: i64,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// A volume.
@@ -82,6 +85,11 @@ impl Inventory {
         }
         states
     }
+
+    /// The labels of the images. Intermediate layers are not among them.
+    pub fn image_labels(&self) -> ImageLabels {
+        self.images.iter().map(|image| (image.id.clone(), image.labels.clone())).collect()
+    }
 }
 
 impl Engine {
@@ -96,6 +104,18 @@ impl Engine {
         Ok(())
     }
 
+    /// Looks at these sections, all at once; the others stay empty.
+    pub async fn inventory(&self, sections: &[Section]) -> Result<Inventory, EngineError> {
+        let has = |section| sections.contains(&section);
+        let (containers, images, volumes, networks) = tokio::try_join!(
+            async { if has(Section::Containers) { self.containers().await } else { Ok(vec![]) } },
+            async { if has(Section::Images) { self.images().await } else { Ok(vec![]) } },
+            async { if has(Section::Volumes) { self.volumes().await } else { Ok(vec![]) } },
+            async { if has(Section::Networks) { self.networks().await } else { Ok(vec![]) } },
+        )?;
+        Ok(Inventory { containers, images, volumes, networks })
+    }
+
     /// The images, without intermediate layers, by identifier: one request.
     pub async fn images(&self) -> Result<Vec<Image>, EngineError> {
         let listed = self.docker.list_images(None::<ListImagesOptions>).await?;
@@ -105,6 +125,7 @@ impl Engine {
             tags: image.repo_tags.into_iter().filter(|tag| tag != "<none>:<none>").collect(),
             size: image.size.try_into().unwrap_or_default(),
             created: image.created,
+            labels: image.labels.into_iter().collect(),
         };
         Ok(sorted(listed.into_iter().map(image)))
     }

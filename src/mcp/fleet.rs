@@ -24,9 +24,33 @@ pub(super) fn select(directory: &HostDirectory, hosts: Option<&str>) -> Result<V
     Ok(directory.select(&selector)?)
 }
 
+/// How long hosts may take for an answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Patience {
+    /// As long as one from the engine's memory takes.
+    Quick,
+    /// So much longer.
+    Longer(Duration),
+    /// So long, whatever is usual.
+    Within(Duration),
+}
+
+impl Patience {
+    /// The time for a call over so many hosts.
+    fn limit(self, hosts: usize) -> Duration {
+        let usual = if hosts == 1 { HOST_PATIENCE } else { FLEET_PATIENCE };
+        match self {
+            Self::Quick => usual,
+            Self::Longer(more) => usual + more,
+            Self::Within(limit) => limit,
+        }
+    }
+}
+
 /// Runs `call` on every one of `hosts` at once, each as an operation of its own. Answers come in the order of the hosts, with the
 /// failures of the others. When there is no answer at all, the failures are the call's own.
 pub(super) async fn gather<T, F>(
+    patience: Patience,
     context: &ToolContext,
     hosts: &[HostHandle],
     call: impl Fn(Operation) -> F,
@@ -35,41 +59,31 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
-    gather_longer(Duration::ZERO, context, hosts, call).await
+    let (answers, failures) = ask(patience, context, hosts, call).await;
+    match failures.as_slice() {
+        [first, rest @ ..] if answers.is_empty() => Err(all_failed(first, rest)),
+        _ => Ok((answers, failures)),
+    }
 }
 
-/// As [`gather`], for what takes so much `more` than an answer from the engine's memory.
-pub(super) async fn gather_longer<T, F>(
-    more: Duration,
+/// As [`gather`], where the failures of all are no failure of the call.
+pub(super) async fn ask<T, F>(
+    patience: Patience,
     context: &ToolContext,
     hosts: &[HostHandle],
     call: impl Fn(Operation) -> F,
-) -> Result<(Vec<(HostHandle, T)>, Vec<HostFailure>), ToolError>
+) -> (Vec<(HostHandle, T)>, Vec<HostFailure>)
 where
     T: Send + 'static,
     F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
-    let limit = if hosts.len() == 1 { HOST_PATIENCE } else { FLEET_PATIENCE };
-    gather_within(limit + more, context, hosts, call).await
-}
-
-/// As [`gather`], for what may take so long, or must take less.
-pub(super) async fn gather_within<T, F>(
-    limit: Duration,
-    context: &ToolContext,
-    hosts: &[HostHandle],
-    call: impl Fn(Operation) -> F,
-) -> Result<(Vec<(HostHandle, T)>, Vec<HostFailure>), ToolError>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, HostError>> + Send + 'static,
-{
-    let patience = |host: &HostHandle| match hosts {
+    let limit = patience.limit(hosts.len());
+    let limit_of = |host: &HostHandle| match hosts {
         [_] => limit,
         _ if host.status().phase.cause().is_some() => TROUBLE_PATIENCE,
         _ => limit,
     };
-    let outcomes = join_all(hosts.iter().map(|host| host.read(context.tool, patience(host), &call))).await;
+    let outcomes = join_all(hosts.iter().map(|host| host.read(context.tool, limit_of(host), &call))).await;
     let (mut answers, mut failures) = (Vec::new(), Vec::new());
     for (host, outcome) in hosts.iter().zip(outcomes) {
         match outcome {
@@ -77,13 +91,11 @@ where
             Err(error) => failures.push(HostFailure::of(host, &error, context.directory.clock())),
         }
     }
-    match failures.as_slice() {
-        [first, rest @ ..] if answers.is_empty() => Err(all_failed(first, rest)),
-        _ => Ok((answers, failures)),
-    }
+    (answers, failures)
 }
 
-fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
+/// The failures of every host of a call, as the call's own.
+pub(super) fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
     let mut error = ToolError::from(first.clone());
     for failure in rest {
         error.message.push('\n');
@@ -94,6 +106,7 @@ fn all_failed(first: &HostFailure, rest: &[HostFailure]) -> ToolError {
 
 /// Runs `call` on one host, as an operation.
 pub(super) async fn on_host<T, F>(
+    patience: Patience,
     context: &ToolContext,
     host: &HostHandle,
     call: impl Fn(Operation) -> F,
@@ -102,20 +115,6 @@ where
     T: Send + 'static,
     F: Future<Output = Result<T, HostError>> + Send + 'static,
 {
-    on_host_within(HOST_PATIENCE, context, host, call).await
-}
-
-/// As [`on_host`], for what may take longer or must take less.
-pub(super) async fn on_host_within<T, F>(
-    limit: Duration,
-    context: &ToolContext,
-    host: &HostHandle,
-    call: impl Fn(Operation) -> F,
-) -> Result<T, ToolError>
-where
-    T: Send + 'static,
-    F: Future<Output = Result<T, HostError>> + Send + 'static,
-{
-    let outcome = host.read(context.tool, limit, call).await;
+    let outcome = host.read(context.tool, patience.limit(1), call).await;
     outcome.map_err(|error| HostFailure::of(host, &error, context.directory.clock()).into())
 }

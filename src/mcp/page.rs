@@ -48,8 +48,9 @@ impl Window {
         Ok(Self { limit: limit.into(), after: cursor.map(decode).transpose()? })
     }
 
-    /// Cuts the page from `rows`, which are in the order of their unique keys.
-    pub(super) fn cut<R: Serialize>(&self, rows: Vec<(Vec<String>, R)>) -> Page<R> {
+    /// Cuts the page from `rows`, in the order of their keys, of which no two are alike.
+    pub(super) fn cut<R: Serialize>(&self, mut rows: Vec<(Vec<String>, R)>) -> Page<R> {
+        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
         let total = rows.len();
         let mut page = Vec::new();
         let mut characters = 0;

@@ -14,8 +14,10 @@ mod container_update;
 mod disk_usage;
 mod event_query;
 mod fleet_search;
+mod fleet_status;
 mod host_add;
 mod host_import;
+mod host_inspect;
 mod host_list;
 mod host_remove;
 mod host_test;
@@ -48,6 +50,7 @@ use super::tool::Tool;
 pub(super) fn all() -> Vec<Tool> {
     vec![
         host_list::tool(),
+        host_inspect::tool(),
         host_test::tool(),
         host_add::tool(),
         host_import::tool(),
@@ -81,6 +84,7 @@ pub(super) fn all() -> Vec<Tool> {
         stack_list::tool(),
         stack_file_read::tool(),
         disk_usage::tool(),
+        fleet_status::tool(),
         fleet_search::tool(),
         port_list::tool(),
         event_query::tool(),

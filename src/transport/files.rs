@@ -2,6 +2,7 @@
 
 use super::{Command, Link};
 use crate::domain::fault::{Fault, FaultKind};
+use std::time::Duration;
 
 /// A regular file on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,9 @@ const FIND_SCRIPT: &str = "for p do case $p in '~/'*) p=$HOME/${p#'~/'};; esac; 
 
 /// Writes standard input to a file that must not exist yet and that nobody else may read.
 const CREATE_SCRIPT: &str = "umask 077 && set -C && cat >\"$1\"";
+
+/// A file system that does not tell its size by then hangs.
+const SPACE_LIMIT: Duration = Duration::from_secs(5);
 
 fn script<S: Into<String>>(text: &str, arguments: impl IntoIterator<Item = S>) -> Command {
     let head = ["sh", "-c", text, "sh"].map(ToOwned::to_owned);
@@ -73,6 +77,36 @@ pub async fn remove_file(link: &dyn Link, path: &str) -> Result<(), Fault> {
     }
 }
 
+/// How large the file system is that a path lies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes.
+    pub size: u64,
+    /// Bytes that are not taken and that everybody may take.
+    pub free: u64,
+}
+
+/// The file system that an absolute path lies on.
+pub async fn space(link: &dyn Link, path: &str) -> Result<Space, Fault> {
+    let command = Command { deadline: SPACE_LIMIT, ..Command::new(["df", "-P", "-k", path]) };
+    let output = link.exec(&command).await?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    parse_space(&told).filter(|_| output.status == Some(0)).ok_or_else(|| failed(path, &output.stderr))
+}
+
+/// Reads what `df -P -k` says of one path: a head line, and one of blocks in all, used, free, and the share
+/// that is used. The name of the device before them may have spaces, and so may the path after them.
+fn parse_space(text: &str) -> Option<Space> {
+    let words: Vec<&str> = text.lines().nth(1)?.split_whitespace().collect();
+    words.windows(4).find_map(|four| {
+        let [size, used, free, share] = four else { return None };
+        share.strip_suffix('%')?.parse::<u8>().ok()?;
+        used.parse::<u64>().ok()?;
+        let bytes = |blocks: &str| blocks.parse::<u64>().ok()?.checked_mul(1024);
+        Some(Space { size: bytes(size)?, free: bytes(free)? })
+    })
+}
+
 fn failed(path: &str, stderr: &[u8]) -> Fault {
     Fault::new(FaultKind::Internal, format!("{path}: {}", String::from_utf8_lossy(stderr)))
 }
@@ -95,6 +129,25 @@ mod tests {
     use super::*;
     use crate::transport::process::ThisMachine;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn the_size_of_a_file_system_is_read_whatever_its_device_is_called() {
+        let head = "Filesystem 1024-blocks Used Available Capacity Mounted on";
+        let space = |line: &str| parse_space(&format!("{head}\n{line}\n"));
+        let expected = Some(Space { size: 100 << 10, free: 15 << 10 });
+        assert_eq!(space("/dev/sda1 100 80 15 85% /var/lib/docker"), expected);
+        assert_eq!(space("//nas/my share 100 80 15 85% /mnt/with 5% in it/x"), expected);
+        for no_answer in ["", "df: nothing", "overlay - - - - /", "85% /"] {
+            assert_eq!(space(no_answer), None, "{no_answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_size_of_a_file_system_is_that_of_its_machine() {
+        let found = space(&ThisMachine, "/").await.unwrap();
+        assert!(found.size > 0 && found.free <= found.size, "{found:?}");
+        assert!(space(&ThisMachine, "/nowhere/at/all").await.is_err());
+    }
 
     #[tokio::test]
     async fn links_are_resolved_and_what_is_no_file_is_passed_over() {

@@ -24,6 +24,8 @@ READING = {
     "container_stats",
     "event_query",
     "fleet_search",
+    "fleet_status",
+    "host_inspect",
     "host_list",
     "host_test",
     "image_inspect",

@@ -50,6 +50,8 @@ mod support_itself;
 mod tools_changes;
 mod tools_fleet;
 mod tools_offer;
+mod tools_stale;
+mod tools_status;
 mod tools_storage;
 
 use std::process::ExitCode;
@@ -84,6 +86,8 @@ fn main() -> ExitCode {
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());
     trials.extend(tools_offer::trials());
+    trials.extend(tools_stale::trials());
+    trials.extend(tools_status::trials());
     trials.extend(tools_storage::trials());
     trials.extend(tools_changes::trials());
     trials.extend(tools_fleet::trials());

@@ -113,9 +113,10 @@ async fn reading_only_reads(fleet: &Fleet) {
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 21] = [
+    let calls: [(&str, Value); 23] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
+        ("host_inspect", json!({"host": "h1"})),
         ("container_list", json!({"detail": "full"})),
         ("container_inspect", json!({"host": "h1", "container": container, "sections": sections})),
         ("container_logs", json!({"host": "h1", "container": container})),
@@ -124,6 +125,7 @@ async fn reading_only_reads(fleet: &Fleet) {
         ("container_stats", json!({})),
         ("port_list", json!({"check": 8080})),
         ("event_query", json!({})),
+        ("fleet_status", json!({"min_severity": "info"})),
         ("fleet_search", json!({"query": "x"})),
         ("stack_list", json!({})),
         ("stack_file_read", json!({"host": "h1", "stack": "none"})),

@@ -411,7 +411,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
     }
     host.docker(&["rm", "-f", "wants"]);
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 38, "{checked:?}");
+    assert_eq!(checked.len(), 40, "{checked:?}");
 }
 
 /// Calls of a tool that cover what it may answer.
@@ -425,6 +425,7 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
         "host_import" => vec![json!({"dry_run": true})],
         "host_update" => vec![json!({"host": "h1", "tags": ["checked"]})],
         "host_remove" => vec![json!({"host": "resting"})],
+        "host_inspect" => vec![json!({"host": "h1"}), json!({"host": "h2", "sections": ["disk"]})],
         "host_test" => vec![json!({"host": "h1"}), json!({"host": "h3"})],
         "container_list" => vec![json!({}), json!({"detail": "full"}), json!({"limit": 1})],
         "container_inspect" => ["rich", "over"]
@@ -444,6 +445,7 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
         "disk_usage" => vec![json!({}), json!({"detail": "full", "limit": 1})],
         "port_list" => vec![json!({}), json!({"check": 8081}), json!({"limit": 1})],
         "event_query" => vec![json!({}), json!({"types": ["container"], "limit": 2})],
+        "fleet_status" => vec![json!({"min_severity": "info"}), json!({"limit": 1})],
         "fleet_search" => vec![json!({"query": "rich"}), json!({"query": "8081"})],
         "container_stats" => vec![json!({}), json!({"sort": "io", "limit": 1})],
         "container_start" | "container_stop" | "container_restart" => vec![

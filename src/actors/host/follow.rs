@@ -13,7 +13,7 @@ use crate::runtime::backoff::{Backoff, fresh_seed};
 use crate::runtime::clock::Clock;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -43,10 +43,27 @@ pub struct Known {
     pub live: bool,
     /// When it was known to be so last.
     pub as_of: Timestamp,
-    /// The engine it was learnt from.
+    /// Sections that have not been looked at since they should have been: when each was the last time, if ever.
+    behind: BTreeMap<Section, Option<Timestamp>>,
+    /// Where it was learnt.
     pub(super) endpoint: Endpoint,
+    /// The engine it was learnt from, where that has a name.
+    engine: Option<String>,
     /// The link it was learnt over: incarnation of the host's actor and epoch.
     link: (u64, u64),
+}
+
+impl Known {
+    /// When all of these sections were known to be as they are told; `None` when one of them was never seen.
+    pub fn seen(&self, sections: &[Section]) -> Option<Timestamp> {
+        let of_section = |section| self.behind.get(section).copied().unwrap_or(Some(self.as_of));
+        sections.iter().map(of_section).min().flatten()
+    }
+
+    /// Whether this section is kept current at this moment.
+    pub fn is_current(&self, section: Section) -> bool {
+        self.live && !self.behind.contains_key(&section)
+    }
 }
 
 /// Where a host's actor publishes what is known.
@@ -63,6 +80,13 @@ pub(super) async fn follow(
     suspect: impl Fn() + Send + Sync,
 ) {
     let link = (incarnation, session.epoch);
+    let engine = session.engine.info().id.clone();
+    let before = shelf.borrow().clone();
+    let before = before.filter(|known| known.endpoint == session.endpoint && known.engine == engine);
+    // What an earlier line told stands until it is looked at over this one.
+    let seen_of = |section: Section| Some((section, before.as_ref()?.seen(&[section])?));
+    let looked = Section::ALL.into_iter().filter_map(seen_of).collect();
+    let inventory = before.map(|known| known.inventory.as_ref().clone()).unwrap_or_default();
     let mut follower = Follower {
         session: &session,
         link,
@@ -72,7 +96,9 @@ pub(super) async fn follow(
         suspect: &suspect,
         seen: None,
         heard: clock.now(),
-        inventory: Inventory::default(),
+        inventory,
+        looked,
+        behind: BTreeSet::new(),
     };
     let mut waits = Backoff::new(BackoffPolicy::BACKGROUND, fresh_seed());
     loop {
@@ -102,11 +128,16 @@ struct Follower<'a> {
     /// When the engine was heard of last, by ours.
     heard: Timestamp,
     inventory: Inventory,
+    /// When each section was looked at last.
+    looked: BTreeMap<Section, Timestamp>,
+    /// Those that have not been looked at since they should have been.
+    behind: BTreeSet<Section>,
 }
 
 impl Follower<'_> {
     /// One stream of events, from its start to its end, which is none while all is well.
     async fn stream(&mut self) -> Option<EngineError> {
+        self.behind = Section::ALL.into();
         let mut events = self.session.engine.events(self.seen);
         // The engine tells again what happened since the time asked for, so that nothing is missed between
         // the start of its stream and a look. One that tells no time is looked at once more.
@@ -144,6 +175,7 @@ impl Follower<'_> {
         crate::actors::trip::named("Event", "take");
         self.seen = self.seen.max(Some(event.time));
         self.heard = self.clock.now();
+        self.behind.extend(event.touches);
         event.touches
     }
 
@@ -152,16 +184,39 @@ impl Follower<'_> {
     async fn look(&mut self, stale: &BTreeSet<Section>) -> Result<(), EngineError> {
         for section in stale {
             match timeout(LOOK_LIMIT, self.session.engine.look(*section, &mut self.inventory)).await {
-                Ok(Ok(())) => self.publish(),
+                Ok(Ok(())) => {
+                    self.behind.remove(section);
+                    self.publish();
+                    self.looked.insert(*section, self.heard);
+                }
                 Ok(Err(error)) if error.is_broken_line() => return Err(error),
-                Ok(Err(error)) => tracing::debug!(?section, %error, "cannot be looked at"),
+                Ok(Err(error)) => {
+                    tracing::debug!(?section, %error, "cannot be looked at");
+                    self.behind.insert(*section);
+                    self.amend(|known| known.behind = self.behind());
+                }
                 Err(_) => {
                     tracing::debug!(?section, "not told within {} s", LOOK_LIMIT.as_secs());
+                    self.behind.insert(*section);
+                    self.amend(|known| known.behind = self.behind());
                     (self.suspect)();
                 }
             }
         }
         Ok(())
+    }
+
+    /// What should have been looked at is told as of the last time it was.
+    fn behind(&self) -> BTreeMap<Section, Option<Timestamp>> {
+        self.behind.iter().map(|section| (*section, self.looked.get(section).copied())).collect()
+    }
+
+    /// Publishes that what is known has changed in another way than by a look.
+    fn amend(&self, change: impl FnOnce(&mut Known)) {
+        self.shelf.send_if_modified(|known| {
+            let mine = known.as_mut().filter(|known| known.live && known.link == self.link);
+            mine.map(change).is_some()
+        });
     }
 
     fn publish(&mut self) {
@@ -170,19 +225,18 @@ impl Follower<'_> {
             inventory: Arc::new(self.inventory.clone()),
             live: true,
             as_of: self.heard,
+            behind: self.behind(),
             endpoint: self.session.endpoint.clone(),
+            engine: self.session.engine.info().id.clone(),
             link: self.link,
         }));
     }
 
     /// What is known is as old as what was heard last: the machine may have slept since.
-    fn leave(&self) {
-        self.shelf.send_if_modified(|known| {
-            let mine = known.as_mut().filter(|known| known.live && known.link == self.link);
-            let Some(known) = mine else { return false };
-            (known.live, known.as_of) = (false, self.heard);
-            true
-        });
+    fn leave(&mut self) {
+        let current = Section::ALL.into_iter().filter(|section| !self.behind.contains(section));
+        self.looked.extend(current.map(|section| (section, self.heard)));
+        self.amend(|known| (known.live, known.as_of, known.behind) = (false, self.heard, self.behind()));
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::crashes::until;
 use super::*;
-use crate::actors::host::HostHandle;
+use crate::actors::host::{HostHandle, Known};
+use crate::engine::inventory::Section;
 use tokio::time::{Instant, advance, sleep};
 
 /// How often each section was looked at, and how often events were asked for.
@@ -90,6 +91,40 @@ async fn what_was_known_of_a_lost_host_stays_and_grows_old() {
     assert_eq!(nas.known().map(|known| known.as_of), Some(known.as_of));
     lab.until_ready("nas").await;
     assert!(nas.wait_for_known(|known| known.live).await.is_some());
+}
+
+/// What an event told of and could not be looked at is no newer than the last look.
+#[tokio::test(start_paused = true)]
+async fn a_section_that_is_not_told_any_more_grows_old_alone() {
+    let (lab, nas) = followed().await;
+    until("all sections", || nas.known().is_some_and(|known| known.is_current(Section::Networks))).await;
+    let before = nas.known().unwrap();
+    advance(Duration::from_secs(100)).await;
+    lab.fake.model("nas", |model| model.ignore("/images/json"));
+    lab.fake.happen("nas", r#"{"Type":"image","Action":"pull","timeNano":5000000006}"#);
+    until("it is behind", || nas.known().is_some_and(|known| !known.is_current(Section::Images))).await;
+    lab.fake.happen("nas", r#"{"Type":"container","Action":"start","timeNano":5000000007}"#);
+    until("a look at the containers", || nas.known().is_some_and(|known| known.as_of > before.as_of)).await;
+    let known = nas.known().unwrap();
+    assert!(known.is_current(Section::Containers) && !known.is_current(Section::Images));
+    assert!(known.seen(&[Section::Images]) <= Some(before.as_of), "{known:?}");
+    assert_eq!(known.seen(&[Section::Containers]), Some(known.as_of));
+    assert_eq!(known.seen(&[Section::Containers, Section::Images]), known.seen(&[Section::Images]));
+}
+
+/// The next line knows what the one before knew, as old as it is.
+#[tokio::test(start_paused = true)]
+async fn what_the_next_line_is_not_told_stays_as_it_was() {
+    let (lab, mut nas) = followed().await;
+    until("all sections", || nas.known().is_some_and(|known| known.is_current(Section::Networks))).await;
+    let before = nas.known().unwrap();
+    lab.fake.model("nas", |model| model.ignore("/images/json"));
+    advance(Duration::from_secs(100)).await;
+    lab.fake.cut("nas", FaultKind::LinkLost);
+    let anew = |known: &Known| known.as_of > before.as_of && known.is_current(Section::Containers);
+    let known = nas.wait_for_known(anew).await.unwrap();
+    let images = known.seen(&[Section::Images]).expect("it was known before");
+    assert!(images <= before.as_of && !known.is_current(Section::Images), "{known:?}");
 }
 
 /// A broken connection takes the engine's streams with it, and says why a moment later.

@@ -11,7 +11,7 @@ use crate::journal::record::Receipt;
 use crate::mcp::audit::{self, Called};
 use crate::mcp::consent::{Asking, Next, Question, Wants};
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
-use crate::mcp::fleet::on_host;
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::keys;
 use crate::mcp::shape::told;
 use crate::mcp::tool::{ToolContext, ToolOutput, planned, structured};
@@ -165,7 +165,7 @@ impl<'a> Call<'a> {
     async fn survey(&self) -> Result<(Vec<Affected>, Vec<(Affected, Protected)>), ToolError> {
         let steps = self.change.steps();
         let now = self.context.directory.clock().now();
-        let found = on_host(self.context, &self.host, move |operation| {
+        let found = on_host(Patience::Quick, self.context, &self.host, move |operation| {
             let steps = steps.clone();
             async move { Ok(survey(operation.engine(), &steps, now).await?) }
         });

@@ -9,7 +9,7 @@ use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::archive::{Archived, Node, NodeKind};
 use crate::mcp::error::{ErrorKind, ToolError};
-use crate::mcp::fleet::on_host_within;
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::page::MOST_CHARACTERS;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -68,7 +68,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
     let container: ContainerName = parameters.container.parse()?;
     let (path, part) = (absolute(&parameters.path)?, Part::of(&parameters)?);
     let read = |operation| follow(operation, container.clone(), path.clone(), part.read.clone());
-    let found = on_host_within(READING, &context, &host, read).await?;
+    let found = on_host(Patience::Within(READING), &context, &host, read).await?;
     let place = format!("in {container} on {}", host.spec().id);
     Ok(render(&place, &path, &found, &part))
 }

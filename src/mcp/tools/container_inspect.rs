@@ -9,7 +9,7 @@ use crate::domain::text::{clean, cut};
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::ContainerDetail;
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::on_host;
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::shape::{ports, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -179,7 +179,8 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         .filter(|sections| !sections.is_empty())
         .unwrap_or_else(|| vec![Section::Summary, Section::Health, Section::Mounts, Section::Networks]);
     let name: ContainerName = parameters.container.parse()?;
-    on_host(&context, &host, |operation| inspect(operation, name.clone(), sections.clone())).await
+    on_host(Patience::Quick, &context, &host, |operation| inspect(operation, name.clone(), sections.clone()))
+        .await
 }
 
 async fn inspect(

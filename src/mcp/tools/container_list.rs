@@ -5,8 +5,9 @@ use crate::domain::redact;
 use crate::domain::stack::LABEL_PROJECT;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::engine::inventory::{Inventory, Section};
+use crate::mcp::error::ToolError;
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::shape::{ports, rfc3339, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -59,14 +61,9 @@ enum Detail {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    containers: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    containers: Vec<Dated<Row>>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -103,7 +100,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "container_list",
         title: "List containers",
-        description: "List containers on hosts with state, health, image, stack, ports and uptime. Hosts that do not answer are named under errors.",
+        description: "List containers on hosts with state, health, image, stack, ports and uptime. Hosts that do not answer are named under errors; rows with stale_since are their last known.",
         toolset: Toolset::Containers,
         effect: Effect::READ,
     };
@@ -112,21 +109,14 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let filter = Filter::parse(&parameters)?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let listed =
-        gather(&context, &hosts, async |operation| Ok(operation.engine().containers().await?)).await?;
-    let (answers, errors) = listed;
-    let mut rows = Vec::new();
-    for (host, containers) in answers {
-        let id = host.spec().id.to_string();
-        for container in containers.into_iter().filter(|container| filter.admits(container)) {
-            let key = vec![id.clone(), container.name.clone(), container.id.clone()];
-            rows.push((key, row(id.clone(), container, parameters.detail)));
-        }
-    }
-    let page = window.cut(rows);
-    Ok(Answer { containers: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
+        let meant = inventory.containers.iter().filter(|container| filter.admits(container));
+        meant.map(|container| row(host, container, parameters.detail)).collect()
+    };
+    let (containers, rest) = list.inventory_rows(&[Section::Containers], rows_of).await?;
+    Ok(Answer { containers, rest })
 }
 
 struct Filter {
@@ -158,7 +148,8 @@ impl Filter {
     }
 }
 
-fn row(host: String, container: Container, detail: Detail) -> Row {
+fn row(host: &str, container: &Container, detail: Detail) -> Keyed<Row> {
+    let key = vec![host.to_owned(), container.name.clone(), container.id.clone()];
     let health = container.health();
     let full = (detail == Detail::Full).then(|| Full {
         id: short_id(&container.id),
@@ -170,15 +161,16 @@ fn row(host: String, container: Container, detail: Detail) -> Row {
             .map(|(key, value)| (key.clone(), redact::value(key, value)))
             .collect(),
     });
-    Row {
-        host,
-        state: container.state,
+    let row = Row {
+        host: host.to_owned(),
+        state: container.state.clone(),
         health,
-        image: container.image,
+        image: container.image.clone(),
         stack: container.labels.get(LABEL_PROJECT).cloned(),
         ports: ports(&container.ports),
-        status: container.status,
-        name: container.name,
+        status: container.status.clone(),
+        name: container.name.clone(),
         full,
-    }
+    };
+    (key, row)
 }

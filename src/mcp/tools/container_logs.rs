@@ -6,7 +6,7 @@ use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::logs::{LogLine, LogQuery};
 use crate::mcp::error::{ErrorKind, ToolError};
-use crate::mcp::fleet::on_host;
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use jiff::{SignedDuration, Timestamp};
@@ -74,7 +74,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
     let host = context.directory.host(&parameters.host)?;
     let plan = Plan::of(&parameters, context.directory.clock().now())?;
     let container: ContainerName = parameters.container.parse()?;
-    let lines = on_host(&context, &host, |operation| {
+    let lines = on_host(Patience::Quick, &context, &host, |operation| {
         let (container, query) = (container.clone(), plan.query.clone());
         async move { Ok(operation.engine().logs(&container, &query).await?) }
     })

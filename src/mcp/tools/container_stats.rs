@@ -1,10 +1,12 @@
 //! `container_stats`
 
+use crate::actors::operation::Operation;
 use crate::domain::pattern::Pattern;
 use crate::domain::toolset::Toolset;
 use crate::engine::stats::Usage;
 use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather_longer, select};
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -92,9 +94,9 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let measure = gather_longer(MEASURING, &context, &hosts, |operation| {
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let measure = |operation: Operation| {
         let pattern = pattern.clone();
         async move {
             let mut containers = operation.engine().containers().await?;
@@ -111,20 +113,17 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
             let both = containers.into_iter().zip(usage);
             Ok(both.filter_map(|(container, usage)| Some((container.name, usage?))).collect())
         }
-    });
-    let (answers, errors) = measure.await?;
-    let mut rows = Vec::new();
-    for (host, measured) in answers {
-        let id = host.spec().id.to_string();
-        rows.extend(measured.into_iter().map(|(name, usage)| row(parameters.sort, &id, name, &usage)));
-    }
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let page = window.cut(rows);
-    Ok(Answer { stats: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+    };
+    let rows_of = |host: &str, measured: Vec<(String, Usage)>| {
+        measured.into_iter().map(|(name, usage)| row(parameters.sort, host, name, &usage)).collect()
+    };
+    let (stats, rest) = list.rows(Patience::Longer(MEASURING), measure, rows_of).await?;
+    let Rest { total, next_cursor, errors } = rest;
+    Ok(Answer { stats, total, next_cursor, errors })
 }
 
 /// The row with its key, in whose order the largest comes first.
-fn row(sort: Sort, host: &str, name: String, usage: &Usage) -> (Vec<String>, Row) {
+fn row(sort: Sort, host: &str, name: String, usage: &Usage) -> Keyed<Row> {
     let tenths = (usage.cpu_pct * 10.0).round();
     #[expect(
         clippy::cast_possible_truncation,

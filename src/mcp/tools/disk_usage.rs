@@ -1,10 +1,12 @@
 //! `disk_usage`
 
+use crate::actors::operation::Operation;
 use crate::domain::text::cut;
 use crate::domain::toolset::Toolset;
 use crate::engine::usage::{DiskUsage, Item, Kind, Share};
 use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather_within, select};
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::shape::{short_id, told};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
@@ -109,59 +111,48 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let (answers, errors) = gather_within(PATIENCE, &context, &hosts, async |operation| {
-        Ok(operation.engine().disk_usage().await?)
-    })
-    .await?;
-    let answers = answers.into_iter().map(|(host, usage)| (host.spec().id.to_string(), usage));
-    Ok(match parameters.detail {
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let patience = Patience::Within(PATIENCE);
+    let call = async |operation: Operation| Ok(operation.engine().disk_usage().await?);
+    let (hosts, items, rest) = match parameters.detail {
         Detail::Concise => {
-            let page =
-                window.cut(answers.map(|(host, usage)| (vec![host.clone()], totals(host, &usage))).collect());
-            let (total, next_cursor) = (page.total, page.next_cursor);
-            Answer { hosts: Some(page.rows), items: None, total, next_cursor, errors }
+            let (hosts, rest) = list.rows(patience, call, |host, usage| vec![totals(host, &usage)]).await?;
+            (Some(hosts), None, rest)
         }
         Detail::Full => {
-            let page = window.cut(largest_first(answers.map(|(host, usage)| (host, usage.items)).collect()));
-            let (total, next_cursor) = (page.total, page.next_cursor);
-            Answer { hosts: None, items: Some(page.rows), total, next_cursor, errors }
+            let rows_of =
+                |host: &str, usage: DiskUsage| usage.items.iter().map(|item| row(host, item)).collect();
+            let (items, rest) = list.rows(patience, call, rows_of).await?;
+            (None, Some(items), rest)
         }
-    })
+    };
+    let Rest { total, next_cursor, errors } = rest;
+    Ok(Answer { hosts, items, total, next_cursor, errors })
 }
 
-fn totals(host: String, usage: &DiskUsage) -> HostRow {
+fn totals(host: &str, usage: &DiskUsage) -> Keyed<HostRow> {
     let total = |share: Share| Total { count: share.count, size: share.size, reclaimable: share.reclaimable };
-    HostRow {
-        host,
+    let row = HostRow {
+        host: host.to_owned(),
         images: total(usage.images),
         containers: total(usage.containers),
         volumes: total(usage.volumes),
         build_cache: total(usage.build_cache),
-    }
+    };
+    (vec![row.host.clone()], row)
 }
 
-/// The items' rows, largest first. The keys of a page are compared as text, so the size in them counts down
-/// from the largest there can be and has all its digits.
-fn largest_first(of_hosts: Vec<(String, Vec<Item>)>) -> Vec<(Vec<String>, ItemRow)> {
-    let mut rows = Vec::new();
-    for (host, items) in of_hosts {
-        for item in items {
-            let place = format!("{:020}", u64::MAX - item.size);
-            let kind = word(item.kind);
-            let key = vec![place, host.clone(), kind.to_owned(), item.id.clone()];
-            rows.push((key, row(host.clone(), kind, &item)));
-        }
-    }
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    rows
-}
-
-fn row(host: String, kind: &'static str, item: &Item) -> ItemRow {
+/// The row with its key, in whose order the largest comes first. Keys are compared as text, so the size in them
+/// counts down from the largest there can be and has all its digits.
+fn row(host: &str, item: &Item) -> Keyed<ItemRow> {
+    let kind = word(item.kind);
     let name = if item.name.is_empty() { short_id(&item.id) } else { told(&item.name) };
     let name = cut(&name, LONGEST_NAME).0.to_owned();
-    ItemRow { host, kind, name, size: item.size, reclaimable: item.reclaimable }
+    let key =
+        vec![format!("{:020}", u64::MAX - item.size), host.to_owned(), kind.to_owned(), item.id.clone()];
+    let (size, reclaimable) = (item.size, item.reclaimable);
+    (key, ItemRow { host: host.to_owned(), kind, name, size, reclaimable })
 }
 
 fn word(kind: Kind) -> &'static str {
@@ -189,9 +180,12 @@ mod tests {
             item(Kind::Container, "c", "c", 100),
             item(Kind::Volume, "none", "none", 0),
         ];
-        let rows = largest_first(vec![("a".into(), a), ("b".into(), b)]);
+        let rows = [("a", a), ("b", b)]
+            .into_iter()
+            .flat_map(|(host, items)| items.iter().map(|item| row(host, item)).collect::<Vec<_>>());
+        let page = page::Window::parse(10, None).unwrap().cut(rows.collect());
         let told: Vec<(&str, &str, u64)> =
-            rows.iter().map(|(_, row)| (&*row.host, &*row.name, row.size)).collect();
+            page.rows.iter().map(|row| (&*row.host, &*row.name, row.size)).collect();
         assert_eq!(told, [("a", "1", 100), ("b", "c", 100), ("b", "w", 10), ("a", "v", 9), ("b", "none", 0)]);
     }
 
@@ -203,7 +197,7 @@ mod tests {
             &format!("RUN \u{1b}[1mmake API_TOKEN=hunter2 {}", "x".repeat(900)),
             1,
         );
-        let name = row("h".into(), "build_cache", &item).name;
+        let name = row("h", &item).1.name;
         assert!(name.starts_with("RUN make API_TOKEN=***") && name.len() <= LONGEST_NAME, "{name}");
     }
 }

@@ -1,13 +1,15 @@
 //! `event_query`
 
 use super::container_logs::moment;
+use crate::actors::operation::Operation;
 use crate::domain::pattern::Pattern;
 use crate::domain::redact;
 use crate::domain::text::{clean, cut};
 use crate::domain::toolset::Toolset;
-use crate::engine::history::PastEvent;
+use crate::engine::history::{History, PastEvent};
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
-use crate::mcp::fleet::{gather_longer, select};
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::shape::short_id;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
@@ -113,7 +115,6 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let now = context.directory.clock().now();
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     // What an age meant on the first page, it means on the others.
     let since = match parameters.cursor.as_deref() {
         Some(cursor) => read_cursor(cursor)?,
@@ -123,23 +124,22 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
     let kinds = parameters.types.filter(|kinds| !kinds.is_empty()).unwrap_or_else(|| Kind::ALL.to_vec());
     let kinds: Vec<&'static str> = kinds.into_iter().map(Kind::word).collect();
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let look = gather_longer(LOOKING_BACK, &context, &hosts, |operation| {
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let call = |operation: Operation| {
         let kinds = kinds.clone();
         async move { Ok(operation.engine().history(&kinds, since, until, now).await?) }
-    });
-    let (answers, errors) = look.await?;
-    let (mut rows, mut cut) = (Vec::new(), Vec::new());
-    for (host, history) in answers {
-        let id = host.spec().id.to_string();
+    };
+    let mut cut = Vec::new();
+    let rows_of = |host: &str, history: History| {
         if history.is_cut {
-            cut.push(id.clone());
+            cut.push(host.to_owned());
         }
-        rows.extend(rows_of(&id, history.events, since, pattern.as_ref()));
-    }
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let page = window.cut(rows);
-    Ok(Answer { events: page.rows, total: page.total, cut, next_cursor: page.next_cursor, errors })
+        rows_of(host, history.events, since, pattern.as_ref())
+    };
+    let (events, rest) = list.rows(Patience::Longer(LOOKING_BACK), call, rows_of).await?;
+    let Rest { total, next_cursor, errors } = rest;
+    Ok(Answer { events, total, cut, next_cursor, errors })
 }
 
 /// The last word of a cursor is the beginning of the time that is looked at.
@@ -157,7 +157,7 @@ fn rows_of(
     events: Vec<PastEvent>,
     since: Timestamp,
     pattern: Option<&Pattern>,
-) -> Vec<(Vec<String>, Row)> {
+) -> Vec<Keyed<Row>> {
     let mut same: BTreeMap<Vec<String>, usize> = BTreeMap::new();
     let mut rows = Vec::new();
     for event in events {
@@ -248,8 +248,7 @@ mod tests {
                 if !seen.is_empty() {
                     events.push(event(1_000 + later, "c", "new"));
                 }
-                let mut rows = rows_of("h", events, since, None);
-                rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+                let rows = rows_of("h", events, since, None);
                 let page = page::Window::parse(limit, cursor.as_deref()).unwrap().cut(rows);
                 seen.extend(page.rows.into_iter().map(|row| (row.time, row.subject, row.action)));
                 cursor = page.next_cursor;

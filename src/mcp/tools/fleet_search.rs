@@ -10,8 +10,9 @@ use crate::domain::toolset::Toolset;
 use crate::engine::containers::{Container, Port};
 use crate::engine::images::ImageLabels;
 use crate::engine::labels::Labelled;
-use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::mcp::error::{ErrorKind, ToolError};
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::shape::{ports, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
@@ -59,13 +60,8 @@ impl Kind {
 #[derive(Serialize, JsonSchema)]
 struct Answer {
     matches: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -91,21 +87,18 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let query = Query::parse(&parameters.query)?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
     let kinds = parameters.kinds.filter(|kinds| !kinds.is_empty()).unwrap_or_else(|| Kind::ALL.to_vec());
     let kinds: BTreeSet<Kind> = kinds.into_iter().filter(|kind| query.may_be(*kind)).collect();
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let (answers, errors) = gather(&context, &hosts, |operation| find(operation, kinds.clone())).await?;
-    let mut rows = Vec::new();
-    for (host, found) in answers {
-        let id = host.spec().id.to_string();
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let rows_of = |host: &str, found: Found| {
         // Each thing once, whatever makes it match; a container's ports are one each.
         let matches: BTreeSet<Match> = found.matches(&kinds, &query).into_iter().collect();
-        rows.extend(matches.into_iter().map(|one| one.into_row(&id)));
-    }
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let page = window.cut(rows);
-    Ok(Answer { matches: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+        matches.into_iter().map(|one| one.into_row(host)).collect()
+    };
+    let call = |operation| find(operation, kinds.clone());
+    let (matches, rest) = list.rows(Patience::Quick, call, rows_of).await?;
+    Ok(Answer { matches, rest })
 }
 
 /// What is looked for.
@@ -213,7 +206,7 @@ struct Match {
 }
 
 impl Match {
-    fn into_row(self, host: &str) -> (Vec<String>, Row) {
+    fn into_row(self, host: &str) -> Keyed<Row> {
         let Self { kind, name, why } = self;
         let place = (kind as u8).to_string();
         let key = vec![host.to_owned(), place, name.clone(), why.clone()];

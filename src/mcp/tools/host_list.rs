@@ -4,9 +4,9 @@ use crate::actors::host::HostHandle;
 use crate::actors::operation::Operation;
 use crate::domain::phase::Phase;
 use crate::domain::toolset::Toolset;
-use crate::engine::inventory::Inventory;
+use crate::engine::inventory::Section;
 use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::mcp::fleet::{Patience, gather, select};
 use crate::mcp::shape::rfc3339;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -103,11 +103,10 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let (mut counts, mut errors) = (BTreeMap::new(), Vec::new());
     if parameters.probe {
         let ask = async |operation: Operation| {
-            let containers = operation.engine().containers().await?;
-            Ok(Inventory { containers, ..Inventory::default() }.states())
+            Ok(operation.engine().inventory(&[Section::Containers]).await?.states())
         };
         // Where every host failed, their rows say so.
-        let (answers, failures) = gather(&context, &hosts, ask).await.unwrap_or_default();
+        let (answers, failures) = gather(Patience::Quick, &context, &hosts, ask).await.unwrap_or_default();
         counts = answers.into_iter().map(|(host, states)| (host.spec().id.clone(), states)).collect();
         errors = failures;
     }
@@ -134,6 +133,7 @@ fn row(context: &ToolContext, host: &HostHandle) -> Host {
     };
     let cause = status.phase.cause();
     let known = host.known();
+    let seen = known.as_ref().and_then(|known| Some((known, known.seen(&[Section::Containers])?)));
     Host {
         host: spec.id.to_string(),
         phase: status.phase.word(),
@@ -148,7 +148,9 @@ fn row(context: &ToolContext, host: &HostHandle) -> Host {
         message: cause.map(ToString::to_string),
         hint: cause.map(|fault| fault.fix(spec)),
         next_try: status.phase.next_try().map(rfc3339),
-        containers: known.as_ref().map(|known| known.inventory.states()).unwrap_or_default(),
-        containers_as_of: known.filter(|known| !known.live).map(|known| rfc3339(known.as_of)),
+        containers: seen.map(|(known, _)| known.inventory.states()).unwrap_or_default(),
+        containers_as_of: seen
+            .filter(|(known, _)| !known.is_current(Section::Containers))
+            .map(|(_, as_of)| rfc3339(as_of)),
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::text::{clean, cut};
 use crate::domain::toolset::Toolset;
 use crate::engine::images::{HistoryStep, ImageDetail};
 use crate::mcp::error::ToolError;
-use crate::mcp::fleet::on_host;
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::shape::{rfc3339, short_id, told};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use jiff::Timestamp;
@@ -123,7 +123,8 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let sections =
         parameters.sections.filter(|sections| !sections.is_empty()).unwrap_or_else(|| vec![Section::Summary]);
     let name: ImageName = parameters.image.parse()?;
-    on_host(&context, &host, |operation| inspect(operation, name.clone(), sections.clone())).await
+    on_host(Patience::Quick, &context, &host, |operation| inspect(operation, name.clone(), sections.clone()))
+        .await
 }
 
 async fn inspect(operation: Operation, name: ImageName, sections: Vec<Section>) -> Result<Answer, HostError> {

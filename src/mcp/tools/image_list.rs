@@ -3,9 +3,9 @@
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::engine::inventory::Image;
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::engine::inventory::{Image, Inventory, Section};
+use crate::mcp::error::ToolError;
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::shape::{rfc3339, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -36,14 +37,9 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    images: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    images: Vec<Dated<Row>>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -66,7 +62,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "image_list",
         title: "List images",
-        description: "List images on hosts with tags, size, age and the containers that use them.",
+        description: "List images on hosts with tags, size, age and the containers that use them; rows with stale_since are the last known of hosts that do not answer.",
         toolset: Toolset::Images,
         effect: Effect::READ,
     };
@@ -75,24 +71,18 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let (answers, errors) = gather(&context, &hosts, async |operation| {
-        let engine = operation.engine();
-        Ok(tokio::try_join!(engine.images(), engine.containers())?)
-    })
-    .await?;
-    let mut rows = Vec::new();
-    for (host, (images, containers)) in answers {
-        let mut of_host = rows_of(host.spec().id.as_ref(), images, &containers);
-        of_host.retain(|(_, row)| {
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
+        let mut rows = rows_of(host, &inventory.images, &inventory.containers);
+        rows.retain(|(_, row)| {
             let is_named = glob.as_ref().is_none_or(|glob| row.tags.iter().any(|tag| is_meant(glob, tag)));
             is_named && (!parameters.unused || row.used_by.is_empty())
         });
-        rows.extend(of_host);
-    }
-    let page = window.cut(rows);
-    Ok(Answer { images: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+        rows
+    };
+    let (images, rest) = list.inventory_rows(&[Section::Images, Section::Containers], rows_of).await?;
+    Ok(Answer { images, rest })
 }
 
 /// Whether the glob is one of the reference, with or without its tag.
@@ -104,13 +94,13 @@ fn is_meant(glob: &GlobMatcher, tag: &str) -> bool {
 }
 
 /// The rows of a host with their keys: by name, those without one at the end.
-fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<(Vec<String>, Row)> {
+fn rows_of(host: &str, images: &[Image], containers: &[Container]) -> Vec<Keyed<Row>> {
     let mut users: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for container in containers {
         users.entry(bare(&container.image_id)).or_default().push(clean(&container.name));
     }
-    let mut rows: Vec<(Vec<String>, Row)> = images
-        .into_iter()
+    images
+        .iter()
         .map(|image| {
             let mut tags: Vec<String> = image.tags.iter().map(|tag| clean(tag)).collect();
             tags.sort();
@@ -124,11 +114,9 @@ fn rows_of(host: &str, images: Vec<Image>, containers: &[Container]) -> Vec<(Vec
                 created: Timestamp::from_second(image.created).map(rfc3339).unwrap_or_default(),
                 used_by: users.get(bare(&image.id)).cloned().unwrap_or_default(),
             };
-            (vec![host.to_owned(), place.to_owned(), first, image.id], row)
+            (vec![host.to_owned(), place.to_owned(), first, image.id.clone()], row)
         })
-        .collect();
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    rows
+        .collect()
 }
 
 fn bare(id: &str) -> &str {
@@ -156,6 +144,7 @@ mod tests {
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
             size: 1,
             created: 0,
+            labels: BTreeMap::new(),
         };
         let container = |name: &str, image: &str| Container {
             name: name.into(),
@@ -165,11 +154,12 @@ mod tests {
         let images = vec![image("1", &[]), image("2", &["web:2", "app:2"]), image("3", &["db:1"])];
         let rows = rows_of(
             "h",
-            images,
+            &images,
             &[container("b", "sha256:2"), container("c", "2"), container("d", "sha256:1")],
         );
-        let told: Vec<(&str, usize)> = rows.iter().map(|(_, row)| (&*row.id, row.used_by.len())).collect();
+        let rows = page::Window::parse(10, None).unwrap().cut(rows).rows;
+        let told: Vec<(&str, usize)> = rows.iter().map(|row| (&*row.id, row.used_by.len())).collect();
         assert_eq!(told, [("2", 2), ("3", 0), ("1", 1)]);
-        assert_eq!(rows[0].1.tags, ["app:2", "web:2"]);
+        assert_eq!(rows[0].tags, ["app:2", "web:2"]);
     }
 }

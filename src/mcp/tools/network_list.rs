@@ -3,13 +3,14 @@
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::engine::inventory::Network;
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::engine::inventory::{Inventory, Network, Section};
+use crate::mcp::error::ToolError;
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -29,14 +30,9 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    networks: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    networks: Vec<Dated<Row>>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -56,7 +52,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "network_list",
         title: "List networks",
-        description: "List networks on hosts with driver, subnets and attached containers.",
+        description: "List networks on hosts with driver, subnets and attached containers; rows with stale_since are the last known of hosts that do not answer.",
         toolset: Toolset::Networks,
         effect: Effect::READ,
     };
@@ -65,39 +61,33 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
+        let is_meant = |network: &&Network| glob.as_ref().is_none_or(|glob| glob.is_match(&network.name));
+        inventory
+            .networks
+            .iter()
+            .filter(is_meant)
+            .map(|network| row(host, network, &inventory.containers))
+            .collect()
+    };
     // The list of networks does not tell who is attached; the list of containers does.
-    let (answers, errors) = gather(&context, &hosts, async |operation| {
-        let engine = operation.engine();
-        Ok(tokio::try_join!(engine.networks(), engine.containers())?)
-    })
-    .await?;
-    let mut rows = Vec::new();
-    for (host, (networks, containers)) in answers {
-        let id = host.spec().id.to_string();
-        for network in networks
-            .into_iter()
-            .filter(|network| glob.as_ref().is_none_or(|glob| glob.is_match(&network.name)))
-        {
-            let key = vec![id.clone(), network.name.clone(), network.id.clone()];
-            rows.push((key, row(id.clone(), &network, &containers)));
-        }
-    }
-    let page = window.cut(rows);
-    Ok(Answer { networks: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+    let (networks, rest) = list.inventory_rows(&[Section::Networks, Section::Containers], rows_of).await?;
+    Ok(Answer { networks, rest })
 }
 
-fn row(host: String, network: &Network, containers: &[Container]) -> Row {
+fn row(host: &str, network: &Network, containers: &[Container]) -> Keyed<Row> {
     let attached = containers.iter().filter(|container| is_attached(container, network));
     let containers = attached.map(|container| clean(&container.name)).collect();
-    Row {
-        host,
+    let row = Row {
+        host: host.to_owned(),
         name: clean(&network.name),
         driver: clean(&network.driver),
         subnets: network.subnets.iter().map(|subnet| clean(subnet)).collect(),
         containers,
-    }
+    };
+    (vec![row.host.clone(), network.name.clone(), network.id.clone()], row)
 }
 
 fn is_attached(container: &Container, network: &Network) -> bool {

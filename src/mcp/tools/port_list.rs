@@ -1,10 +1,12 @@
 //! `port_list`
 
+use crate::actors::operation::Operation;
 use crate::domain::ports::{in_conflict, next_free};
 use crate::domain::toolset::Toolset;
-use crate::engine::ports::PortUse;
+use crate::engine::ports::{PortUse, Ports};
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
-use crate::mcp::fleet::{gather_longer, select};
+use crate::mcp::fleet::Patience;
+use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -109,42 +111,31 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         let message = "check is 0; it must lie between 1 and 65535";
         return Err(ToolError::new(ErrorKind::InvalidArguments, message));
     }
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let ask =
-        gather_longer(INSPECTING, &context, &hosts, async |operation| Ok(operation.engine().ports().await?));
-    let (answers, errors) = ask.await?;
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
     let wanted = |used: &PortUse| parameters.check.is_none_or(|check| used.binding.port == check);
-    let (mut rows, mut conflicts, mut taken, mut unread) = (Vec::new(), Vec::new(), BTreeSet::new(), 0);
-    for (host, ports) in answers {
-        let id = host.spec().id.to_string();
+    let (mut conflicts, mut taken, mut unread) = (Vec::new(), BTreeSet::new(), 0);
+    let call = async |operation: Operation| Ok(operation.engine().ports().await?);
+    let rows_of = |host: &str, ports: Ports| {
         unread += ports.unread;
         taken.extend(ports.uses.iter().map(|used| used.binding.port));
         let uses: Vec<PortUse> = ports.uses.into_iter().filter(wanted).collect();
-        conflicts.extend(conflicts_of(&id, &uses));
-        rows.extend(uses.into_iter().map(|used| row(&id, used)));
-    }
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+        conflicts.extend(conflicts_of(host, &uses));
+        uses.into_iter().map(|used| row(host, used)).collect()
+    };
+    let (ports, rest) = list.rows(Patience::Longer(INSPECTING), call, rows_of).await?;
     let more_conflicts = conflicts.len().saturating_sub(MOST_CONFLICTS);
     conflicts.truncate(MOST_CONFLICTS);
-    let page = window.cut(rows);
-    Ok(Answer {
-        ports: page.rows,
-        total: page.total,
-        free: parameters.check.and_then(|check| next_free(check, &taken)),
-        conflicts,
-        more_conflicts,
-        unread,
-        next_cursor: page.next_cursor,
-        errors,
-    })
+    let free = parameters.check.and_then(|check| next_free(check, &taken));
+    let Rest { total, next_cursor, errors } = rest;
+    Ok(Answer { ports, total, free, conflicts, more_conflicts, unread, next_cursor, errors })
 }
 
 fn ip(used: &PortUse) -> String {
     used.binding.ip.map_or_else(|| "*".to_owned(), |ip| ip.to_string())
 }
 
-fn row(host: &str, used: PortUse) -> (Vec<String>, Row) {
+fn row(host: &str, used: PortUse) -> Keyed<Row> {
     let (port, ip) = (used.binding.port, ip(&used));
     let PortUse { binding, container, state } = used;
     let padded = format!("{port:05}");

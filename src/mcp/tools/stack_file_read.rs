@@ -11,7 +11,7 @@ use crate::domain::stack::StackName;
 use crate::domain::text::{clean, cut};
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{StackFailure, ToolError, stack_error};
-use crate::mcp::fleet::on_host_within;
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::page::MOST_CHARACTERS;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use crate::transport::Link;
@@ -60,7 +60,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
     let host = context.directory.host(&parameters.host)?;
     let name: StackName = parameters.stack.parse()?;
     let call = |operation| texts_of(operation, Arc::clone(host.spec()), name.clone(), parameters.file);
-    match on_host_within(FILES_LIMIT, &context, &host, call).await? {
+    match on_host(Patience::Within(FILES_LIMIT), &context, &host, call).await? {
         Ok((files, texts)) => Ok(render(&host, &name, &files, &texts)),
         Err(failure) => Err(stack_error(host.spec(), &failure)),
     }

@@ -1,14 +1,17 @@
 //! `stack_list`
 
+use crate::actors::operation::Operation;
 use crate::compose::{Stack, stacks};
 use crate::domain::toolset::Toolset;
+use crate::engine::inventory::{Inventory, Section};
 use crate::engine::{Engine, EngineError};
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, select};
+use crate::mcp::error::ToolError;
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,14 +31,9 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    stacks: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    stacks: Vec<Dated<Row>>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -61,7 +59,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "stack_list",
         title: "List compose stacks",
-        description: "List compose stacks on hosts: status, services, containers, files. Hosts that do not answer are named under errors.",
+        description: "List compose stacks on hosts: status, services, containers, files. Hosts that do not answer are named under errors; rows with stale_since are their last known.",
         toolset: Toolset::Stacks,
         effect: Effect::READ,
     };
@@ -75,28 +73,25 @@ pub(super) async fn stacks_of(engine: &Engine) -> Result<Vec<Stack>, EngineError
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
-    let name = parameters.pattern.as_deref().map(page::glob).transpose()?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let (answers, errors) =
-        gather(&context, &hosts, async |operation| Ok(stacks_of(operation.engine()).await?)).await?;
-    let mut rows = Vec::new();
-    for (host, stacks) in answers {
-        let id = host.spec().id.to_string();
-        for stack in
-            stacks.into_iter().filter(|stack| name.as_ref().is_none_or(|name| name.is_match(&stack.name)))
-        {
-            rows.push((vec![id.clone(), stack.name.clone()], row(id.clone(), stack)));
-        }
-    }
-    let page = window.cut(rows);
-    Ok(Answer { stacks: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+    let glob = parameters.pattern.as_deref().map(page::glob).transpose()?;
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let call = async |operation: Operation| Ok(stacks_of(operation.engine()).await?);
+    let recall = |inventory: &Arc<Inventory>| stacks(&inventory.containers, &inventory.image_labels());
+    let rows_of = |host: &str, stacks: Vec<Stack>| {
+        let is_meant = |stack: &Stack| glob.as_ref().is_none_or(|glob| glob.is_match(&stack.name));
+        stacks.into_iter().filter(is_meant).map(|stack| row(host, stack)).collect()
+    };
+    let (stacks, rest) =
+        list.rows_or_known(&[Section::Containers, Section::Images], call, recall, rows_of).await?;
+    Ok(Answer { stacks, rest })
 }
 
-fn row(host: String, stack: Stack) -> Row {
+fn row(host: &str, stack: Stack) -> Keyed<Row> {
     let ambiguous = stack.files.len() > 1;
-    Row {
-        host,
+    let key = vec![host.to_owned(), stack.name.clone()];
+    let row = Row {
+        host: host.to_owned(),
         status: stack.status(),
         services: stack.services.into_iter().collect(),
         running: stack.running,
@@ -104,5 +99,6 @@ fn row(host: String, stack: Stack) -> Row {
         files: if ambiguous { vec![] } else { stack.files.into_iter().flatten().collect() },
         ambiguous,
         name: stack.name,
-    }
+    };
+    (key, row)
 }

@@ -5,14 +5,16 @@ use crate::domain::pattern::Pattern;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
-use crate::engine::inventory::Volume;
-use crate::mcp::error::{HostFailure, ToolError};
-use crate::mcp::fleet::{gather, gather_within, select};
+use crate::engine::inventory::{Inventory, Section, Volume};
+use crate::mcp::error::ToolError;
+use crate::mcp::fleet::{Patience, gather};
+use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Without sizes the answer is worth much the same, so they are not waited for any longer.
@@ -39,14 +41,9 @@ struct Parameters {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    volumes: Vec<Row>,
-    /// How many match on the hosts that answered.
-    total: usize,
-    /// Give it as cursor to read on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Hosts that did not answer, with cause and age.
-    errors: Vec<HostFailure>,
+    volumes: Vec<Dated<Row>>,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -66,7 +63,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "volume_list",
         title: "List volumes",
-        description: "List volumes on hosts with driver, size and the containers that use them.",
+        description: "List volumes on hosts with driver, size and the containers that use them; rows with stale_since are the last known of hosts that do not answer.",
         toolset: Toolset::Storage,
         effect: Effect::READ,
     };
@@ -75,47 +72,40 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
-    let window = page::Window::parse(parameters.limit, parameters.cursor.as_deref())?;
-    let hosts = select(&context.directory, parameters.hosts.as_deref())?;
-    let (answers, errors) = gather(&context, &hosts, async |operation| {
-        let engine = operation.engine();
-        Ok(tokio::try_join!(engine.volumes(), engine.containers())?)
-    })
-    .await?;
-    let mut rows = Vec::new();
-    for (host, (volumes, containers)) in answers {
-        let id = host.spec().id.to_string();
-        let users = users(&containers);
-        for volume in volumes {
-            let is_meant = pattern
-                .as_ref()
-                .is_none_or(|pattern| pattern.admits(&volume.name, |key| volume.labels.get(key)));
-            let used_by = users.get(volume.name.as_str());
-            if is_meant && (!parameters.unused || used_by.is_none()) {
-                let used_by = used_by.cloned().unwrap_or_default();
-                rows.push((vec![id.clone(), volume.name.clone()], row(id.clone(), &volume, used_by)));
-            }
-        }
-    }
-    let mut page = window.cut(rows);
-    add_sizes(&context, &hosts, &mut page.rows).await;
-    Ok(Answer { volumes: page.rows, total: page.total, next_cursor: page.next_cursor, errors })
+    let list =
+        List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
+    let is_meant = |volume: &Volume| {
+        pattern.as_ref().is_none_or(|pattern| pattern.admits(&volume.name, |key| volume.labels.get(key)))
+    };
+    let rows_of = |host: &str, inventory: Arc<Inventory>| {
+        let users = users(&inventory.containers);
+        let meant = inventory.volumes.iter().filter(|volume| is_meant(volume));
+        let mut rows: Vec<_> = meant.map(|volume| row(host, volume, &users)).collect();
+        rows.retain(|(_, row)| !parameters.unused || row.used_by.is_empty());
+        rows
+    };
+    let (mut volumes, rest) = list.inventory_rows(&[Section::Volumes, Section::Containers], rows_of).await?;
+    add_sizes(&context, &list.hosts, &mut volumes).await;
+    Ok(Answer { volumes, rest })
 }
 
 /// The engine tells a size only after a walk through all the files of all its volumes, which may take
-/// minutes. So only the hosts of this page are asked, after the page is cut, those alone that have a volume
+/// minutes. So only the hosts of this page are asked, after the page is cut, those alone that answered and have a volume
 /// of the driver whose sizes are told, and with a short patience; rows stay without a size otherwise.
-async fn add_sizes(context: &ToolContext, hosts: &[HostHandle], rows: &mut [Row]) {
+async fn add_sizes(context: &ToolContext, hosts: &[HostHandle], rows: &mut [Dated<Row>]) {
     let is_asked = |host: &HostHandle| {
-        rows.iter().any(|row| row.driver == "local" && row.host == host.spec().id.as_ref())
+        let is_its = |Dated { row, stale_since }: &Dated<Row>| {
+            stale_since.is_none() && row.driver == "local" && row.host == host.spec().id.as_ref()
+        };
+        rows.iter().any(is_its)
     };
     let asked: Vec<HostHandle> = hosts.iter().filter(|host| is_asked(host)).cloned().collect();
-    let told = gather_within(SIZES_PATIENCE, context, &asked, async |operation| {
+    let told = gather(Patience::Within(SIZES_PATIENCE), context, &asked, async |operation| {
         Ok(operation.engine().volume_sizes().await?)
     });
     let Ok((told, _)) = told.await else { return };
     for (host, sizes) in told {
-        for row in rows.iter_mut().filter(|row| row.host == host.spec().id.as_ref()) {
+        for Dated { row, .. } in rows.iter_mut().filter(|dated| dated.row.host == host.spec().id.as_ref()) {
             row.size = sizes.get(&row.name).copied();
         }
     }
@@ -133,8 +123,15 @@ fn users(containers: &[Container]) -> BTreeMap<&str, Vec<String>> {
     users
 }
 
-fn row(host: String, volume: &Volume, used_by: Vec<String>) -> Row {
-    Row { host, name: clean(&volume.name), driver: clean(&volume.driver), size: None, used_by }
+fn row(host: &str, volume: &Volume, users: &BTreeMap<&str, Vec<String>>) -> Keyed<Row> {
+    let row = Row {
+        host: host.to_owned(),
+        name: clean(&volume.name),
+        driver: clean(&volume.driver),
+        size: None,
+        used_by: users.get(volume.name.as_str()).cloned().unwrap_or_default(),
+    };
+    (vec![row.host.clone(), volume.name.clone()], row)
 }
 
 #[cfg(test)]
