@@ -3,168 +3,34 @@
 mod consent;
 mod names;
 mod trouble;
+mod world;
 
+use self::world::{LONG, Life, World, all, the};
 use super::crashes::{JOURNAL_COMMITTED, JOURNAL_WRITE};
-use super::{outside, settings, write};
+use super::write;
 use crate::actors::changes::Wish;
 use crate::actors::host::HostError;
-use crate::actors::journal::JournalHandle;
 use crate::actors::operation::Operation;
 use crate::actors::trip;
-use crate::app::{App, Outside};
+use crate::app::App;
 use crate::changes::{Found, Hands, Look};
 use crate::domain::change::{
-    Asker, Before, Change, ContainerStep, ImageStep, NetworkStep, OWNER, PruneKind, Sieve, Step, StopMode,
+    Asker, Before, Change, ContainerStep, ImageStep, NetworkStep, OWNER, PruneKind, Step, StopMode,
     VolumeStep,
 };
 use crate::domain::operation::{OperationId, OperationKind};
-use crate::domain::retry::ConnectPolicy;
-use crate::domain::run::{LimitSpec, RunSpec};
+use crate::domain::run::RunSpec;
 use crate::domain::saga::{Course, OnFailure, StepState, Why};
-use crate::domain::thing::{NetworkSpec, VolumeSpec};
 use crate::journal::record::{ChangeRecord, ChangeState, Entry, NewChange, Verdict};
 use crate::journal::{JournalError, JournalLock, Page, Store};
-use crate::runtime::failpoint::Failpoints;
 use crate::transport::Command;
-use crate::transport::fake::{FakeConnector, Scene};
+use crate::transport::fake::Scene;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::Notify;
-
-const LONG: Duration = Duration::from_secs(20);
-
-/// One change of each kind, on the world as it is made.
-fn all() -> Vec<Change> {
-    let containers = vec!["a".parse().unwrap(), "b".parse().unwrap()];
-    let image = "busybox".parse().unwrap();
-    vec![
-        Change::ContainerStart { containers: vec!["ended".parse().unwrap()] },
-        Change::ContainerStop { containers: containers.clone(), grace: None, mode: StopMode::Stop },
-        Change::ContainerRestart { containers: containers.clone(), grace: None },
-        Change::ContainerRemove { containers, force: true, volumes: false },
-        Change::ContainerRun(Box::new(RunSpec { name: Some("new".parse().unwrap()), ..RunSpec::of(image) })),
-        Change::ContainerUpdate {
-            container: "a".parse().unwrap(),
-            limits: LimitSpec { memory: Some(64 << 20), ..LimitSpec::default() },
-            rename: Some("c".parse().unwrap()),
-        },
-        Change::ImagePush { image: "old".parse().unwrap() },
-        Change::ImageTag { image: "old".parse().unwrap(), name: "other:1".parse().unwrap() },
-        Change::ImageRemove { images: vec!["old".parse().unwrap()], force: false },
-        Change::VolumeCreate(VolumeSpec {
-            name: "fresh".parse().unwrap(),
-            driver: None,
-            options: BTreeMap::new(),
-            labels: BTreeMap::new(),
-        }),
-        Change::VolumeRemove { volumes: vec!["data".parse().unwrap()] },
-        Change::NetworkCreate(NetworkSpec {
-            name: "fresh".parse().unwrap(),
-            driver: None,
-            subnet: None,
-            internal: false,
-            labels: BTreeMap::new(),
-        }),
-        Change::NetworkConnect {
-            container: "b".parse().unwrap(),
-            network: "back".parse().unwrap(),
-            aliases: vec![],
-        },
-        Change::NetworkDisconnect { container: "a".parse().unwrap(), network: "back".parse().unwrap() },
-        Change::NetworkRemove { networks: vec!["lonely".parse().unwrap()] },
-        Change::ImagePull { image: "newer".parse().unwrap(), platform: None },
-        Change::Prune {
-            what: vec![PruneKind::Containers, PruneKind::Images, PruneKind::BuildCache],
-            sieve: Sieve::default(),
-        },
-    ]
-}
-
-/// The change of this kind.
-fn the(word: &str) -> Change {
-    all().into_iter().find(|change| change.word() == word).unwrap()
-}
-
-/// What outlives a service: its host, its files.
-struct World {
-    fake: FakeConnector,
-    data: tempfile::TempDir,
-}
-
-/// How a life of a service ended.
-#[derive(Debug, PartialEq)]
-enum Life<T> {
-    Lived(T),
-    Crashed,
-}
-
-impl World {
-    fn new() -> Self {
-        let world = Self { fake: FakeConnector::default(), data: tempfile::tempdir().unwrap() };
-        write(&world.data.path().join("hosts.yml"), ["  nas: {hostname: nas}\n".to_owned()].into_iter());
-        world.fake.model("nas", |model| {
-            model.add("a", true);
-            model.add("b", true);
-            model.add("ended", false);
-            model.add_image("old");
-            model.add_volume("data");
-            model.add_network("back", Some("a"));
-            model.add_network("lonely", None);
-            model.add_unused_image("sha256:1");
-            model.add_unused_image("sha256:2");
-        });
-        world
-    }
-
-    /// A service from its start to the end of `work`, or to the point where `crashes` says so: then nothing
-    /// of it goes on, as if the process had been killed. The last word is dropped with its runtime.
-    fn live<T>(
-        &self,
-        crashes: impl Fn(&str) -> bool + Send + Sync + 'static,
-        work: impl AsyncFnOnce(&App) -> T,
-    ) -> Life<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let dead = Arc::new(Notify::new());
-        let told = Arc::clone(&dead);
-        let failpoints = Failpoints::new(move |point| {
-            let crash = crashes(point);
-            if crash {
-                told.notify_one();
-            }
-            !crash
-        });
-        let life = runtime.block_on(async {
-            let lock = JournalLock::take(self.data.path()).unwrap();
-            let journal = JournalHandle::new(Ok(Arc::new(lock)), failpoints);
-            let (sources, settings) = settings(&self.data.path().join("hosts.yml"));
-            let policy = ConnectPolicy { doubt: Duration::ZERO, ..ConnectPolicy::default() };
-            let outside = Outside { policy, journal, ..outside(Arc::new(self.fake.clone())) };
-            let app =
-                App::with_listeners(sources, settings, outside, |_, _| Ok((vec![], None))).await.unwrap();
-            tokio::select! {
-                biased;
-                () = dead.notified() => Life::Crashed,
-                lived = tokio::time::timeout(LONG, work(&app)) => Life::Lived(lived.expect("it hangs")),
-            }
-        });
-        runtime.shutdown_background();
-        life
-    }
-
-    fn effects(&self) -> Vec<String> {
-        self.fake.model("nas", |model| model.effects().to_vec())
-    }
-
-    fn containers(&self) -> BTreeMap<String, bool> {
-        self.fake.model("nas", |model| {
-            model.containers().into_iter().map(|(name, runs)| (name.to_owned(), runs)).collect()
-        })
-    }
-}
 
 async fn make(app: &App, change: Change) -> ChangeRecord {
     let id = begin(app, change, None).await;

@@ -16,7 +16,7 @@ async fn a_section_that_hangs_loses_no_other() {
     .await?
     {
         ToolOutput::Structured(answer) => Ok(answer),
-        ToolOutput::Text(text) => Err(text),
+        other => Err(format!("{other:?}")),
     };
     let answer = inspect(json!([])).await.unwrap();
     for section in ["engine", "resources", "ports", "warnings"] {

@@ -28,7 +28,7 @@ async fn lose(lab: &Lab, host: &str) {
 async fn list(lab: &Lab, tool: &str, arguments: Value) -> Result<Value, String> {
     match call(&lab.app, tool, arguments).await? {
         ToolOutput::Structured(answer) => Ok(answer),
-        ToolOutput::Text(text) => panic!("{text}"),
+        other => panic!("{other:?}"),
     }
 }
 
