@@ -449,7 +449,7 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
         "fleet_search" => vec![json!({"query": "rich"}), json!({"query": "8081"})],
         "container_stats" => vec![json!({}), json!({"sort": "io", "limit": 1})],
         "container_start" | "container_stop" | "container_restart" => vec![
-            json!({"host": "h2", "containers": ["nobody"]}),
+            json!({"host": "h1", "containers": ["nobody", "over"]}),
             json!({"host": "h1", "containers": ["over"], "wait": 0}),
             json!({"host": "h1", "containers": ["over", "rich"], "idempotency_key": tool}),
         ],
@@ -460,7 +460,7 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
         ],
         "container_update" => vec![
             json!({"host": "h2", "container": "ran", "restart": "on-failure"}),
-            json!({"host": "h2", "container": "nobody", "cpus": 0.5}),
+            json!({"host": "h1", "container": "over", "cpus": 0.5}),
         ],
         "image_pull" => vec![json!({"hosts": "h1,h3", "image": "127.0.0.1:1/none"})],
         "image_tag" => vec![json!({"host": "h2", "image": IMAGE, "tag": "127.0.0.1:1/checked:1"})],
