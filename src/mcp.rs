@@ -7,6 +7,7 @@ mod error;
 mod fleet;
 mod job;
 mod keys;
+mod logs;
 mod page;
 mod pattern;
 mod policy;

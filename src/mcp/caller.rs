@@ -1,7 +1,7 @@
 //! Whoever makes a call, as far as they can be spoken with while it is made.
 
 use crate::domain::change::Asker;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 /// Notes waiting to be sent; a client that reads none misses some.
 const NOTES: usize = 16;
@@ -32,10 +32,16 @@ impl Progress {
         (Self(Some(notes)), told)
     }
 
-    /// Tells it, when somebody listens.
-    pub(super) fn say(&self, message: impl FnOnce() -> String) {
-        if let Some(notes) = &self.0 {
-            let _ = notes.try_send(message());
+    /// Tells it, when somebody listens. `false` when they are behind: it was not told.
+    pub(super) fn say(&self, message: impl FnOnce() -> String) -> bool {
+        let Some(notes) = &self.0 else { return true };
+        match notes.try_reserve() {
+            Ok(place) => {
+                place.send(message());
+                true
+            }
+            Err(TrySendError::Full(())) => false,
+            Err(TrySendError::Closed(())) => true,
         }
     }
 }

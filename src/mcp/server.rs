@@ -111,8 +111,11 @@ impl ServerHandler for Server {
                 Some(message) = told.recv() => if let Some(token) = &token {
                     notes += 1.0;
                     let note = ProgressNotificationParam::new(token.clone(), notes).with_message(message);
-                    // A client that has left is told of by its cancellation.
-                    let _ = context.peer.notify_progress(note).await;
+                    tokio::select! {
+                        // A client that has left is told of by its cancellation.
+                        _ = context.peer.notify_progress(note) => {}
+                        () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+                    }
                 },
                 // Dropping the run cancels it; the peer no longer listens for the answer.
                 () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
