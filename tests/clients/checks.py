@@ -187,6 +187,18 @@ async def check_logs_hold_the_known_line(c: Context) -> None:
     assert not none.is_error and c.known.line not in none.text, none.text
 
 
+async def check_followed_logs_end_with_their_time_or_their_client(c: Context) -> None:
+    where = {"host": c.known.hosts[0], "containers": [c.known.container], "follow": 1}
+    answer = await c.session.call("container_logs", where)
+    assert not answer.is_error, compact(answer.raw)
+    includes(answer.text, c.known.line, "cursor: ")
+    started = time.monotonic()
+    with anyio.move_on_after(1.0) as given_up:
+        await c.session.call("container_logs", where | {"follow": 600}, limit=600)
+    assert given_up.cancelled_caught and time.monotonic() - started < 5, "it cannot be given up"
+    assert (await c.session.call("host_list")).value["hosts"]
+
+
 async def check_host_test_walks_all_steps(c: Context) -> None:
     answer = await c.session.call("host_test", {"host": c.known.hosts[0]})
     value = await fits(c.session, "host_test", answer)

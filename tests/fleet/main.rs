@@ -48,6 +48,7 @@ mod service_tools;
 mod support;
 mod support_itself;
 mod tools_fleet;
+mod tools_logs;
 mod tools_offer;
 mod tools_storage;
 
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
     trials.extend(tools_offer::trials());
     trials.extend(tools_storage::trials());
     trials.extend(tools_fleet::trials());
+    trials.extend(tools_logs::trials());
     trials.extend(service_config::trials());
     trials.extend(service_reload::trials());
     trials.extend(service_hosts::trials());

@@ -113,13 +113,14 @@ async fn reading_only_reads(fleet: &Fleet) {
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 21] = [
+    let calls: [(&str, Value); 22] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("container_list", json!({"detail": "full"})),
         ("container_inspect", json!({"host": "h1", "container": container, "sections": sections})),
         ("container_logs", json!({"host": "h1", "container": container})),
         ("container_logs", json!({"host": "h1", "container": container, "since": "1h", "grep": "x"})),
+        ("container_logs", json!({"host": "h1", "containers": [container, container], "follow": 1})),
         ("container_file_read", json!({"host": "h1", "container": container, "path": "/etc"})),
         ("container_stats", json!({})),
         ("port_list", json!({"check": 8080})),
