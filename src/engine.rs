@@ -15,6 +15,7 @@ pub mod inventory;
 pub mod labels;
 pub mod logs;
 pub mod ports;
+mod registries;
 mod release;
 pub mod stats;
 pub mod usage;

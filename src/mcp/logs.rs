@@ -243,13 +243,13 @@ mod tests {
         View::new("h".to_owned(), wish).unwrap()
     }
 
-    fn log(texts: &[String]) -> Result<Read, EngineError> {
+    fn log(texts: &[String]) -> Read {
         let line = |(text, n): (&String, i64)| LogLine {
             time: Timestamp::from_millisecond(n).unwrap(),
             stderr: false,
             text: text.clone(),
         };
-        Ok(Read { lines: texts.iter().zip(0..).map(line).collect(), is_cut: false })
+        Read { lines: texts.iter().zip(0..).map(line).collect(), is_cut: false }
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for count in [1, 10] {
             let mut view = view(&names[..count], |_| {});
-            view.take(vec![long.clone(); count]);
+            view.take(vec![Ok(long.clone()); count]);
             let text = view.render();
             assert!(text.len() <= page::MOST_CHARACTERS && text.len() > 30_000, "{}", text.len());
             assert!(text.contains("\ntruncated: "));
@@ -271,7 +271,7 @@ mod tests {
         let mut view = view(&["web", "db", "gone"], |_| {});
         let texts = |texts: &[&str]| log(&texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
         let gone = Err(EngineError::NotFound("No such container: gone".to_owned()));
-        view.take(vec![texts(&["a", "b"]), texts(&["c", "d"]), gone]);
+        view.take(vec![Ok(texts(&["a", "b"])), Ok(texts(&["c", "d"])), gone]);
         let text = view.render();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(

@@ -22,6 +22,7 @@ mod host_update;
 mod image_inspect;
 mod image_list;
 mod image_pull;
+mod image_updates;
 mod job_cancel;
 mod job_get;
 mod job_list;
@@ -55,6 +56,7 @@ pub(super) fn all() -> Vec<Tool> {
         container_run::tool(),
         image_list::tool(),
         image_inspect::tool(),
+        image_updates::tool(),
         image_pull::tool(),
         volume_list::tool(),
         network_list::tool(),

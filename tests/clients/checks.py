@@ -28,6 +28,7 @@ READING = {
     "host_test",
     "image_inspect",
     "image_list",
+    "image_updates",
     "job_get",
     "job_list",
     "network_list",

@@ -51,6 +51,7 @@ mod tools_fleet;
 mod tools_logs;
 mod tools_offer;
 mod tools_storage;
+mod tools_updates;
 
 use std::process::ExitCode;
 
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
     trials.extend(tools_storage::trials());
     trials.extend(tools_fleet::trials());
     trials.extend(tools_logs::trials());
+    trials.extend(tools_updates::trials());
     trials.extend(service_config::trials());
     trials.extend(service_reload::trials());
     trials.extend(service_hosts::trials());

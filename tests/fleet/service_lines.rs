@@ -113,7 +113,7 @@ async fn reading_only_reads(fleet: &Fleet) {
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 22] = [
+    let calls: [(&str, Value); 23] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("container_list", json!({"detail": "full"})),
@@ -130,6 +130,7 @@ async fn reading_only_reads(fleet: &Fleet) {
         ("stack_file_read", json!({"host": "h1", "stack": "none"})),
         ("image_list", json!({})),
         ("image_inspect", image),
+        ("image_updates", json!({})),
         ("volume_list", json!({})),
         ("network_list", json!({})),
         ("disk_usage", json!({"detail": "full"})),

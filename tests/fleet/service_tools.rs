@@ -437,6 +437,7 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
             })
             .collect(),
         "stack_list" | "network_list" => vec![json!({}), json!({"limit": 1})],
+        "image_updates" => vec![json!({}), json!({"match": "rich", "limit": 1})],
         "image_list" | "volume_list" => vec![json!({}), json!({"unused": true, "limit": 1})],
         "image_inspect" => {
             vec![json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]})]
