@@ -2,6 +2,7 @@
 
 use crate::domain::change::Asker;
 use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio_util::sync::CancellationToken;
 
 /// Notes waiting to be sent; a client that reads none misses some.
 const NOTES: usize = 16;
@@ -13,11 +14,13 @@ pub struct Caller {
     pub asker: Asker,
     /// Hears how far the call is.
     pub progress: Progress,
+    /// Cancelled when they will say no more: answers are still wanted, and no longer waited for.
+    pub left: CancellationToken,
 }
 
 impl From<Asker> for Caller {
     fn from(asker: Asker) -> Self {
-        Self { asker, progress: Progress::default() }
+        Self { asker, ..Self::default() }
     }
 }
 

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// A JSON object.
 pub(super) type Object = Map<String, Value>;
@@ -65,6 +66,8 @@ pub struct ToolContext {
     pub asker: Asker,
     /// Hears how far the call is.
     pub progress: Progress,
+    /// Cancelled when whoever calls will say no more.
+    pub left: CancellationToken,
 }
 
 /// What a tool answers.
@@ -317,8 +320,8 @@ impl Registry {
         caller: Caller,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
         let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
-        let Caller { asker, progress } = caller;
-        let context = ToolContext { tool: tool.name, directory, admin, asker, progress };
+        let Caller { asker, progress, left } = caller;
+        let context = ToolContext { tool: tool.name, directory, admin, asker, progress, left };
         if tool.effect.read_only {
             return (tool.call)(context, arguments);
         }

@@ -16,6 +16,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 /// What a model should know before its first call. Clients cut this at 2 KB.
 const INSTRUCTIONS: &str = "Dockmaster holds a supervised line to every configured Docker host. \
@@ -37,11 +38,13 @@ const TOOLS_TTL_MS: u64 = 300_000;
 pub(super) struct Server {
     registry: Registry,
     front: McpHandle,
+    left: CancellationToken,
 }
 
 impl Server {
-    pub(super) fn new(registry: Registry, front: McpHandle) -> Self {
-        Self { registry, front }
+    /// For one peer, or for many over HTTP; `left` is cancelled when that one says no more.
+    pub(super) fn new(registry: Registry, front: McpHandle, left: CancellationToken) -> Self {
+        Self { registry, front, left }
     }
 }
 
@@ -94,7 +97,7 @@ impl ServerHandler for Server {
         let token = context.meta.get_progress_token();
         let (progress, mut told) = Progress::channel();
         let progress = if token.is_some() { progress } else { Progress::default() };
-        let caller = Caller { asker: asker(&context), progress };
+        let caller = Caller { asker: asker(&context), progress, left: self.left.clone() };
         let work = self.registry.call(tool, request.arguments.unwrap_or_default(), caller);
         let run = async {
             if tool.goes_on() {

@@ -1,6 +1,6 @@
 //! Logs of several containers, whole entries, and following, against containers that say what they are told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -228,7 +228,16 @@ async fn a_follower_that_goes_leaves_nothing_behind(fleet: &Fleet) {
     wait_for("the stream has gone", SOON, || host.engine_connections() == before);
     web.say("unheard");
     assert!(!stdio.call(4, "container_list", &json!({})).is_error);
-    // a client that goes takes its stream with it as well
+    // a client that goes takes its stream with it as well, and gets what it asked for
+    stdio.send(&json!({"jsonrpc": "2.0", "id": 5, "method": "tools/call",
+        "params": {"name": "container_logs", "arguments": arguments}}));
+    wait_for("the log is followed", SOON, || host.engine_connections() > before);
+    let closed = Instant::now();
+    stdio.close_input();
+    let text = stdio.receive(5)["result"]["content"][0]["text"].to_string();
+    assert!(text.contains("unheard") && text.contains("cursor: "), "{text}");
+    stdio.exit();
+    assert!(closed.elapsed() < Duration::from_secs(3), "it waits for nobody: {:?}", closed.elapsed());
     drop(stdio);
     let service = Service::start_in(home);
     service.wait_ready(&["h1"]).await;

@@ -51,7 +51,11 @@ impl View {
         let following = host.follow(context.tool, time + GRACE, |operation| {
             streams(operation, Arc::clone(&watch), context.progress.clone(), until)
         });
-        let outcome = timeout_at(until + GRACE, following).await;
+        // Whoever says no more listens no more: with the future its streams go.
+        let outcome = tokio::select! {
+            outcome = timeout_at(until + GRACE, following) => Some(outcome),
+            () = context.left.cancelled() => None,
+        };
         let watch = std::mem::take(&mut *held(&watch));
         self.marks = watch.marks;
         let mut new = watch.shown;
@@ -66,14 +70,15 @@ impl View {
             self.notes.push("truncated: no more room; the cursor reads on".to_owned());
         }
         match outcome {
-            Ok(Ok(None)) => self
+            Some(Ok(Ok(None))) => self
                 .notes
                 .push("not followed: enough others follow logs on this host; the cursor reads on".to_owned()),
-            Ok(Err(error)) => {
+            Some(Ok(Err(error))) => {
                 let failure = HostFailure::of(host, &error, context.directory.clock());
                 self.notes.push(format!("error: {}", failure.message));
             }
-            Ok(Ok(Some(()))) | Err(_) => {}
+            Some(Ok(Ok(Some(()))) | Err(_)) => {}
+            None => self.notes.push("not followed any more: the client said no more".to_owned()),
         }
     }
 }
