@@ -7,6 +7,7 @@ pub mod excerpt;
 pub mod fault;
 pub mod host;
 pub mod image;
+pub mod log;
 pub mod operation;
 pub mod pattern;
 pub mod phase;

@@ -11,6 +11,7 @@ mod fleet;
 mod job;
 mod keys;
 mod list;
+mod logs;
 mod page;
 mod policy;
 mod registry;

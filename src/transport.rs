@@ -91,6 +91,12 @@ pub trait Link: Send + Sync {
         self.open_engine()
     }
 
+    /// Opens a byte stream for an answer of the engine that may go on for long. Where streams cost sessions it
+    /// is one of those for other programs.
+    fn open_long(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        self.open_engine()
+    }
+
     /// Opens a byte stream for the engine's events, which lasts as long as it may: where streams cost sessions
     /// it is refused, or ended, before a call goes without.
     fn open_events(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {

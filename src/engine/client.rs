@@ -50,10 +50,19 @@ pub(super) struct Pool {
 impl Pool {
     /// A pool whose connections are streams that `dial` opens.
     pub(super) fn new(dial: impl Fn() -> Dialling + Send + Sync + 'static) -> Self {
+        Self::keeping(IDLE_CONNECTIONS, dial)
+    }
+
+    /// A pool that keeps no connection: each is for one request.
+    pub(super) fn of_one_use(dial: impl Fn() -> Dialling + Send + Sync + 'static) -> Self {
+        Self::keeping(0, dial)
+    }
+
+    fn keeping(idle: usize, dial: impl Fn() -> Dialling + Send + Sync + 'static) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_LIMIT)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .pool_max_idle_per_host(idle)
             .build(Dialer(Arc::new(dial)));
         Self { client, requests: Arc::new(Semaphore::new(REQUESTS)) }
     }

@@ -2,82 +2,148 @@
 
 use super::{Engine, EngineError};
 use crate::domain::container::ContainerName;
+use crate::domain::log::{Given, LogLine, Place, Read};
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptionsBuilder;
-use futures_util::TryStreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use std::collections::VecDeque;
 
-/// A line of a log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// When the engine took it.
-    pub time: Timestamp,
-    /// Whether it came from standard error; always `false` with a terminal.
-    pub stderr: bool,
-    /// The line without its end.
-    pub text: String,
-}
-
 /// Which lines to read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogQuery {
-    /// Only lines at or after this time.
-    pub since: Option<Timestamp>,
+    /// Where to read from, in each of the two streams; the beginning when it is not given.
+    pub from: Option<[Place; 2]>,
     /// Only lines before this time.
     pub until: Option<Timestamp>,
-    /// At most this many lines, the newest.
-    pub tail: usize,
+    /// Which of them when there are more.
+    pub most: Most,
+}
+
+/// A bound for what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Most {
+    /// So many of the newest lines.
+    Newest(usize),
+    /// So many of the oldest lines.
+    Oldest(usize),
 }
 
 /// A line longer than this is cut: some programs log a whole document as one line.
 const LONGEST_LINE: usize = 16 * 1024;
 
+/// No more than this is kept of one log, whatever its lines are like.
+const MOST_BYTES: usize = 16 << 20;
+
 impl Engine {
-    /// The newest lines that `query` asks for, oldest first. Reads the whole range when `since` is
-    /// set, and keeps the last `tail` lines of it.
-    pub async fn logs(
-        &self,
-        container: &ContainerName,
-        query: &LogQuery,
-    ) -> Result<Vec<LogLine>, EngineError> {
-        let seconds = |time: Timestamp| i32::try_from(time.as_second()).unwrap_or(i32::MAX);
+    /// The lines that `query` asks for, oldest first.
+    pub async fn logs(&self, container: &ContainerName, query: &LogQuery) -> Result<Read, EngineError> {
         // The engine counts `tail` over the whole log and applies the times afterwards, so a range
         // is read whole and cut here.
-        let range = query.since.is_some() || query.until.is_some();
-        let tail = if range { "all".to_owned() } else { query.tail.to_string() };
-        let mut options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail(&tail);
-        if let Some(since) = query.since {
-            options = options.since(seconds(since));
-        }
+        let tail = match query {
+            LogQuery { from: None, until: None, most: Most::Newest(most) } => Some(*most),
+            _ => None,
+        };
+        let mut options = options(query.from.as_ref(), tail);
         if let Some(until) = query.until {
             // The engine reads whole seconds; the exact cut is made below.
             options = options.until(seconds(until).saturating_add(1));
         }
         let mut stream = self.docker.logs(container.as_str(), Some(options.build()));
         let mut assembler = Assembler::default();
-        let mut lines: VecDeque<LogLine> = VecDeque::new();
-        while let Some(chunk) = stream.try_next().await? {
+        let mut kept = Kept::new(query);
+        'all: while let Some(chunk) = stream.try_next().await? {
             for line in assembler.push(chunk) {
-                keep(&mut lines, line, query);
+                if !kept.take(line) {
+                    break 'all;
+                }
             }
         }
         for line in assembler.finish() {
-            keep(&mut lines, line, query);
+            kept.take(line);
         }
-        Ok(lines.into())
+        let is_tail = tail.is_some_and(|most| kept.lines.len() >= most);
+        Ok(Read { lines: kept.lines.into(), is_cut: kept.is_cut || is_tail })
+    }
+
+    /// Lines from these places on, as they come; ends when the container does. The connection is its own and
+    /// goes when the stream is dropped.
+    pub fn followed_logs(
+        &self,
+        container: &ContainerName,
+        from: [Place; 2],
+    ) -> BoxStream<'static, Result<LogLine, EngineError>> {
+        let options = options(Some(&from), None).follow(true).build();
+        let chunks = self.long.logs(container.as_str(), Some(options));
+        let (mut assembler, mut given) = (Some(Assembler::default()), Given::up_to(from));
+        // What has no end yet comes when the stream ends.
+        let ended = stream::once(async { Ok(None) });
+        let lines = chunks.map_ok(Some).chain(ended).map_ok(move |chunk| {
+            let lines = match chunk {
+                Some(chunk) => assembler.as_mut().map(|assembler| assembler.push(chunk)),
+                None => assembler.take().map(Assembler::finish),
+            };
+            let new = lines.unwrap_or_default().into_iter().filter(|line| given.is_new(line));
+            stream::iter(new.map(Ok).collect::<Vec<_>>())
+        });
+        lines.map_err(EngineError::from).try_flatten().boxed()
     }
 }
 
-fn keep(lines: &mut VecDeque<LogLine>, line: LogLine, query: &LogQuery) {
-    let early = query.since.is_some_and(|since| line.time < since);
-    let late = query.until.is_some_and(|until| line.time >= until);
-    if early || late {
-        return;
+fn seconds(time: Timestamp) -> i32 {
+    i32::try_from(time.as_second()).unwrap_or(i32::MAX)
+}
+
+fn options(from: Option<&[Place; 2]>, tail: Option<usize>) -> LogsOptionsBuilder {
+    let tail = tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail(&tail);
+    match from {
+        Some(from) => options.since(seconds(Given::up_to(*from).since())),
+        None => options,
     }
-    lines.push_back(line);
-    if lines.len() > query.tail {
-        lines.pop_front();
+}
+
+/// What is kept of a log while it is read.
+struct Kept<'a> {
+    query: &'a LogQuery,
+    given: Option<Given>,
+    lines: VecDeque<LogLine>,
+    bytes: usize,
+    is_cut: bool,
+}
+
+impl<'a> Kept<'a> {
+    fn new(query: &'a LogQuery) -> Self {
+        let given = query.from.map(Given::up_to);
+        Self { query, given, lines: VecDeque::new(), bytes: 0, is_cut: false }
+    }
+
+    /// Takes the next line; `false` when no more is wanted.
+    fn take(&mut self, line: LogLine) -> bool {
+        let late = self.query.until.is_some_and(|until| line.time >= until);
+        if late || self.given.as_mut().is_some_and(|given| !given.is_new(&line)) {
+            return true;
+        }
+        let is_over =
+            |lines: usize, bytes: usize, most: usize| lines > most || (bytes > MOST_BYTES && lines > 1);
+        let bytes = self.bytes + line.text.len();
+        match self.query.most {
+            Most::Oldest(most) if is_over(self.lines.len() + 1, bytes, most) => {
+                self.is_cut = true;
+                return false;
+            }
+            Most::Oldest(_) | Most::Newest(_) => {}
+        }
+        self.bytes = bytes;
+        self.lines.push_back(line);
+        if let Most::Newest(most) = self.query.most {
+            while is_over(self.lines.len(), self.bytes, most) {
+                self.is_cut = true;
+                self.bytes -= self.lines.pop_front().map_or(0, |line| line.text.len());
+            }
+        }
+        true
     }
 }
 
@@ -135,14 +201,40 @@ mod tests {
         assert_eq!(assembler.finish()[0].text, "rest");
     }
 
-    #[test]
-    fn the_newest_lines_of_the_range_stay() {
-        let at = |second: i64| Timestamp::from_second(second).unwrap();
-        let query = LogQuery { since: Some(at(2)), until: Some(at(9)), tail: 3 };
-        let mut kept = VecDeque::new();
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// The seconds that are kept of a log of 12, and whether it was cut.
+    fn kept(query: &LogQuery) -> (Vec<i64>, bool) {
+        let mut kept = Kept::new(query);
         for second in 0..12 {
-            keep(&mut kept, LogLine { time: at(second), stderr: false, text: second.to_string() }, &query);
+            if !kept.take(LogLine { time: at(second), stderr: false, text: second.to_string() }) {
+                break;
+            }
         }
-        assert_eq!(kept.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["6", "7", "8"]);
+        (kept.lines.iter().map(|line| line.time.as_second()).collect(), kept.is_cut)
+    }
+
+    #[test]
+    fn the_newest_or_the_oldest_lines_of_the_range_stay() {
+        let from = Some([Place::before(at(2)); 2]);
+        let query = |most| LogQuery { from, until: Some(at(9)), most };
+        assert_eq!(kept(&query(Most::Newest(3))), (vec![6, 7, 8], true));
+        assert_eq!(kept(&query(Most::Oldest(3))), (vec![2, 3, 4], true));
+        assert_eq!(kept(&query(Most::Oldest(7))), ((2..9).collect(), false));
+        assert_eq!(kept(&query(Most::Newest(7))), ((2..9).collect(), false));
+    }
+
+    #[test]
+    fn long_lines_fill_no_memory() {
+        for most in [Most::Newest(5000), Most::Oldest(5000)] {
+            let query = LogQuery { from: None, until: None, most };
+            let mut kept = Kept::new(&query);
+            for second in 0..2000 {
+                kept.take(LogLine { time: at(second), stderr: false, text: "x".repeat(LONGEST_LINE) });
+            }
+            assert!(kept.is_cut && kept.bytes <= MOST_BYTES && kept.lines.len() == 1024, "{most:?}");
+        }
     }
 }

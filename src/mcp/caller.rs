@@ -2,7 +2,8 @@
 
 use super::consent::{Assent, Consent};
 use crate::domain::change::Asker;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio_util::sync::CancellationToken;
 
 /// Notes waiting to be sent; a client that reads none misses some.
 const NOTES: usize = 16;
@@ -16,6 +17,8 @@ pub struct Caller {
     pub progress: Progress,
     /// What the person behind it has said.
     pub consent: Consent,
+    /// Cancelled when they will say no more: answers are still wanted, and no longer waited for.
+    pub left: CancellationToken,
 }
 
 impl Caller {
@@ -42,10 +45,16 @@ impl Progress {
         (Self(Some(notes)), told)
     }
 
-    /// Tells it, when somebody listens.
-    pub(super) fn say(&self, message: impl FnOnce() -> String) {
-        if let Some(notes) = &self.0 {
-            let _ = notes.try_send(message());
+    /// Tells it, when somebody listens. `false` when they are behind: it was not told.
+    pub(super) fn say(&self, message: impl FnOnce() -> String) -> bool {
+        let Some(notes) = &self.0 else { return true };
+        match notes.try_reserve() {
+            Ok(place) => {
+                place.send(message());
+                true
+            }
+            Err(TrySendError::Full(())) => false,
+            Err(TrySendError::Closed(())) => true,
         }
     }
 }

@@ -221,7 +221,10 @@ pub(super) async fn get(
     id: OperationId,
     wait: Duration,
 ) -> Result<ChangeRecord, ToolError> {
-    let told = |record: &ChangeRecord| context.progress.say(|| told(record));
+    // Who is behind hears of a later state.
+    let told = |record: &ChangeRecord| {
+        context.progress.say(|| told(record));
+    };
     let found = context.directory.changes().watch(id, wait, told).await?;
     found.ok_or_else(|| {
         ToolError::new(ErrorKind::NotFound, format!("there is no job {id}")).with_hint("job_list shows them.")

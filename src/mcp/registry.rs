@@ -111,9 +111,10 @@ impl Registry {
         caller: Caller,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
         let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
-        let Caller { asker, progress, consent } = caller;
+        let Caller { asker, progress, consent, left } = caller;
         let (name, agreements) = (tool.name, self.agreements.clone());
-        let context = ToolContext { tool: name, directory, admin, asker, progress, consent, agreements };
+        let context =
+            ToolContext { tool: name, directory, admin, asker, progress, consent, left, agreements };
         if tool.kind == Kind::Read {
             return (tool.call)(context, arguments);
         }

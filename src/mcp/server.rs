@@ -20,6 +20,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 /// What a model should know before its first call. Clients cut this at 2 KB.
 const INSTRUCTIONS: &str = "Dockmaster holds a supervised line to every configured Docker host. \
@@ -41,11 +42,13 @@ const TOOLS_TTL_MS: u64 = 300_000;
 pub(super) struct Server {
     registry: Registry,
     front: McpHandle,
+    left: CancellationToken,
 }
 
 impl Server {
-    pub(super) fn new(registry: Registry, front: McpHandle) -> Self {
-        Self { registry, front }
+    /// For one peer, or for many over HTTP; `left` is cancelled when that one says no more.
+    pub(super) fn new(registry: Registry, front: McpHandle, left: CancellationToken) -> Self {
+        Self { registry, front, left }
     }
 }
 
@@ -145,7 +148,7 @@ impl Server {
         let token = context.meta.get_progress_token();
         let (progress, mut told) = Progress::channel();
         let progress = if token.is_some() { progress } else { Progress::default() };
-        let caller = Caller { asker: asker(context), progress, consent };
+        let caller = Caller { asker: asker(context), progress, consent, left: self.left.clone() };
         let work = self.registry.call(tool, arguments, caller);
         let run = async {
             if tool.goes_on() {
@@ -165,8 +168,11 @@ impl Server {
                 Some(message) = told.recv() => if let Some(token) = &token {
                     notes += 1.0;
                     let note = ProgressNotificationParam::new(token.clone(), notes).with_message(message);
-                    // A client that has left is told of by its cancellation.
-                    let _ = context.peer.notify_progress(note).await;
+                    tokio::select! {
+                        // A client that has left is told of by its cancellation.
+                        _ = context.peer.notify_progress(note) => {}
+                        () = context.ct.cancelled() => return Err(cancelled()),
+                    }
                 },
                 // Dropping the run cancels it; the peer no longer listens for the answer.
                 () = context.ct.cancelled() => return Err(cancelled()),

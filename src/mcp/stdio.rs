@@ -13,6 +13,7 @@ use tokio::io::{
     BufReader,
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// The longest line taken in: as much as the library takes.
 const LONGEST_LINE: u64 = 16 << 20;
@@ -21,12 +22,13 @@ const LONGEST_LINE: u64 = 16 << 20;
 const COMPLAINTS: usize = 8;
 
 /// Passes messages between a peer (`input`, `output`) and a server (`to_server`, `from_server`) until
-/// both have ended, and answers lines that are no JSON.
+/// both have ended, and answers lines that are no JSON. When the peer says no more, it has `left`.
 pub(super) async fn relay(
     input: impl AsyncRead + Unpin,
     output: impl AsyncWrite + Unpin,
     to_server: impl AsyncWrite + Unpin,
     from_server: impl AsyncRead + Unpin,
+    left: &CancellationToken,
 ) -> io::Result<()> {
     let (complain, complaints) = mpsc::channel(COMPLAINTS);
     let inward = carry_in(BufReader::new(input), to_server, complain);
@@ -34,7 +36,10 @@ pub(super) async fn relay(
     tokio::pin!(inward, outward);
     tokio::select! {
         // The input has ended: what the server still has to say is carried out.
-        inward = &mut inward => inward.and(outward.await),
+        inward = &mut inward => {
+            left.cancel();
+            inward.and(outward.await)
+        }
         // The server has ended: nobody reads any more.
         outward = &mut outward => outward,
     }
@@ -166,7 +171,9 @@ mod tests {
             }
         };
         let mut output = Vec::new();
-        let (relayed, ()) = tokio::join!(relay(input, &mut output, to_server, from_server), server);
+        let left = CancellationToken::new();
+        let (relayed, ()) = tokio::join!(relay(input, &mut output, to_server, from_server, &left), server);
+        assert!(left.is_cancelled());
         relayed.unwrap();
         String::from_utf8(output).unwrap().lines().map(ToOwned::to_owned).collect()
     }
@@ -196,7 +203,7 @@ mod tests {
         let (to_server, _server_in) = tokio::io::duplex(64);
         let (server_out, from_server) = tokio::io::duplex(64);
         drop(server_out);
-        relay(silent, Vec::new(), to_server, from_server).await.unwrap();
+        relay(silent, Vec::new(), to_server, from_server, &CancellationToken::new()).await.unwrap();
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// A JSON object.
 pub(super) type Object = Map<String, Value>;
@@ -67,6 +68,8 @@ pub struct ToolContext {
     pub progress: Progress,
     /// What the person behind the call has said to it.
     pub consent: Consent,
+    /// Cancelled when whoever calls will say no more.
+    pub left: CancellationToken,
     /// What people agree to.
     pub(super) agreements: Agreements,
 }

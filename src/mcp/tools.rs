@@ -28,6 +28,7 @@ mod image_pull;
 mod image_push;
 mod image_remove;
 mod image_tag;
+mod image_updates;
 mod job_cancel;
 mod job_get;
 mod job_list;
@@ -69,6 +70,7 @@ pub(super) fn all() -> Vec<Tool> {
         container_update::tool(),
         image_list::tool(),
         image_inspect::tool(),
+        image_updates::tool(),
         image_pull::tool(),
         image_push::tool(),
         image_tag::tool(),

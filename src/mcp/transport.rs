@@ -30,9 +30,10 @@ pub async fn serve_peer(
 ) -> io::Result<()> {
     let (to_server, server_input) = tokio::io::duplex(RELAY_BYTES);
     let (server_output, from_server) = tokio::io::duplex(RELAY_BYTES);
+    let left = CancellationToken::new();
     let (relayed, served) = tokio::join!(
-        relay(input, output, to_server, from_server),
-        serve(Server::new(registry, front), server_input, server_output),
+        relay(input, output, to_server, from_server, &left),
+        serve(Server::new(registry, front, left.clone()), server_input, server_output),
     );
     relayed.and(served)
 }
@@ -59,6 +60,6 @@ pub fn http_service(
     stop: CancellationToken,
 ) -> StreamableHttpService<impl rmcp::ServerHandler, LocalSessionManager> {
     let config = StreamableHttpServerConfig::default().with_cancellation_token(stop).disable_allowed_hosts();
-    let factory = move || Ok(Server::new(registry.clone(), front.clone()));
+    let factory = move || Ok(Server::new(registry.clone(), front.clone(), CancellationToken::new()));
     StreamableHttpService::new(factory, Arc::default(), config)
 }

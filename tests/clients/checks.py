@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 from jsonschema import Draft202012Validator
 
-from sdk import Answer, ProtocolError, Session, compact
+from sdk import MODERN, Answer, ProtocolError, Session, compact
 
 READING = {
     "container_file_read",
@@ -30,6 +30,7 @@ READING = {
     "host_test",
     "image_inspect",
     "image_list",
+    "image_updates",
     "job_get",
     "job_list",
     "network_list",
@@ -197,6 +198,22 @@ async def check_logs_hold_the_known_line(c: Context) -> None:
     assert c.known.secret not in answer.text, "the secret shows"
     none = await c.session.call("container_logs", where | {"grep": "no such line anywhere"})
     assert not none.is_error and c.known.line not in none.text, none.text
+
+
+async def check_followed_logs_end_with_their_time_or_their_client(c: Context) -> None:
+    where = {"host": c.known.hosts[0], "containers": [c.known.container], "follow": 1}
+    answer = await c.session.call("container_logs", where)
+    assert not answer.is_error, compact(answer.raw)
+    includes(answer.text, c.known.line, "cursor: ")
+    # the first major version tells the server nothing of a call it gave up
+    long = 600 if MODERN else 2
+    started = time.monotonic()
+    with anyio.move_on_after(0.5) as given_up:
+        await c.session.call("container_logs", where | {"follow": long}, limit=600)
+    assert given_up.cancelled_caught and time.monotonic() - started < 5, "it cannot be given up"
+    # ends after the one that may go on
+    answer = await c.session.call("container_logs", where | {"follow": 2})
+    assert not answer.is_error, compact(answer.raw)
 
 
 async def check_host_test_walks_all_steps(c: Context) -> None:

@@ -49,10 +49,12 @@ mod support;
 mod support_itself;
 mod tools_changes;
 mod tools_fleet;
+mod tools_logs;
 mod tools_offer;
 mod tools_stale;
 mod tools_status;
 mod tools_storage;
+mod tools_updates;
 
 use std::process::ExitCode;
 
@@ -91,6 +93,8 @@ fn main() -> ExitCode {
     trials.extend(tools_storage::trials());
     trials.extend(tools_changes::trials());
     trials.extend(tools_fleet::trials());
+    trials.extend(tools_logs::trials());
+    trials.extend(tools_updates::trials());
     trials.extend(service_config::trials());
     trials.extend(service_reload::trials());
     trials.extend(service_hosts::trials());

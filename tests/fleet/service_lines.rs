@@ -113,7 +113,7 @@ async fn reading_only_reads(fleet: &Fleet) {
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 23] = [
+    let calls: [(&str, Value); 24] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("host_inspect", json!({"host": "h1"})),
@@ -121,6 +121,7 @@ async fn reading_only_reads(fleet: &Fleet) {
         ("container_inspect", json!({"host": "h1", "container": container, "sections": sections})),
         ("container_logs", json!({"host": "h1", "container": container})),
         ("container_logs", json!({"host": "h1", "container": container, "since": "1h", "grep": "x"})),
+        ("container_logs", json!({"host": "h1", "containers": [container, container], "follow": 1})),
         ("container_file_read", json!({"host": "h1", "container": container, "path": "/etc"})),
         ("container_stats", json!({})),
         ("port_list", json!({"check": 8080})),
@@ -131,6 +132,7 @@ async fn reading_only_reads(fleet: &Fleet) {
         ("stack_file_read", json!({"host": "h1", "stack": "none"})),
         ("image_list", json!({})),
         ("image_inspect", image),
+        ("image_updates", json!({})),
         ("volume_list", json!({})),
         ("network_list", json!({})),
         ("disk_usage", json!({"detail": "full"})),

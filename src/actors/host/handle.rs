@@ -27,6 +27,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+/// How long a line that seems broken is waited for to prove it.
+const SUSPENSE: Duration = Duration::from_secs(2);
+
 /// A line to an engine.
 pub struct Session {
     /// The engine.
@@ -273,6 +276,35 @@ impl HostHandle {
         }
         let session = self.line(until, limit).await?;
         self.operate(bounds(), &place, &session, &call).await
+    }
+
+    /// As [`Self::read`], for what goes on until `limit` or until the returned future is dropped. Whenever
+    /// the line breaks, `call` is made anew over the next one: it goes on where it was. `None` when enough
+    /// others follow something on this host.
+    pub async fn follow<T, F>(
+        &self,
+        name: &str,
+        limit: Duration,
+        call: impl Fn(Operation) -> F,
+    ) -> Result<Option<T>, HostError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HostError>> + Send + 'static,
+    {
+        let Some(place) = self.operations.admit_follower()?.map(Arc::new) else { return Ok(None) };
+        let until = Instant::now() + limit;
+        loop {
+            let session = self.line(until, limit).await?;
+            let id = OperationId::fresh();
+            let bounds = Bounds { id, name, kind: OperationKind::Read, until, limit };
+            match self.operate(bounds, &place, &session, &call).await {
+                Err(HostError::Engine(error)) if error.is_broken_line() => {}
+                Err(HostError::Restarting) => {}
+                outcome => return outcome.map(Some),
+            }
+            // The line may live all the same: then it was the call's stream alone that broke.
+            let _ = timeout_at(until.min(Instant::now() + SUSPENSE), self.replaced(&session)).await;
+        }
     }
 
     /// Changes something over the host's line, as an operation of this `name`; connecting included, it

@@ -19,6 +19,9 @@ const AT_ONCE: usize = 16;
 const CHANGES_AT_ONCE: usize = 8;
 const LONG_AT_ONCE: usize = 5;
 
+/// Reads that go on for minutes: the other turns are for those who want an answer now.
+const FOLLOWING_AT_ONCE: usize = 4;
+
 /// How long a change may be at work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::actors) enum Pace {
@@ -73,6 +76,7 @@ struct Shared {
     turns: Arc<Semaphore>,
     changes: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    following: Arc<Semaphore>,
     running: Mutex<BTreeMap<OperationId, Running>>,
     /// How long an operation takes on average, in microseconds.
     usual: AtomicU64,
@@ -84,11 +88,12 @@ struct Running {
     cancel: CancellationToken,
 }
 
-/// A place among the admitted callers, and one among the changes for a change; given back when dropped.
+/// A place among the admitted callers, and one among the changes or the followers for one of those; given back
+/// when dropped.
 #[derive(Debug)]
 pub(in crate::actors) struct Place {
     _admitted: OwnedSemaphorePermit,
-    _change: Vec<OwnedSemaphorePermit>,
+    _others: Vec<OwnedSemaphorePermit>,
 }
 
 /// One of the operations at work; its row goes when it is dropped.
@@ -106,6 +111,7 @@ impl Default for Operations {
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             changes: Arc::new(Semaphore::new(CHANGES_AT_ONCE)),
             long: Arc::new(Semaphore::new(LONG_AT_ONCE)),
+            following: Arc::new(Semaphore::new(FOLLOWING_AT_ONCE)),
             running: Mutex::default(),
             usual: AtomicU64::new(0),
         }))
@@ -119,7 +125,7 @@ impl Operations {
             TryAcquireError::NoPermits => self.overloaded().into(),
             TryAcquireError::Closed => HostError::Removed,
         })?;
-        Ok(Place { _admitted: admitted, _change: vec![] })
+        Ok(Place { _admitted: admitted, _others: vec![] })
     }
 
     /// As [`Self::admit`] for a change, once few enough others are at work; until then it takes no place from
@@ -141,7 +147,16 @@ impl Operations {
                 Err(_) => return Err(self.overloaded().into()),
             }
         }
-        Ok(Place { _change: change, ..self.admit()? })
+        Ok(Place { _others: change, ..self.admit()? })
+    }
+
+    /// As [`Self::admit`] for a read that goes on for long; `None` when enough others do.
+    pub(in crate::actors) fn admit_follower(&self) -> Result<Option<Place>, HostError> {
+        match Arc::clone(&self.0.following).try_acquire_owned() {
+            Ok(follower) => Ok(Some(Place { _others: vec![follower], ..self.admit()? })),
+            Err(TryAcquireError::NoPermits) => Ok(None),
+            Err(TryAcquireError::Closed) => Err(HostError::Removed),
+        }
     }
 
     /// The host has left: nobody is admitted any more.
@@ -150,6 +165,7 @@ impl Operations {
         self.0.turns.close();
         self.0.changes.close();
         self.0.long.close();
+        self.0.following.close();
     }
 
     /// Whether the host has left.

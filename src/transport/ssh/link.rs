@@ -49,6 +49,21 @@ impl SshLink {
         self.route.carrier == Carrier::DialStdio
     }
 
+    /// A stream that may be kept for long, in a session of its own.
+    async fn foreign(&self) -> Result<Box<dyn ByteStream>, Fault> {
+        let foreign = &self.mux.budgets.foreign;
+        let permit = foreign.try_take().ok_or_else(|| {
+            let words = format!(
+                "sshd forwards no sockets there, so at most {} connections of other tools and of those who \
+                 follow logs fit",
+                foreign.size()
+            );
+            Fault::new(FaultKind::SessionsExhausted, words)
+        })?;
+        let dialled = self.mux.dial(&self.route.socket, permit, CancellationToken::new()).await;
+        boxed(dialled.map_err(|dialled| dialled.fault))
+    }
+
     async fn forwarded(&self) -> Result<UnixStream, Fault> {
         let stream = UnixStream::connect(self.dir.engine()).await;
         stream.map_err(|error| Fault::new(FaultKind::LinkLost, format!("forwarded socket: {error}")))
@@ -78,18 +93,14 @@ impl Link for SshLink {
         if !self.costs_sessions() {
             return Box::pin(async { boxed(self.forwarded_ahead().await) });
         }
-        Box::pin(async {
-            let foreign = &self.mux.budgets.foreign;
-            let permit = foreign.try_take().ok_or_else(|| {
-                let words = format!(
-                    "sshd forwards no sockets there, so at most {} connections of other tools fit",
-                    foreign.size()
-                );
-                Fault::new(FaultKind::SessionsExhausted, words)
-            })?;
-            let dialled = self.mux.dial(&self.route.socket, permit, CancellationToken::new()).await;
-            boxed(dialled.map_err(|dialled| dialled.fault))
-        })
+        Box::pin(self.foreign())
+    }
+
+    fn open_long(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {
+        if !self.costs_sessions() {
+            return self.open_engine();
+        }
+        Box::pin(self.foreign())
     }
 
     fn open_events(&self) -> BoxFuture<'_, Result<Box<dyn ByteStream>, Fault>> {

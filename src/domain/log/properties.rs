@@ -1,0 +1,231 @@
+//! Pages of growing logs, checked against the logs: no line twice, none lost, no entry cut that fits a page.
+
+use super::*;
+use proptest::prelude::*;
+use regex::Regex;
+use std::collections::BTreeMap;
+
+/// A line to come: how many milliseconds after the one before, in which container and stream, and whether it
+/// goes on with the entry before.
+type Step = (u8, usize, bool, bool);
+
+const CONTAINERS: usize = 3;
+
+fn at(millisecond: i64) -> Timestamp {
+    Timestamp::from_millisecond(millisecond).unwrap()
+}
+
+/// The logs of the containers; every line is told apart by its number.
+fn logs(steps: &[Step]) -> Vec<Vec<LogLine>> {
+    let mut logs = vec![Vec::new(); CONTAINERS];
+    let mut time = 1_000_000;
+    for (number, (wait, container, stderr, goes_on)) in steps.iter().enumerate() {
+        time += i64::from(*wait);
+        let text = if *goes_on { format!("  at {number}") } else { format!("line {number}") };
+        logs[*container].push(LogLine { time: at(time), stderr: *stderr, text });
+    }
+    logs
+}
+
+/// As an engine reads a log: behind the marks, `most` lines.
+fn read(log: &[LogLine], marks: &[Mark; 2], most: usize) -> Read {
+    let mut given = Given::up_to(places(marks));
+    let mut lines: Vec<LogLine> = log.iter().filter(|line| given.is_new(line)).cloned().collect();
+    let is_cut = lines.len() > most;
+    lines.truncate(most);
+    Read { lines, is_cut }
+}
+
+fn room(lines: usize) -> Room {
+    Room { lines, characters: 100_000, frame: 10, is_empty: true }
+}
+
+/// The numbers of the shown lines.
+fn numbers(page: &Page) -> Vec<usize> {
+    let lines = page.shown.iter().flat_map(|shown| &shown.lines);
+    lines.map(|(_, _, text)| text.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+}
+
+/// The head of the entry that a line belongs to: the last line of its stream that goes on with nothing.
+fn heads(steps: &[Step]) -> Vec<usize> {
+    let mut last: BTreeMap<(usize, bool), usize> = BTreeMap::new();
+    let head = |(number, (_, container, stderr, goes_on)): (usize, &Step)| {
+        let head = last.entry((*container, *stderr)).or_insert(number);
+        if !goes_on {
+            *head = number;
+        }
+        *head
+    };
+    steps.iter().enumerate().map(head).collect()
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    // Equal times are common, and a pause now and then is longer than a line may be late.
+    let wait = prop_oneof![6 => Just(0_u8), 3 => 1..4_u8, 1 => Just(255_u8)];
+    proptest::collection::vec((wait, 0..CONTAINERS, any::<bool>(), prop::bool::weighted(0.3)), 1..80)
+}
+
+proptest! {
+    #[test]
+    fn pages_give_every_line_once_and_keep_entries_whole(
+        steps in steps(),
+        grown in proptest::collection::vec(1..12_usize, 1..40),
+        most in 1..30_usize,
+        tail in 1..12_usize,
+    ) {
+        let heads = heads(&steps);
+        let sizes = heads.iter().fold(BTreeMap::new(), |mut sizes: BTreeMap<usize, usize>, head| {
+            *sizes.entry(*head).or_default() += 1;
+            sizes
+        });
+        let all = logs(&steps);
+        let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]; CONTAINERS];
+        let (mut seen, mut written) = (Vec::new(), 0);
+        let mut grown = grown.into_iter().cycle();
+        for _ in 0..10_000 {
+            // The logs grow between two pages, and in the end no more.
+            written = steps.len().min(written + grown.next().unwrap());
+            let there = |log: &[LogLine]| -> Vec<LogLine> {
+                let number = |line: &LogLine| line.text.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+                log.iter().filter(|line| number(line) < written).cloned().collect()
+            };
+            let reads: Vec<Read> =
+                all.iter().zip(&marks).map(|(log, marks)| read(&there(log), marks, most)).collect();
+            let is_cut = reads.iter().any(|read| read.is_cut);
+            let nothing = reads.iter().all(|read| read.lines.is_empty());
+            let page = forward(reads, &mut marks, &Filter::default(), &mut room(tail), Held::Nothing);
+            let given = numbers(&page);
+            prop_assert!(nothing || !given.is_empty(), "a page that does not go on");
+            prop_assert!(given.len() <= tail);
+            let times: Vec<Timestamp> = page.shown.iter().map(|shown| shown.lines[0].0).collect();
+            prop_assert!(times.is_sorted(), "{times:?}");
+            if written == steps.len() && !is_cut && page.is_full {
+                // The last entry is whole, unless it is larger than the page.
+                let head = heads[*given.last().unwrap()];
+                let whole = given.iter().filter(|number| heads[**number] == head).count();
+                let before = seen.iter().filter(|number| heads[**number] == head).count();
+                prop_assert!(whole + before == sizes[&head] || sizes[&head] > tail, "{head} of {given:?}");
+            }
+            seen.extend(given);
+            if nothing && written == steps.len() {
+                break;
+            }
+        }
+        let mut sorted = seen.clone();
+        sorted.sort_unstable();
+        prop_assert_eq!(sorted, (0..steps.len()).collect::<Vec<_>>());
+        // Every stream in its own order.
+        for container in 0..CONTAINERS {
+            for stderr in [false, true] {
+                let mine = |number: &&usize| (steps[**number].1, steps[**number].2) == (container, stderr);
+                prop_assert!(seen.iter().filter(mine).is_sorted());
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_are_followed_by_what_comes_after_and_nothing_else(
+        steps in steps(),
+        first in 0..80_usize,
+        tail in 1..12_usize,
+    ) {
+        let first = first.min(steps.len());
+        let (before, all) = (logs(&steps[..first]), logs(&steps));
+        let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]; CONTAINERS];
+        let newest_of = |log: &Vec<LogLine>| {
+            let mut from = log.len().saturating_sub(tail + 5);
+            while from > 0 && log[from..].iter().all(|line| line.time == log[from].time) {
+                from -= 1;
+            }
+            Read { lines: log[from..].to_vec(), is_cut: from > 0 }
+        };
+        let page =
+            newest(before.iter().map(newest_of).collect(), &mut marks, &Filter::default(), &mut room(tail));
+        let shown = numbers(&page);
+        prop_assert!(shown.len() <= tail && (first == 0 || !shown.is_empty()));
+        let reads = all.iter().zip(&marks).map(|(log, marks)| read(log, marks, 1000)).collect();
+        let page = forward(reads, &mut marks, &Filter::default(), &mut room(1000), Held::Nothing);
+        let mut next = numbers(&page);
+        next.sort_unstable();
+        prop_assert_eq!(next, (first..steps.len()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_filter_admits_or_drops_whole_entries_wherever_pages_end(
+        steps in steps(),
+        most in 1..30_usize,
+        tail in 1..12_usize,
+    ) {
+        let (heads, all) = (heads(&steps), logs(&steps));
+        let filter = Filter { grep: Some(Regex::new("^line .*[13579]$").unwrap()), level: None };
+        let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]; CONTAINERS];
+        let mut seen = Vec::new();
+        loop {
+            let reads: Vec<Read> =
+                all.iter().zip(&marks).map(|(log, marks)| read(log, marks, most)).collect();
+            if reads.iter().all(|read| read.lines.is_empty()) { break; }
+            seen.extend(numbers(&forward(reads, &mut marks, &filter, &mut room(tail), Held::Nothing)));
+        }
+        seen.sort_unstable();
+        let wanted = |number: &usize| heads[*number] % 2 == 1 && !steps[heads[*number]].3;
+        prop_assert_eq!(seen, (0..steps.len()).filter(wanted).collect::<Vec<_>>());
+    }
+}
+
+/// What is followed comes in pieces; the last entry of a stream is held until it is known to be whole.
+#[test]
+fn followed_entries_wait_for_their_end() {
+    let line = |millisecond, text: &str| LogLine { time: at(millisecond), stderr: false, text: text.into() };
+    let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
+    let mut room = room(100);
+    let mut take = |lines: Vec<LogLine>, held: bool| {
+        let reads = vec![Read { lines, is_cut: false }];
+        let page = forward(reads, &mut marks, &Filter::default(), &mut room, Held::Last(&[held]));
+        let texts = page.shown.iter().flat_map(|shown| &shown.lines).map(|(_, _, text)| text.clone());
+        (texts.collect::<Vec<_>>(), page.rest.into_iter().next().unwrap())
+    };
+    let (told, rest) = take(vec![line(1, "one"), line(2, "ERROR"), line(2, "  at x")], true);
+    assert_eq!((told.as_slice(), rest.len()), (["one".to_owned()].as_slice(), 2));
+    let (told, rest) = take([rest, vec![line(3, "  at y"), line(4, "two")]].concat(), true);
+    assert_eq!((told.len(), rest.len()), (3, 1));
+    let (told, rest) = take(rest, false);
+    assert_eq!((told.as_slice(), rest.len()), (["two".to_owned()].as_slice(), 0));
+}
+
+#[test]
+fn an_entry_larger_than_a_page_is_cut_inside_and_goes_on() {
+    let log: Vec<LogLine> = (0..10)
+        .map(|n| LogLine {
+            time: at(n),
+            stderr: false,
+            text: if n == 0 { "ERROR boom".into() } else { format!("  at {n}") },
+        })
+        .collect();
+    let filter = Filter { level: Some(Level::Error), grep: None };
+    let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
+    let mut sizes = Vec::new();
+    loop {
+        let reads = vec![read(&log, &marks[0], 100)];
+        let page = forward(reads, &mut marks, &filter, &mut room(4), Held::Nothing);
+        if page.shown.is_empty() {
+            break;
+        }
+        sizes.push(page.shown[0].lines.len());
+    }
+    assert_eq!(sizes, [4, 4, 2]);
+    let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
+    let page = newest(vec![Read { lines: log, is_cut: false }], &mut marks, &filter, &mut room(4));
+    assert_eq!((page.shown[0].lines[0].2.as_str(), page.left), ("  at 6", 6));
+}
+
+#[test]
+fn a_secret_cannot_be_found_by_a_filter() {
+    let log = vec![LogLine { time: at(1), stderr: false, text: "login password=hunter2 ok".into() }];
+    let found = |pattern: &str| {
+        let filter = Filter { grep: Some(Regex::new(pattern).unwrap()), level: None };
+        let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
+        let read = Read { lines: log.clone(), is_cut: false };
+        newest(vec![read], &mut marks, &filter, &mut room(9)).shown.len()
+    };
+    assert_eq!((found("hunter"), found("password"), found("ok$")), (0, 1, 1));
+}
