@@ -8,7 +8,7 @@ use dockmaster::domain::container::ContainerName;
 use dockmaster::domain::fault::Fault;
 use dockmaster::domain::host::{Endpoint, HostSpec, SshTarget};
 use dockmaster::engine::Engine;
-use dockmaster::engine::logs::LogQuery;
+use dockmaster::engine::logs::{LogQuery, Most};
 use dockmaster::transport::ssh::SshSettings;
 use dockmaster::transport::{BoxFuture, SystemConnector};
 use std::sync::Arc;
@@ -84,8 +84,8 @@ impl Contestant for Library {
                 Call::List => return Ok(engine.containers().await?.len()),
                 Call::Inspect => drop(engine.container(&self.logger).await?),
                 Call::Logs => {
-                    let query = LogQuery { tail: load::TAIL, ..LogQuery::default() };
-                    let lines = engine.logs(&self.logger, &query).await?;
+                    let query = LogQuery { from: None, until: None, most: Most::Newest(load::TAIL) };
+                    let lines = engine.logs(&self.logger, &query).await?.lines;
                     return Ok(lines.iter().filter(|line| line.text.contains(load::LOG_WORDS)).count());
                 }
                 Call::ComposePs => bail!("the library runs no compose"),

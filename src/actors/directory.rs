@@ -179,7 +179,7 @@ impl HostDirectory {
         Protection {
             patterns: said.iter().flat_map(|spec| spec.protected.iter().cloned()).collect(),
             own_container: container::own(),
-            own_port: entry.spec.endpoint.port(),
+            own_ports: said.iter().filter_map(|spec| spec.endpoint.port()).collect(),
         }
     }
 
@@ -194,8 +194,11 @@ impl HostDirectory {
     /// A host that would be held to less if the host `gone` were not there.
     pub fn loosened_without(&self, gone: &HostId) -> Option<HostId> {
         let (with, without) = (self.identities(|_| true), self.identities(|id| id != gone));
+        let names_more = self.host(gone.as_str()).is_ok_and(|gone| !gone.spec().protected.is_empty());
         let looser = |(id, identity, _): &&Known| {
-            of_engine(identity, &without) < of_engine(identity, &with) && id != gone
+            let is_same = |known: &Known| known.0 == *gone && known.1.is_same(identity);
+            let is_held_to_less = of_engine(identity, &without) < of_engine(identity, &with);
+            id != gone && (is_held_to_less || (names_more && with.iter().any(is_same)))
         };
         without.iter().find(looser).map(|(id, ..)| id.clone())
     }

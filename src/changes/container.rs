@@ -3,7 +3,7 @@
 use super::{Found, Hands, Look, OPERATION_LABEL, name};
 use crate::domain::change::{Affected, AffectedKind, Before, ContainerStep, Made};
 use crate::domain::container::ContainerName;
-use crate::domain::run::{LimitSpec, NANO_PER_MILLI};
+use crate::domain::run::{LimitSpec, NANO_PER_MILLI, RunSpec};
 use crate::engine::containers::ContainerDetail;
 use crate::engine::{Engine, EngineError};
 use std::time::Duration;
@@ -23,9 +23,25 @@ pub(super) async fn survey(engine: &Engine, step: &ContainerStep) -> Result<Vec<
         | ContainerStep::Remove { container: name, .. }
         | ContainerStep::Update(name, _)
         | ContainerStep::Rename(name, _) => name,
-        ContainerStep::Create(_) | ContainerStep::StartCreated => return Ok(vec![]),
+        ContainerStep::Create(spec) => return mounted(engine, spec).await,
+        ContainerStep::StartCreated => return Ok(vec![]),
     };
     Ok(vec![affected(engine.container(container).await?)])
+}
+
+/// The volumes that a new container would have, of those that are there.
+async fn mounted(engine: &Engine, spec: &RunSpec) -> Result<Vec<Affected>, EngineError> {
+    let mut found = vec![];
+    for mount in spec.volumes.iter().filter(|mount| !mount.is_bind()) {
+        // A name that is none of a volume is the engine's to refuse.
+        let Ok(name) = mount.source.parse() else { continue };
+        match engine.volume(&name).await {
+            Ok(volume) => found.push(super::volume::affected(volume)),
+            Err(EngineError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// A container as what something would be made to.

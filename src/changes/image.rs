@@ -10,7 +10,8 @@ pub(super) async fn survey(engine: &Engine, step: &ImageStep) -> Result<Vec<Affe
     let ImageStep::Remove(image, _) = step else { return Ok(vec![]) };
     let found = engine.image(image).await?;
     let thing = Affected::new(AffectedKind::Image, found.id, image.as_str());
-    Ok(vec![Affected { bytes: i64::try_from(found.size).ok(), labels: found.labels, ..thing }])
+    let bytes = i64::try_from(found.size).ok();
+    Ok(vec![Affected { bytes, labels: found.labels, other_names: found.tags, ..thing }])
 }
 
 pub(super) async fn look(hands: &Hands<'_>, step: &ImageStep) -> Result<Look, EngineError> {
@@ -45,6 +46,10 @@ pub(super) async fn act(
         ImageStep::Fetch(image) => engine.pull(image, None).await.map(|()| None),
         ImageStep::Pull(image, platform) => engine.pull(image, platform.as_deref()).await.map(|()| None),
         ImageStep::Push(image) => {
+            if engine.image_id(image).await? != was(before) {
+                let message = format!("{image} is another image by now");
+                return Err(EngineError::Refused { status: 409, message });
+            }
             let after = engine.push(image).await?;
             Ok(Some(Made { id: was(before), after, ..Made::default() }))
         }

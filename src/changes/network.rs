@@ -23,16 +23,15 @@ pub(super) async fn survey(engine: &Engine, step: &NetworkStep) -> Result<Vec<Af
 pub(super) async fn look(hands: &Hands<'_>, step: &NetworkStep) -> Result<Look, EngineError> {
     let engine = hands.engine;
     match step {
-        NetworkStep::Create(spec) => Ok(match there(engine, &spec.name).await? {
+        NetworkStep::Create(spec) => Ok(match named(engine, &spec.name).await? {
             Some(found) => Look::Already(Before::Nothing, made(found.id)),
             None => Look::Todo(Before::Nothing),
         }),
         NetworkStep::Connect { container, network, .. } | NetworkStep::Disconnect { container, network } => {
             let found = engine.container(container).await?;
             let network = engine.network(network).await?;
-            let wanted = matches!(step, NetworkStep::Connect { .. });
             let before = container::before(&found);
-            Ok(if is_attached(&found, &network) == wanted {
+            Ok(if is_so(step, &found, &network) {
                 Look::Already(before, attached(&found, &network))
             } else {
                 Look::Todo(before)
@@ -81,7 +80,7 @@ pub(super) async fn probe(
     let engine = hands.engine;
     match step {
         NetworkStep::Create(spec) => {
-            let found = there(engine, &spec.name).await?;
+            let found = named(engine, &spec.name).await?;
             let ours = |found: &NetworkDetail| {
                 found.labels.get(OPERATION_LABEL) == Some(&hands.operation.to_string())
             };
@@ -93,11 +92,8 @@ pub(super) async fn probe(
                 Err(EngineError::NotFound(words)) => return Ok(Found::Gone(words)),
                 Err(error) => return Err(error),
             };
-            let wanted = matches!(step, NetworkStep::Connect { .. });
             Ok(match there(engine, network).await? {
-                Some(network) if is_attached(&found, &network) == wanted => {
-                    Found::Made(attached(&found, &network))
-                }
+                Some(network) if is_so(step, &found, &network) => Found::Made(attached(&found, &network)),
                 Some(_) => Found::NotYet,
                 None => Found::Gone(format!("there is no network {network}")),
             })
@@ -135,8 +131,20 @@ async fn there(engine: &Engine, name: &NetworkName) -> Result<Option<NetworkDeta
     }
 }
 
-fn is_attached(container: &ContainerDetail, network: &NetworkDetail) -> bool {
-    container.networks.iter().any(|known| known.name == network.name)
+/// The network of this name; engines find one by the beginning of its identifier too.
+async fn named(engine: &Engine, name: &NetworkName) -> Result<Option<NetworkDetail>, EngineError> {
+    Ok(there(engine, name).await?.filter(|found| found.name == name.as_str()))
+}
+
+/// Whether the container stands to the network as it is wanted.
+fn is_so(step: &NetworkStep, container: &ContainerDetail, network: &NetworkDetail) -> bool {
+    let found = container.networks.iter().find(|known| known.name == network.name);
+    match step {
+        NetworkStep::Connect { aliases, .. } => {
+            found.is_some_and(|found| aliases.iter().all(|alias| found.aliases.contains(alias)))
+        }
+        _ => found.is_none(),
+    }
 }
 
 /// How a container stands to a network, with its address where it has one.

@@ -8,9 +8,13 @@ use crate::engine::{Engine, EngineError};
 
 pub(super) async fn survey(engine: &Engine, step: &VolumeStep) -> Result<Vec<Affected>, EngineError> {
     let VolumeStep::Remove(name) = step else { return Ok(vec![]) };
-    let found = engine.volume(name).await?;
+    Ok(vec![affected(engine.volume(name).await?)])
+}
+
+/// A volume as what something would be made to.
+pub(super) fn affected(found: VolumeDetail) -> Affected {
     let identity = found.identity();
-    Ok(vec![Affected { labels: found.labels, ..Affected::new(AffectedKind::Volume, identity, found.name) }])
+    Affected { labels: found.labels, ..Affected::new(AffectedKind::Volume, identity, found.name) }
 }
 
 pub(super) async fn look(hands: &Hands<'_>, step: &VolumeStep) -> Result<Look, EngineError> {
@@ -49,14 +53,11 @@ pub(super) async fn probe(
             Ok(found.map_or(Found::NotYet, |found| Found::Made(named(&found))))
         }
         VolumeStep::Remove(name) => {
-            let found = there(hands.engine, name).await?;
-            let is_the_same =
-                |found: &VolumeDetail| matches!(before, Before::Thing { id } if *id == found.identity());
-            // One of the name that is another was made since.
-            Ok(if found.as_ref().is_some_and(is_the_same) {
-                Found::NotYet
-            } else {
-                Found::Made(removed(name))
+            Ok(match (there(hands.engine, name).await?, before) {
+                (None, _) => Found::Made(removed(name)),
+                (Some(found), Before::Thing { id }) if *id == found.identity() => Found::NotYet,
+                // Older engines tell another time when the volume is written to: it may be the same.
+                (Some(_), _) => Found::Gone(format!("there is another volume {name} by now")),
             })
         }
     }

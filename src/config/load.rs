@@ -217,8 +217,10 @@ fn apply_environment(settings: &mut Settings, environment: &Environment, faults:
     set_parsed(&mut settings.watch, watch, faults, |text| {
         text.parse().map_err(|_| "write auto or poll".to_owned())
     });
+    let of_project = environment.is_from_dot_env("DOCKMASTER_CONFIRM_FALLBACK");
     set_parsed(&mut settings.confirm_fallback, fallback, faults, |text| {
-        text.parse().map_err(|_| "write plan, deny or allow".to_owned())
+        let said: ConfirmFallback = text.parse().map_err(|_| "write plan, deny or allow".to_owned())?;
+        Ok(if of_project { said.max(ConfirmFallback::default()) } else { said })
     });
 }
 
@@ -348,6 +350,21 @@ mod tests {
         let settings = Machine::new(&[]).load(|_| {}).unwrap();
         assert_eq!((settings.host.value.to_string().as_str(), settings.port.value), ("127.0.0.1", 8000));
         assert_eq!((settings.log_level.value, settings.log_level.origin), (LogLevel::Info, Origin::Default));
+    }
+
+    #[test]
+    fn what_came_with_a_project_asks_no_less_than_the_person_wants() {
+        let machine = Machine::new(&[(".env", "DOCKMASTER_CONFIRM_FALLBACK=allow\n")]);
+        let found = machine.load(|sources| {
+            sources.environment.read_dot_env(&machine.0.path().join(".env"));
+        });
+        assert_eq!(found.unwrap().confirm_fallback.value, ConfirmFallback::Plan);
+        let file = "server: {confirm_fallback: allow}";
+        let found = Machine::new(&[("config/hosts.yml", file)]).load(|_| {});
+        assert_eq!(found.unwrap().confirm_fallback.value, ConfirmFallback::Plan);
+        let file = "server: {confirm_fallback: deny}";
+        let found = Machine::new(&[("config/hosts.yml", file)]).load(|_| {});
+        assert_eq!(found.unwrap().confirm_fallback.value, ConfirmFallback::Deny);
     }
 
     #[test]

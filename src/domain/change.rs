@@ -14,7 +14,7 @@ use super::container::ContainerName;
 use super::image::ImageName;
 use super::policy::Policy;
 use super::redact;
-use super::run::{LimitSpec, RunSpec};
+use super::run::{LimitSpec, MountSpec, RunSpec};
 use super::saga::{OnFailure, Plan};
 use super::thing::{NetworkName, NetworkSpec, VolumeName, VolumeSpec};
 use serde::{Deserialize, Serialize};
@@ -388,6 +388,34 @@ impl Change {
         }
     }
 
+    /// What a person should know of it who is asked, beside what it would be done to.
+    pub fn dangers(&self) -> Vec<String> {
+        let (masked, _) = self.masked();
+        match masked {
+            Self::ContainerRun(spec) => {
+                let binds = spec.volumes.iter().filter(|mount| mount.is_bind());
+                let words = |mount: &MountSpec| {
+                    let mode = if mount.writable { "to write" } else { "to read" };
+                    format!("it gets {} of the host {mode}", mount.source)
+                };
+                binds.map(words).collect()
+            }
+            Self::VolumeCreate(spec) => {
+                let driver = spec.driver.iter().map(|driver| format!("driver {driver}"));
+                driver.chain(spec.options.iter().map(|(key, value)| format!("{key}={value}"))).collect()
+            }
+            Self::ContainerRemove { force, volumes, .. } => {
+                let force = force.then(|| "running ones too".to_owned());
+                force.into_iter().chain(volumes.then(|| "with their anonymous volumes".to_owned())).collect()
+            }
+            Self::ImageRemove { force: true, .. } => vec!["also of stopped containers".to_owned()],
+            Self::Prune { what, .. } if what.contains(&PruneKind::BuildCache) => {
+                vec!["and the build cache".to_owned()]
+            }
+            _ => vec![],
+        }
+    }
+
     /// Whether it chooses by itself what it is made to, and may leave out what is protected.
     pub fn chooses(&self) -> bool {
         matches!(self, Self::Prune { .. })
@@ -395,7 +423,7 @@ impl Change {
 
     /// Whether it is looked what it would be made to before it is permitted.
     pub fn is_surveyed(&self) -> bool {
-        self.is_destructive() || self.asks() > Asks::Nothing
+        self.is_destructive() || self.reaches_out() || self.asks() > Asks::Nothing
     }
 
     /// Whether one of its steps may take as long as a download does.

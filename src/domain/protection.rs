@@ -3,6 +3,7 @@
 
 use super::change::Affected;
 use super::pattern::Pattern;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// Labels by which the owner of a container, a volume or a network protects it.
@@ -15,8 +16,8 @@ pub struct Protection {
     pub patterns: Vec<Pattern>,
     /// The container that Dockmaster itself runs in, by its full identifier.
     pub own_container: Option<String>,
-    /// The port of the host through which its line goes.
-    pub own_port: Option<u16>,
+    /// The ports of the host through which its lines go.
+    pub own_ports: BTreeSet<u16>,
 }
 
 /// Why a thing is protected.
@@ -41,14 +42,15 @@ impl Protection {
         if let Some(key) = labelled {
             return Some(Protected::Label(key.to_owned()));
         }
-        if let Some(pattern) = self.patterns.iter().find(|pattern| pattern.admits(&thing.name, label)) {
+        let names = || std::iter::once(&thing.name).chain(&thing.other_names);
+        let is_meant = |pattern: &&Pattern| names().any(|name| pattern.admits(name, label));
+        if let Some(pattern) = self.patterns.iter().find(is_meant) {
             return Some(Protected::Configured(pattern.to_string()));
         }
         if self.own_container.as_ref() == Some(&thing.id) {
             return Some(Protected::OwnContainer);
         }
-        let port = self.own_port.filter(|port| thing.ports.contains(port));
-        port.map(Protected::OwnLine)
+        self.own_ports.intersection(&thing.ports).next().copied().map(Protected::OwnLine)
     }
 }
 
@@ -89,8 +91,8 @@ mod tests {
     #[test]
     fn each_reason_protects_and_nothing_else_does() {
         let patterns = vec!["db*".parse().unwrap(), "label=tier=prod".parse().unwrap()];
-        let (own_container, own_port) = (Some("id of me".to_owned()), Some(22));
-        let protection = Protection { patterns, own_container, own_port };
+        let (own_container, own_ports) = (Some("id of me".to_owned()), [22].into());
+        let protection = Protection { patterns, own_container, own_ports };
         let of = |name, labels: &[_]| protection.of(&thing(name, labels));
         assert_eq!(of("web", &[]), None);
         assert_eq!(of("web", &[("mcp.protected", "false"), ("tier", "test")]), None);

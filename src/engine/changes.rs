@@ -67,10 +67,17 @@ impl Engine {
 
     /// Changes what a container may use.
     pub async fn update(&self, id: &str, limits: &LimitSpec) -> Result<(), EngineError> {
+        let known = self.docker.inspect_container(id, None).await?.host_config.unwrap_or_default();
+        // Engines hold memory and swap together, and refuse more memory than both: none stays none, and no limit no
+        // limit. Twice the memory is their own default.
+        let memory_swap = limits.memory.map(|memory| match known.memory_swap {
+            Some(-1) => -1,
+            Some(swap) if swap > 0 && Some(swap) == known.memory => memory,
+            _ => memory.saturating_mul(2),
+        });
         let change = ContainerUpdateBody {
             memory: limits.memory,
-            // Engines hold memory and swap together, and refuse more memory than both. Twice is their own default.
-            memory_swap: limits.memory.map(|memory| memory.saturating_mul(2)),
+            memory_swap,
             nano_cpus: limits.milli_cpus.map(|milli| milli.saturating_mul(NANO_PER_MILLI)),
             restart_policy: limits.restart.map(restart_policy),
             ..ContainerUpdateBody::default()

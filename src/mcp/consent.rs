@@ -124,7 +124,7 @@ impl Agreements {
             let why = match error {
                 RequestStateError::Expired => "it is older than ten minutes",
                 RequestStateError::IntegrityCheckFailed => {
-                    "it is for another call, or what it would be done to is not the same any more"
+                    "it is for another call, or what it would be done to is not the same any more, or Dockmaster was restarted"
                 }
                 _ => "it is no confirmation that Dockmaster gave",
             };

@@ -98,10 +98,11 @@ fn assent(token: String, result: ElicitResult) -> Result<Assent, ToolError> {
         _ => return refused("the person did not answer"),
     };
     let name = content.get(NAME).and_then(Value::as_str).map(ToOwned::to_owned);
-    if name.is_none() && content.get(YES) != Some(&Value::Bool(true)) {
-        return refused("the person did not agree");
+    match content.get(YES) {
+        Some(Value::Bool(true)) => Ok(Assent { token, name }),
+        None if name.is_some() => Ok(Assent { token, name }),
+        _ => refused("the person did not agree"),
     }
-    Ok(Assent { token, name })
 }
 
 #[cfg(test)]
@@ -125,6 +126,7 @@ mod tests {
             json!({"action": "accept"}),
             json!({"action": "accept", "content": {}}),
             json!({"action": "accept", "content": {"yes": false}}),
+            json!({"action": "accept", "content": {"yes": false, "name": ""}}),
             json!({"action": "accept", "content": {"yes": "true"}}),
             json!({"action": "decline", "content": {"yes": true}}),
             json!("accept"),

@@ -193,7 +193,9 @@ impl Job {
     ) -> Self {
         let kept = kept.iter().map(|(thing, why)| Planned::of(thing, Some(why)));
         let next = match &token {
-            Some(_) => "show the plan to a person; the same call with confirm does it",
+            Some(_) => {
+                "show the plan to a person; the same call does it, with confirm where the client cannot ask them"
+            }
             None => "the same call without dry_run does it",
         };
         Self {
@@ -208,7 +210,12 @@ impl Job {
             plan: affected.iter().map(|thing| Planned::of(thing, None)).chain(kept).collect(),
             confirm: token,
             steps: change.steps().len(),
-            note: Some("nothing was changed".to_owned()),
+            note: Some(text(
+                &std::iter::once("nothing was changed".to_owned())
+                    .chain(change.dangers())
+                    .collect::<Vec<_>>()
+                    .join("; "),
+            )),
             joined: false,
             next: Some(next.to_owned()),
         }

@@ -4,6 +4,7 @@ use super::audit::{self, Called};
 use super::caller::Caller;
 use super::consent::Agreements;
 use super::error::ToolError;
+use super::job::Terms;
 use super::keys::Keys;
 use super::tool::{Effect, Kind, Object, Tool, ToolContext, ToolOutput};
 use crate::actors::admin::HostAdmin;
@@ -123,7 +124,9 @@ impl Registry {
         Box::pin(async move {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
             let host = named.map(ToOwned::to_owned);
-            let told = Called { host, arguments: redact::json(&Value::Object(arguments.clone())) };
+            let mut told = arguments.clone();
+            Terms::take_confirm(&mut told);
+            let told = Called { host, arguments: redact::json(&Value::Object(told)) };
             // What begins or ends a job is put on the audit with it.
             let outcome = if kind == Kind::Job {
                 call(context.clone(), arguments).await

@@ -215,9 +215,11 @@ impl Tool {
             let (ask, run) = (Arc::clone(&ask), Arc::clone(&run));
             Box::pin(async move {
                 let confirm = Terms::take_confirm(&mut arguments);
-                let deal = json!([context.asker.principal, context.tool, arguments]).to_string();
-                let parameters = parse::<P>(context.tool, arguments)?;
+                let parameters = parse::<P>(context.tool, arguments.clone())?;
                 let question = ask(context.clone(), parameters.clone()).await?;
+                // To what was asked: that names what it is about.
+                let deal =
+                    json!([context.asker.principal, context.tool, arguments, question.text]).to_string();
                 let (agreements, confirm) = (&context.agreements, confirm.as_deref());
                 let next = agreements.once(&question.wants, &context.consent, confirm, &deal)?;
                 if let Next::Make(_) = next {

@@ -20,10 +20,10 @@ fn of_mounts(mounts: &str) -> Option<String> {
         if !matches!(seen, "/etc/hostname" | "/etc/hosts" | "/etc/resolv.conf") {
             return None;
         }
-        let mut parts = root.split('/').skip_while(|part| !part.ends_with("containers"));
-        let id = parts.nth(1)?;
-        let is_id = id.len() == ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_id.then(|| id.to_owned())
+        let is_id = |part: &str| part.len() == ID_LENGTH && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let parts: Vec<&str> = root.split('/').collect();
+        let mut pairs = parts.windows(2);
+        pairs.find_map(|pair| (pair[0].ends_with("containers") && is_id(pair[1])).then(|| pair[1].to_owned()))
     };
     mounts.lines().find_map(of_line)
 }
@@ -38,7 +38,8 @@ mod tests {
         let line =
             |root: &str, seen: &str| format!("718 706 8:1 {root} {seen} rw,relatime - ext4 /dev/sda1 rw");
         let docker = line(&format!("/var/lib/docker/containers/{id}/hostname"), "/etc/hostname");
-        let podman = line(&format!("/storage/overlay-containers/{id}/userdata/hosts"), "/etc/hosts");
+        let podman =
+            line(&format!("/containers/storage/overlay-containers/{id}/userdata/hosts"), "/etc/hosts");
         assert_eq!(of_mounts(&docker), Some(id.clone()));
         assert_eq!(of_mounts(&format!("{}\n{podman}", line("/", "/"))), Some(id.clone()));
         // Where another container's directory is mounted, that one is not this.

@@ -113,7 +113,7 @@ async fn reading_only_reads(fleet: &Fleet) {
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 24] = [
+    let calls: [(&str, Value); 25] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("host_inspect", json!({"host": "h1"})),

@@ -473,8 +473,9 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
         "volume_create" => vec![json!({"host": "h2", "name": "checked"})],
         "volume_remove" => vec![json!({"host": "h2", "volumes": ["checked"]})],
         "network_create" => vec![json!({"host": "h2", "name": "checked", "internal": true})],
-        "network_connect" => vec![json!({"host": "h2", "container": "ran", "network": "checked"})],
-        "network_disconnect" => vec![json!({"host": "h2", "container": "ran", "network": "checked"})],
+        "network_connect" | "network_disconnect" => {
+            vec![json!({"host": "h2", "container": "ran", "network": "checked"})]
+        }
         "network_remove" => vec![json!({"host": "h2", "networks": ["checked"]})],
         "prune" => {
             let what = json!(["containers", "networks", "images", "volumes", "build_cache"]);

@@ -183,6 +183,7 @@ async fn protected_things_are_left_alone_by_every_tool(fleet: &Fleet) {
         ("network_disconnect", json!({"container": "db-1", "network": "bridge"})),
         ("volume_remove", json!({"volumes": ["kept"]})),
         ("network_remove", json!({"networks": ["kept"]})),
+        ("container_run", json!({"image": IMAGE, "volumes": ["kept:/v"], "command": ["rm", "-rf", "/v"]})),
     ] {
         let mut arguments = arguments;
         arguments["host"] = json!("h1");

@@ -13,6 +13,8 @@ pub struct Affected {
     pub id: String,
     /// By which people know it.
     pub name: String,
+    /// Under which it is known too.
+    pub other_names: Vec<String>,
     /// `running`, `exited` …, where it has a state.
     pub state: Option<String>,
     /// What it takes, in bytes, as far as the engine says.
@@ -30,6 +32,7 @@ impl Affected {
             kind,
             id: id.into(),
             name: name.into(),
+            other_names: vec![],
             state: None,
             bytes: None,
             labels: BTreeMap::new(),

@@ -151,7 +151,7 @@ impl<'a> Call<'a> {
                 "which permits nothing that loses data, configuration or availability"
             }
             Policy::NoDestructive => {
-                "which permits no container that reaches what is not its own: no volume, no path, no network of the host"
+                "which permits nothing that reaches what is not its own: no volume, no path, no network of the host"
             }
             Policy::ReadOnly | Policy::ReadWrite => "which permits no change",
         };
@@ -218,7 +218,11 @@ impl<'a> Call<'a> {
         if let more @ 1.. = affected.len().saturating_sub(MOST_NAMED) {
             named.push(format!("{more} more"));
         }
-        let what = if named.is_empty() { self.change.target() } else { named.join(", ") };
+        if named.is_empty() {
+            named.push(self.change.target());
+        }
+        named.extend(self.change.dangers());
+        let what = named.join(", ");
         let ask = match wants {
             Wants::Yes => "Do it?".to_owned(),
             Wants::Name(name) => format!("It is lost for good. Type {name} to agree."),

@@ -41,7 +41,8 @@ pub(super) fn tool() -> Tool {
 
 async fn ask(context: ToolContext, Parameters { host }: Parameters) -> Result<Question, ToolError> {
     context.admin.may_remove(&host.parse()?).await?;
-    let text = told(&format!("Remove the host {host} from the configuration. Do it?"));
+    let endpoint = context.directory.host(&host)?.spec().endpoint.url();
+    let text = told(&format!("Remove the host {host} ({endpoint}) from the configuration. Do it?"));
     Ok(Question { text, wants: Wants::Yes })
 }
 

@@ -46,7 +46,11 @@ pub(super) fn tool() -> Tool {
 fn read(Parameters { what, older_than, keep }: Parameters) -> Result<Change, ToolError> {
     let older_than = older_than.as_deref().map(seconds).transpose()?;
     let keep = keep.as_deref().map(str::parse).transpose()?;
-    let what = what.into_iter().map(PruneKind::from).collect();
+    let what: Vec<PruneKind> = what.into_iter().map(PruneKind::from).collect();
+    if keep.is_some() && what.contains(&PruneKind::BuildCache) {
+        let message = "keep: the build cache has no names to keep; leave it out of what";
+        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
+    }
     Ok(Change::Prune { what, sieve: Sieve { older_than, keep } })
 }
 
