@@ -18,6 +18,7 @@ pub mod logs;
 pub mod networks;
 pub mod ports;
 mod release;
+mod remake;
 pub mod stats;
 pub mod usage;
 pub mod volumes;

@@ -111,6 +111,8 @@ pub struct ContainerDetail {
     pub health: Option<Health>,
     /// What it may use and do.
     pub limits: Limits,
+    /// Whether it goes when it stops.
+    pub auto_remove: bool,
 }
 
 /// A mount of a container.
@@ -286,6 +288,7 @@ impl From<ContainerInspectResponse> for ContainerDetail {
             networks: networks(settings.networks.unwrap_or_default()),
             ports: bound_ports(settings.ports.unwrap_or_default()),
             health,
+            auto_remove: host.auto_remove.unwrap_or_default(),
             limits: limits(host),
         }
     }

@@ -4,6 +4,7 @@ mod container_file_read;
 mod container_inspect;
 mod container_list;
 mod container_logs;
+mod container_recreate;
 mod container_remove;
 mod container_restart;
 mod container_run;
@@ -67,6 +68,7 @@ pub(super) fn all() -> Vec<Tool> {
         container_remove::tool(),
         container_run::tool(),
         container_update::tool(),
+        container_recreate::tool(),
         image_list::tool(),
         image_inspect::tool(),
         image_pull::tool(),

@@ -24,6 +24,7 @@ mod fleet_engines;
 mod fleet_itself;
 mod fleet_logins;
 mod operations;
+mod recreate;
 mod service_admin;
 mod service_bad_input;
 mod service_causes;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
     trials.extend(changes::trials());
     trials.extend(changes_killed::trials());
     trials.extend(changes_record::trials());
+    trials.extend(recreate::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_logins::trials());
     trials.extend(service_isolation::trials());
