@@ -8,6 +8,7 @@ pub mod fault;
 pub mod host;
 pub mod image;
 pub mod operation;
+pub mod output;
 pub mod pattern;
 pub mod phase;
 pub mod policy;

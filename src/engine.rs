@@ -10,6 +10,7 @@ mod client;
 pub mod containers;
 pub mod error;
 pub mod events;
+pub mod exec;
 pub mod history;
 pub mod images;
 pub mod inventory;

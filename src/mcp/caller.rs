@@ -3,6 +3,7 @@
 use super::consent::{Assent, Consent};
 use crate::domain::change::Asker;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Notes waiting to be sent; a client that reads none misses some.
 const NOTES: usize = 16;
@@ -16,6 +17,8 @@ pub struct Caller {
     pub progress: Progress,
     /// What the person behind it has said.
     pub consent: Consent,
+    /// Cancelled when it waits no more.
+    pub gone: CancellationToken,
 }
 
 impl Caller {

@@ -20,6 +20,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 /// What a model should know before its first call. Clients cut this at 2 KB.
 const INSTRUCTIONS: &str = "Dockmaster holds a supervised line to every configured Docker host. \
@@ -145,7 +146,9 @@ impl Server {
         let token = context.meta.get_progress_token();
         let (progress, mut told) = Progress::channel();
         let progress = if token.is_some() { progress } else { Progress::default() };
-        let caller = Caller { asker: asker(context), progress, consent };
+        let gone = CancellationToken::new();
+        let _gone = gone.clone().drop_guard();
+        let caller = Caller { asker: asker(context), progress, consent, gone };
         let work = self.registry.call(tool, arguments, caller);
         let run = async {
             if tool.goes_on() {

@@ -1,5 +1,6 @@
 //! The tools: one file each, with its parameters, its answer and how it comes about.
 
+mod container_exec;
 mod container_file_read;
 mod container_inspect;
 mod container_list;
@@ -69,6 +70,7 @@ pub(super) fn all() -> Vec<Tool> {
         container_run::tool(),
         container_update::tool(),
         container_recreate::tool(),
+        container_exec::tool(),
         image_list::tool(),
         image_inspect::tool(),
         image_pull::tool(),
