@@ -2,6 +2,7 @@
 
 mod container_exec;
 mod container_file_read;
+mod container_file_write;
 mod container_inspect;
 mod container_list;
 mod container_logs;
@@ -71,6 +72,7 @@ pub(super) fn all() -> Vec<Tool> {
         container_update::tool(),
         container_recreate::tool(),
         container_exec::tool(),
+        container_file_write::tool(),
         image_list::tool(),
         image_inspect::tool(),
         image_pull::tool(),

@@ -20,6 +20,7 @@ mod changes;
 mod changes_killed;
 mod changes_record;
 mod events;
+mod exec;
 mod fleet_engines;
 mod fleet_itself;
 mod fleet_logins;
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
     trials.extend(changes_killed::trials());
     trials.extend(changes_record::trials());
     trials.extend(recreate::trials());
+    trials.extend(exec::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_logins::trials());
     trials.extend(service_isolation::trials());

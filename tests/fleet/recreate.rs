@@ -14,6 +14,7 @@ use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig};
 use crate::trials;
 
 const APP: &str = "127.0.0.1:5000/app:1";
+const BAD: &str = "127.0.0.1:5000/app:bad";
 const SECRET: &str = "correct-horse-battery-staple";
 
 pub fn trials() -> Vec<Trial> {
@@ -30,8 +31,13 @@ fn unasked(fleet: &Fleet) -> ServiceConfig {
     ServiceConfig::none(fleet).server("confirm_fallback: allow")
 }
 
-/// Pushes an image made of these instructions under the name of the application; the engine keeps none of that name.
+/// Pushes an image made of these instructions under the name of the application; what the engine has of that name it
+/// keeps.
 fn publish(host: &Host, instructions: &[&str]) {
+    publish_as(host, APP, instructions);
+}
+
+fn publish_as(host: &Host, name: &str, instructions: &[&str]) {
     host.docker(&["create", "--label", "fleet.trial=1", "--name", "maker", IMAGE]);
     let mut commit = vec!["commit"];
     for instruction in instructions {
@@ -40,12 +46,12 @@ fn publish(host: &Host, instructions: &[&str]) {
     commit.extend(["maker", "made:1"]);
     host.docker(&commit);
     host.docker(&["rm", "maker"]);
-    let kept = host.try_docker(&["image", "inspect", "-f", "{{.Id}}", APP]).ok();
-    host.docker(&["tag", "made:1", APP]);
-    host.docker(&["push", "-q", APP]);
-    host.docker(&["rmi", "made:1", APP]);
+    let kept = host.try_docker(&["image", "inspect", "-f", "{{.Id}}", name]).ok();
+    host.docker(&["tag", "made:1", name]);
+    host.docker(&["push", "-q", name]);
+    host.docker(&["rmi", "made:1", name]);
     if let Some(kept) = kept {
-        host.docker(&["tag", &kept, APP]);
+        host.docker(&["tag", &kept, name]);
     }
 }
 
@@ -465,13 +471,15 @@ async fn a_crash_between_any_steps_leaves_one_container_of_the_name(fleet: &Flee
         before.insert(name.clone(), inspect(host, &name)["Id"].clone());
     }
     for is_well in [true, false] {
-        let command = if is_well { "CMD [\"sleep\", \"999\"]" } else { "CMD [\"false\"]" };
-        publish(host, &[command]);
+        let (image, seconds) =
+            if is_well { (APP, "CMD [\"sleep\", \"999\"]") } else { (BAD, "CMD [\"false\"]") };
+        publish_as(host, image, &[seconds]);
         for (number, (point, _)) in cases.iter().enumerate().filter(|(_, (_, well))| *well == is_well) {
             let service = Service::start(&config.clone().variable("DOCKMASTER_FAILPOINT", point));
             service.wait_ready(&["h1"]).await;
             let client = McpClient::new(service.address());
-            let arguments = json!({"host": "h1", "container": format!("web-{number}"), "wait_healthy": 2});
+            let container = format!("web-{number}");
+            let arguments = json!({"host": "h1", "container": container, "image": image, "wait_healthy": 2});
             let answer = tokio::spawn(async move { client.try_call("container_recreate", arguments).await });
             let (status, mut home) = service.ended();
             assert_eq!(status.signal(), Some(6), "it dies at `{point}`");
@@ -512,6 +520,6 @@ async fn a_crash_between_any_steps_leaves_one_container_of_the_name(fleet: &Flee
     let names: Vec<&str> = before.keys().map(String::as_str).collect();
     host.docker(&[&["rm", "-f"], names.as_slice()].concat());
     host.docker(&["network", "rm", "front", "back"]);
-    host.docker(&["rmi", "-f", APP]);
+    host.docker(&["rmi", "-f", APP, BAD]);
     host.registry(false);
 }
