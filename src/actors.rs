@@ -22,6 +22,7 @@ mod ask;
 pub mod changes;
 pub mod config;
 pub mod directory;
+pub mod exec;
 pub mod host;
 pub mod journal;
 pub mod mcp;

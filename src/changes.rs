@@ -5,6 +5,7 @@ mod container;
 mod image;
 mod network;
 mod prune;
+mod recreate;
 mod volume;
 
 use crate::domain::change::{Affected, Before, Made, Step};
@@ -18,8 +19,12 @@ use std::collections::BTreeMap;
 pub const OPERATION_LABEL: &str = "dockmaster.operation";
 const STEP_LABEL: &str = "dockmaster.step";
 
+/// The name of the steps that make a container.
+const CREATE: &str = "create";
+
 /// What a look before the act found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Look {
     /// It is to be done.
     Todo(Before),
@@ -44,12 +49,21 @@ pub struct Hands<'a> {
     pub engine: &'a Engine,
     /// The operation.
     pub operation: OperationId,
-    /// The container that an earlier step made, by identifier.
-    pub created: Option<String>,
-    /// The containers that earlier steps were made to, by identifier.
-    pub treated: Vec<String>,
+    /// The steps that were made before, in their order.
+    pub earlier: Vec<Earlier>,
     /// The time, by which things are old.
     pub now: Timestamp,
+}
+
+/// A step that was made before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Earlier {
+    /// Its name.
+    pub step: String,
+    /// What there was before it.
+    pub before: Before,
+    /// What came of it.
+    pub made: Made,
 }
 
 /// What the steps would be made to, of what is there already. That one of several is not there is its step's to
@@ -63,6 +77,7 @@ pub async fn survey(engine: &Engine, steps: &[Step], now: Timestamp) -> Result<V
             Step::Volume(step) => volume::survey(engine, step).await,
             Step::Network(step) => network::survey(engine, step).await,
             Step::Prune(kind, sieve) => prune::survey(engine, *kind, sieve, now).await,
+            Step::Recreate(step) => recreate::survey(engine, step).await,
         };
         if let Err(error @ EngineError::NotFound(_)) = found {
             missing = Some(error);
@@ -90,6 +105,7 @@ impl Hands<'_> {
             Step::Volume(step) => volume::look(self, step).await,
             Step::Network(step) => network::look(self, step).await,
             Step::Prune(kind, sieve) => prune::look(self, *kind, sieve).await,
+            Step::Recreate(step) => recreate::look(self, step).await,
         }
     }
 
@@ -112,6 +128,7 @@ impl Hands<'_> {
             Step::Volume(step) => volume::act(self, step).await.map(Some),
             Step::Network(step) => network::act(self, step, before).await,
             Step::Prune(kind, sieve) => prune::act(self, *kind, sieve, before).await.map(Some),
+            Step::Recreate(step) => recreate::act(self, step, before).await,
         }
     }
 
@@ -124,14 +141,16 @@ impl Hands<'_> {
             Step::Volume(step) => volume::probe(self, step, before).await,
             Step::Network(step) => network::probe(self, step, before).await,
             Step::Prune(kind, _) => prune::probe(self, *kind, before).await,
+            Step::Recreate(step) => recreate::probe(self, step, before).await,
         }
     }
 
     /// Undoes the step, made or not; again does no harm.
-    pub async fn undo(&self, step: &Step) -> Result<(), EngineError> {
+    pub async fn undo(&self, step: &Step, before: &Before) -> Result<(), EngineError> {
         match step {
             Step::Container(step) => container::undo(self, step).await,
             Step::Image(_) | Step::Volume(_) | Step::Network(_) | Step::Prune(..) => Ok(()),
+            Step::Recreate(step) => recreate::undo(self, step, before).await,
         }
     }
 
@@ -142,7 +161,19 @@ impl Hands<'_> {
             Step::Image(step) => image::after(self, step, before).await,
             Step::Network(step) => network::after(self, step, before).await,
             Step::Volume(_) | Step::Prune(..) => Ok(Made::default()),
+            Step::Recreate(step) => recreate::after(self, step, before).await,
         }
+    }
+
+    /// The container that an earlier step made, by identifier.
+    fn created(&self) -> Result<ContainerName, EngineError> {
+        let made = self.earlier.iter().find(|earlier| earlier.step == CREATE);
+        name(made.and_then(|earlier| earlier.made.id.as_deref()).unwrap_or_default())
+    }
+
+    /// Whether an earlier step was made to the container.
+    fn has_treated(&self, container: &str) -> bool {
+        self.earlier.iter().any(|earlier| container::id_of(&earlier.before) == container)
     }
 
     fn labels(&self, step: &Step) -> BTreeMap<String, String> {

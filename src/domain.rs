@@ -9,6 +9,7 @@ pub mod host;
 pub mod image;
 pub mod log;
 pub mod operation;
+pub mod output;
 pub mod pattern;
 pub mod phase;
 pub mod policy;

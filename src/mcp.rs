@@ -5,6 +5,8 @@ mod attention;
 mod audit;
 mod caller;
 mod consent;
+mod container_path;
+mod deed;
 mod elicit;
 mod error;
 mod fleet;

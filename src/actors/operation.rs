@@ -92,6 +92,28 @@ impl Operation {
         if self.0.cancel.is_cancelled() { Err(Cancelled) } else { Ok(()) }
     }
 
+    /// Waits until somebody wants the operation to end.
+    pub async fn cancelled(&self) {
+        self.0.cancel.cancelled().await;
+    }
+
+    /// Tells that processes are about to start on the host otherwise than by a command of the link; returns what has to
+    /// stand in their environment. They are ended with the operation unless they have ended before.
+    pub async fn expect_processes(&self) -> String {
+        self.0.ledger.before_command().await;
+        self.0.ledger.mark().expect()
+    }
+
+    /// Those processes have ended.
+    pub fn processes_ended(&self) {
+        self.0.ledger.mark().ended();
+    }
+
+    /// Ends whatever the operation has started on the host, as far as the login may.
+    pub async fn end_processes(&self) -> Result<(), Fault> {
+        self.0.ledger.mark().find_and_end(self.0.session.engine.link().as_ref()).await
+    }
+
     /// Enters something of this process that `close` gives back, however the operation ends. What
     /// was entered last is closed first.
     pub fn track(

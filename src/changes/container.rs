@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// How often it is looked whether something that is under way has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The container that the step would be made to.
 pub(super) async fn survey(engine: &Engine, step: &ContainerStep) -> Result<Vec<Affected>, EngineError> {
@@ -82,7 +82,7 @@ pub(super) async fn look(hands: &Hands<'_>, step: &ContainerStep) -> Result<Look
         ContainerStep::Restart(name, _) => {
             let (found, before) = seen(hands.engine, name).await?;
             // Named twice, by its name and by its identifier, it is restarted once.
-            if hands.treated.contains(&found.id) {
+            if hands.has_treated(&found.id) {
                 Look::Already(before, same(&found))
             } else {
                 Look::Todo(before)
@@ -90,10 +90,7 @@ pub(super) async fn look(hands: &Hands<'_>, step: &ContainerStep) -> Result<Look
         }
         ContainerStep::Remove { container, .. } => Look::Todo(seen(hands.engine, container).await?.1),
         ContainerStep::Create(_) => Look::Todo(Before::Nothing),
-        ContainerStep::StartCreated => {
-            let created = name(hands.created.as_deref().unwrap_or_default())?;
-            Look::Todo(seen(hands.engine, &created).await?.1)
-        }
+        ContainerStep::StartCreated => Look::Todo(seen(hands.engine, &hands.created()?).await?.1),
     })
 }
 
@@ -200,7 +197,10 @@ pub(super) async fn after(
     }
 }
 
-async fn seen(engine: &Engine, name: &ContainerName) -> Result<(ContainerDetail, Before), EngineError> {
+pub(super) async fn seen(
+    engine: &Engine,
+    name: &ContainerName,
+) -> Result<(ContainerDetail, Before), EngineError> {
     let found = engine.container(name).await?;
     let before = before(&found);
     Ok((found, before))
@@ -213,11 +213,11 @@ pub(super) fn before(found: &ContainerDetail) -> Before {
 }
 
 /// The container that this operation made.
-async fn ours(hands: &Hands<'_>) -> Result<Option<String>, EngineError> {
+pub(super) async fn ours(hands: &Hands<'_>) -> Result<Option<String>, EngineError> {
     Ok(all_ours(hands).await?.into_iter().next())
 }
 
-async fn all_ours(hands: &Hands<'_>) -> Result<Vec<String>, EngineError> {
+pub(super) async fn all_ours(hands: &Hands<'_>) -> Result<Vec<String>, EngineError> {
     hands.engine.labelled(OPERATION_LABEL, &hands.operation.to_string()).await
 }
 
@@ -229,7 +229,7 @@ async fn remove_made(engine: &Engine, id: &str) -> Result<(), EngineError> {
 }
 
 /// Waits for a removal that is under way; the step's own time bounds it.
-async fn until_removed(engine: &Engine, id: &str) -> Result<(), EngineError> {
+pub(super) async fn until_removed(engine: &Engine, id: &str) -> Result<(), EngineError> {
     loop {
         match engine.container(&name(id)?).await {
             Err(EngineError::NotFound(_)) => return Ok(()),
@@ -239,7 +239,7 @@ async fn until_removed(engine: &Engine, id: &str) -> Result<(), EngineError> {
     }
 }
 
-fn runs(found: &ContainerDetail) -> bool {
+pub(super) fn runs(found: &ContainerDetail) -> bool {
     matches!(&*found.state, "running" | "paused" | "restarting")
 }
 
@@ -248,11 +248,11 @@ pub(super) fn id_of(before: &Before) -> &str {
     if let Before::Container { id, .. } = before { id } else { "" }
 }
 
-fn was(before: &Before) -> &str {
+pub(super) fn was(before: &Before) -> &str {
     if let Before::Container { state, .. } = before { state } else { "" }
 }
 
-fn started(before: &Before) -> &str {
+pub(super) fn started(before: &Before) -> &str {
     if let Before::Container { started_at, .. } = before { started_at } else { "" }
 }
 
@@ -283,17 +283,17 @@ fn renamed(found: &ContainerDetail) -> Made {
     Made { id: Some(found.id.clone()), after: Some(found.name.clone()), ..Made::default() }
 }
 
-fn same(found: &ContainerDetail) -> Made {
+pub(super) fn same(found: &ContainerDetail) -> Made {
     let state = Some(found.state.clone());
     Made { id: Some(found.id.clone()), before: state.clone(), after: state, ..Made::default() }
 }
 
-fn made(before: &Before, found: &ContainerDetail) -> Made {
+pub(super) fn made(before: &Before, found: &ContainerDetail) -> Made {
     let was = Some(was(before).to_owned());
     Made { id: Some(found.id.clone()), before: was, after: Some(found.state.clone()), ..Made::default() }
 }
 
-fn removed(before: &Before) -> Made {
+pub(super) fn removed(before: &Before) -> Made {
     let was = Some(was(before).to_owned());
     Made {
         id: Some(id_of(before).to_owned()),

@@ -3,11 +3,13 @@
 mod affected;
 mod prune;
 mod record;
+mod recreate;
 mod step;
 
 pub use affected::{Affected, AffectedKind, Bound};
 pub use prune::{PruneKind, Sieve};
 pub use record::{Asker, BEARER, Before, Made, OWNER, Thing};
+pub use recreate::RecreateStep;
 pub use step::{ContainerStep, ENGINE_LAG, ImageStep, NetworkStep, STOP_GRACE, Step, VolumeStep};
 
 use super::container::ContainerName;
@@ -132,6 +134,15 @@ pub enum Change {
         #[serde(default)]
         sieve: Sieve,
     },
+    /// Make a container anew from a newer image, with the same settings.
+    ContainerRecreate {
+        /// Which.
+        container: ContainerName,
+        /// From another image than its own.
+        image: Option<ImageName>,
+        /// Seconds the new one gets to become healthy.
+        patience: u32,
+    },
 }
 
 /// What is done to containers that are not to run.
@@ -226,6 +237,10 @@ impl Change {
                 what.dedup();
                 what.into_iter().map(|kind| Step::Prune(kind, sieve.clone())).collect()
             }
+            Self::ContainerRecreate { container, image, patience } => {
+                let steps = RecreateStep::all(container, image.as_ref(), *patience);
+                steps.into_iter().map(Step::Recreate).collect()
+            }
         }
     }
 
@@ -233,7 +248,7 @@ impl Change {
     pub fn plan(&self) -> Plan {
         let undoable = self.steps().iter().map(Step::is_undoable).collect();
         let on_failure = match self {
-            Self::ContainerRun(_) => OnFailure::Unwind,
+            Self::ContainerRun(_) | Self::ContainerRecreate { .. } => OnFailure::Unwind,
             _ => OnFailure::GoOn,
         };
         Plan { undoable, on_failure }
@@ -249,7 +264,9 @@ impl Change {
             Self::ContainerRun(spec) => {
                 spec.name.as_ref().map_or(spec.image.to_string(), ToString::to_string)
             }
-            Self::ContainerUpdate { container, .. } => container.to_string(),
+            Self::ContainerUpdate { container, .. } | Self::ContainerRecreate { container, .. } => {
+                container.to_string()
+            }
             Self::ImagePull { image, .. } | Self::ImagePush { image } | Self::ImageTag { image, .. } => {
                 image.to_string()
             }
@@ -336,7 +353,8 @@ impl Change {
             | Self::VolumeRemove { .. }
             | Self::NetworkDisconnect { .. }
             | Self::NetworkRemove { .. }
-            | Self::Prune { .. } => true,
+            | Self::Prune { .. }
+            | Self::ContainerRecreate { .. } => true,
         }
     }
 
@@ -369,7 +387,8 @@ impl Change {
             Self::ContainerRemove { .. }
             | Self::ImageRemove { .. }
             | Self::NetworkRemove { .. }
-            | Self::Prune { .. } => Asks::Agreement,
+            | Self::Prune { .. }
+            | Self::ContainerRecreate { .. } => Asks::Agreement,
             // With a path of the host a container has the host.
             Self::ContainerRun(spec) if spec.mounts_the_host() => Asks::Agreement,
             Self::VolumeCreate(spec) if spec.may_be_elsewhere() => Asks::Agreement,
@@ -505,6 +524,7 @@ mod tests {
             Change::NetworkRemove { networks: vec!["back".parse().unwrap()] },
             Change::ImagePull { image, platform: None },
             Change::Prune { what: PruneKind::ALL.to_vec(), sieve: Sieve::default() },
+            Change::ContainerRecreate { container: "a".parse().unwrap(), image: None, patience: 60 },
         ]
     }
 

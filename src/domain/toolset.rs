@@ -18,6 +18,8 @@ pub enum Toolset {
     Fleet,
     /// Containers.
     Containers,
+    /// Commands and files inside containers.
+    Exec,
     /// Images.
     Images,
     /// Volumes.
@@ -32,11 +34,12 @@ pub enum Toolset {
 
 impl Toolset {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hosts,
         Self::HostsAdmin,
         Self::Fleet,
         Self::Containers,
+        Self::Exec,
         Self::Images,
         Self::Storage,
         Self::Networks,
@@ -55,6 +58,7 @@ impl Toolset {
             Self::HostsAdmin => "hosts_admin",
             Self::Fleet => "fleet",
             Self::Containers => "containers",
+            Self::Exec => "exec",
             Self::Images => "images",
             Self::Storage => "storage",
             Self::Networks => "networks",

@@ -2,7 +2,7 @@
 
 use super::{Engine, EngineError};
 use crate::domain::container::ContainerName;
-use bollard::query_parameters::DownloadFromContainerOptionsBuilder;
+use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
 use futures_util::TryStreamExt as _;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -43,6 +43,10 @@ pub struct Node {
     pub size: u64,
     /// Where a link leads.
     pub target: Option<String>,
+    /// Who may do what with it.
+    pub mode: u32,
+    /// Whose it is, by numbers inside the container.
+    pub owner: (u64, u64),
 }
 
 /// What was read of a path.
@@ -76,6 +80,66 @@ impl Engine {
             }
         }
         Ok(reader.found)
+    }
+}
+
+/// A file that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// Its name without its directory.
+    pub name: String,
+    /// What is in it.
+    pub body: Vec<u8>,
+    /// Who may do what with it.
+    pub mode: u32,
+    /// Whose it is, by numbers inside the container.
+    pub owner: (u64, u64),
+}
+
+impl NewFile {
+    /// An archive with nothing else in it.
+    fn archive(&self) -> std::io::Result<Vec<u8>> {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(EntryType::Regular);
+        header.set_size(self.body.len() as u64);
+        header.set_mode(self.mode);
+        header.set_uid(self.owner.0);
+        header.set_gid(self.owner.1);
+        let now = jiff::Timestamp::now().as_second();
+        header.set_mtime(u64::try_from(now).unwrap_or_default());
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_data(&mut header, &self.name, self.body.as_slice())?;
+        builder.into_inner()
+    }
+}
+
+impl Engine {
+    /// What is at an absolute path inside a container, without what is in it.
+    pub async fn node(&self, container: &ContainerName, path: &str) -> Result<Option<Node>, EngineError> {
+        let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
+        let mut stream = self.docker.download_from_container(container.as_str(), Some(options));
+        let mut reader = Reader::new(0..0);
+        while let Some(chunk) = stream.try_next().await? {
+            if reader.push(&chunk)? || reader.found.node.is_some() {
+                break;
+            }
+        }
+        Ok(reader.found.node)
+    }
+
+    /// Puts a file into a directory inside a container; one of its name is replaced, and a directory is not.
+    pub async fn put_file(
+        &self,
+        container: &ContainerName,
+        directory: &str,
+        file: &NewFile,
+    ) -> Result<(), EngineError> {
+        let archive = file.archive().map_err(|error| EngineError::Garbled(format!("an archive: {error}")))?;
+        let options = UploadToContainerOptionsBuilder::new().path(directory).no_overwrite_dir_non_dir("true");
+        // Whose it is stands in the archive; Podman would take the container's user otherwise.
+        let options = options.copy_uidgid("false");
+        let body = bollard::body_full(archive.into());
+        Ok(self.docker.upload_to_container(container.as_str(), Some(options.build()), body).await?)
     }
 }
 
@@ -234,7 +298,9 @@ impl Reader {
         };
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let target = target.filter(|_| kind == NodeKind::Link).map(text);
-        let node = Node { name: text(name), kind, size: self.left, target };
+        let mode = header.mode().unwrap_or_default() & 0o7777;
+        let owner = (header.uid().unwrap_or_default(), header.gid().unwrap_or_default());
+        let node = Node { name: text(name), kind, size: self.left, target, mode, owner };
         Ok(self.keep(node))
     }
 
@@ -302,6 +368,18 @@ mod tests {
         add("d/c/deep", EntryType::Regular, b"y");
         add(&format!("d/{long}"), EntryType::Regular, b"");
         (builder.into_inner().unwrap(), long)
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_is_written() {
+        let name = format!("{}.conf", "n".repeat(150));
+        let file =
+            NewFile { name: name.clone(), body: b"x: 1".to_vec(), mode: 0o640, owner: (1000, 3_000_000) };
+        let mut reader = Reader::new(0..10);
+        reader.push(&file.archive().unwrap()).unwrap();
+        let node = reader.found.node.unwrap();
+        assert_eq!((node.name, node.mode, node.owner, node.size), (name, 0o640, (1000, 3_000_000), 4));
+        assert_eq!(reader.found.body, b"x: 1");
     }
 
     proptest! {

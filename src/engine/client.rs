@@ -8,14 +8,16 @@ use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
-use hyper::Request;
 use hyper::body::Frame;
 use hyper::http::Uri;
+use hyper::http::header::CONTENT_TYPE;
+use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -73,7 +75,43 @@ impl Pool {
         api: ApiVersion,
         path: &str,
     ) -> Result<T, EngineError> {
-        let request = Request::get(format!("http://docker/v{api}{path}")).body(Body::Left(Full::default()));
+        let body = self.ask(Method::GET, api, path, Bytes::new()).await?;
+        serde_json::from_slice(&body).map_err(|error| EngineError::Garbled(error.to_string()))
+    }
+
+    /// What the engine answers to a POST of `body`, for requests that hold what bollard has no types for.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        api: ApiVersion,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, EngineError> {
+        let body = self.ask(Method::POST, api, path, body.to_string().into()).await?;
+        serde_json::from_slice(&body).map_err(|error| EngineError::Garbled(error.to_string()))
+    }
+
+    /// As [`Self::post`], where the answer says nothing.
+    pub(super) async fn post_blind(
+        &self,
+        api: ApiVersion,
+        path: &str,
+        body: &Value,
+    ) -> Result<(), EngineError> {
+        self.ask(Method::POST, api, path, body.to_string().into()).await.map(drop)
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        api: ApiVersion,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Bytes, EngineError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://docker/v{api}{path}"))
+            .header(CONTENT_TYPE, "application/json")
+            .body(Body::Left(Full::new(body)));
         let request = request.map_err(|error| Fault::new(FaultKind::Internal, error.to_string()))?;
         let response = {
             let _permit = self.requests.acquire().await;
@@ -82,7 +120,7 @@ impl Pool {
         let status = response.status();
         let body = response.into_body().collect().await.map_err(bollard::errors::Error::from)?.to_bytes();
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| EngineError::Garbled(error.to_string()));
+            return Ok(body);
         }
         let told: Option<Refusal> = serde_json::from_slice(&body).ok();
         let message = told.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), |told| told.message);

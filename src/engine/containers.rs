@@ -111,6 +111,10 @@ pub struct ContainerDetail {
     pub health: Option<Health>,
     /// What it may use and do.
     pub limits: Limits,
+    /// Paths inside that lie in memory.
+    pub tmpfs: Vec<String>,
+    /// Whether it goes when it stops.
+    pub auto_remove: bool,
 }
 
 /// A mount of a container.
@@ -286,6 +290,8 @@ impl From<ContainerInspectResponse> for ContainerDetail {
             networks: networks(settings.networks.unwrap_or_default()),
             ports: bound_ports(settings.ports.unwrap_or_default()),
             health,
+            tmpfs: tmpfs(&host),
+            auto_remove: host.auto_remove.unwrap_or_default(),
             limits: limits(host),
         }
     }
@@ -299,6 +305,13 @@ fn real_time(time: Option<String>) -> String {
 fn restart_policy(host: &HostConfig) -> String {
     let name = host.restart_policy.as_ref().and_then(|policy| policy.name);
     name.map(|name| name.to_string()).filter(|name| !name.is_empty()).unwrap_or_else(|| "no".to_owned())
+}
+
+fn tmpfs(host: &HostConfig) -> Vec<String> {
+    let mounted = host.mounts.iter().flatten();
+    let mounted = mounted.filter(|mount| mount.typ.is_some_and(|kind| kind.to_string() == "tmpfs"));
+    let mounted = mounted.filter_map(|mount| mount.target.clone());
+    host.tmpfs.iter().flatten().map(|(path, _)| path.clone()).chain(mounted).collect()
 }
 
 fn limits(host: HostConfig) -> Limits {

@@ -20,6 +20,9 @@ pub enum EngineError {
         /// The engine's words.
         message: String,
     },
+    /// What is there is not fit for what was asked.
+    #[error("{0}")]
+    Unfit(String),
     /// The engine began and did not get to the end.
     #[error("the engine failed: {0}")]
     Failed(String),

@@ -19,6 +19,8 @@ pub struct Caller {
     pub consent: Consent,
     /// Cancelled when they will say no more: answers are still wanted, and no longer waited for.
     pub left: CancellationToken,
+    /// Cancelled when it waits no more.
+    pub gone: CancellationToken,
 }
 
 impl Caller {

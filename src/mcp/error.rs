@@ -208,9 +208,9 @@ impl HostFailure {
             HostError::Engine(EngineError::NotFound(message)) => {
                 plain(ErrorKind::NotFound, format!("{id}: {message}"))
             }
-            HostError::Engine(EngineError::Refused { status: 409, message }) => {
-                plain(ErrorKind::Conflict, format!("{id}: {message}"))
-            }
+            HostError::Engine(
+                EngineError::Refused { status: 409, message } | EngineError::Unfit(message),
+            ) => plain(ErrorKind::Conflict, format!("{id}: {message}")),
             HostError::Engine(error) => plain(ErrorKind::DockerError, format!("{id}: {error}")),
             HostError::Context(error) => plain(ErrorKind::Conflict, format!("{id}: {error}")),
             HostError::Removed => plain(ErrorKind::HostUnknown, format!("{id}: {error}")),

@@ -63,6 +63,9 @@ pub(super) struct Job {
     pub(super) confirm: Option<String>,
     /// How many steps there are.
     pub(super) steps: usize,
+    /// What had been done was undone.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) rolled_back: bool,
     /// What it waits for, or why it ended so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
@@ -127,6 +130,12 @@ pub(super) struct StepResult {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) left: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) old_image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) new_image: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) health: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
 }
 
@@ -147,7 +156,8 @@ fn step_states(_: &mut SchemaGenerator) -> Schema {
 impl Job {
     pub(super) fn of(record: &ChangeRecord, joined: bool) -> Self {
         let results = record.steps.iter().map(|step| {
-            let Made { id, before, after, removed, freed, left } = step.made.clone();
+            let Made { id, before, after, removed, freed, left, old_image, new_image, health } =
+                step.made.clone();
             StepResult {
                 step: step.name.clone(),
                 state: step.state,
@@ -157,6 +167,9 @@ impl Job {
                 removed,
                 freed,
                 left: left.iter().map(|words| redact::text(words)).collect(),
+                old_image,
+                new_image,
+                health,
                 error: step.words.as_deref().map(redact::text),
             }
         });
@@ -177,6 +190,7 @@ impl Job {
             plan: vec![],
             confirm: None,
             steps: record.change.steps().len(),
+            rolled_back: record.state.is_final() && record.states().contains(&StepState::Undone),
             note: record.words.as_deref().map(redact::text),
             joined,
             next,
@@ -210,6 +224,7 @@ impl Job {
             plan: affected.iter().map(|thing| Planned::of(thing, None)).chain(kept).collect(),
             confirm: token,
             steps: change.steps().len(),
+            rolled_back: false,
             note: Some(text(
                 &std::iter::once("nothing was changed".to_owned())
                     .chain(change.dangers())

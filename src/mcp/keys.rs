@@ -72,7 +72,10 @@ impl Keys {
         match journal.reader().await?.answer(&record, context.directory.clock().now()).await? {
             Some(Recalled::Same(answer)) => {
                 audit::made(context, called, Verdict::Joined).await;
-                return Ok(ToolOutput::Structured(answer));
+                return Ok(match answer {
+                    Value::String(text) => ToolOutput::Text(text),
+                    answer => ToolOutput::Structured(answer),
+                });
             }
             Some(Recalled::Other) => {
                 let words = format!("the {KEY} belongs to a call with other arguments; nothing was changed");
@@ -82,8 +85,13 @@ impl Keys {
             None => {}
         }
         let output = call(arguments).await?;
-        if let ToolOutput::Structured(answer) = &output {
-            record.answer = answer.clone();
+        let answer = match &output {
+            ToolOutput::Structured(answer) => Some(answer.clone()),
+            ToolOutput::Text(text) => Some(text.clone().into()),
+            ToolOutput::Planned(_) | ToolOutput::Asks(_) => None,
+        };
+        if let Some(answer) = answer {
+            record.answer = answer;
             // It was made: an answer that cannot be remembered is one all the same.
             if let Err(error) = journal.write("answer", vec![Entry::Answer(Box::new(record))]).await {
                 tracing::warn!(%error, tool = context.tool, "the answer is not remembered by its key");

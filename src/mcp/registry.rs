@@ -10,11 +10,9 @@ use super::tool::{Effect, Kind, Object, Tool, ToolContext, ToolOutput};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
 use crate::domain::policy::ConfirmFallback;
-use crate::domain::redact;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::toolset::Offer;
 use futures_util::future::BoxFuture;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// A name that is offered, or not, and is no tool's.
@@ -75,7 +73,7 @@ impl Registry {
         let specs = directory.specs();
         let loosest = specs.iter().map(|spec| directory.policy(&spec.id)).min();
         self.tools.iter().filter(move |tool| match loosest {
-            Some(loosest) if tool.kind == Kind::Job => tool.effect.is_permitted(loosest),
+            Some(loosest) if tool.needs_a_host() => tool.effect.is_permitted(loosest),
             _ => true,
         })
     }
@@ -112,21 +110,21 @@ impl Registry {
         caller: Caller,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
         let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
-        let Caller { asker, progress, consent, left } = caller;
+        let Caller { asker, progress, consent, left, gone } = caller;
         let (name, agreements) = (tool.name, self.agreements.clone());
         let context =
-            ToolContext { tool: name, directory, admin, asker, progress, consent, left, agreements };
+            ToolContext { tool: name, directory, admin, asker, progress, consent, left, gone, agreements };
         if tool.kind == Kind::Read {
             return (tool.call)(context, arguments);
         }
-        let (call, kind) = (Arc::clone(&tool.call), tool.kind);
+        let (call, kind, audited) = (Arc::clone(&tool.call), tool.kind, tool.audited);
         let keys = self.keys.clone();
         Box::pin(async move {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
             let host = named.map(ToOwned::to_owned);
             let mut told = arguments.clone();
             Terms::take_confirm(&mut told);
-            let told = Called { host, arguments: redact::json(&Value::Object(told)) };
+            let told = Called { host, arguments: audited(&told) };
             // What begins or ends a job is put on the audit with it.
             let outcome = if kind == Kind::Job {
                 call(context.clone(), arguments).await
@@ -152,6 +150,7 @@ mod tests {
     use crate::mcp::error::ErrorKind;
     use crate::runtime::clock::Clock;
     use crate::transport::fake::FakeConnector;
+    use serde_json::Value;
 
     fn registry() -> Registry {
         let admin = HostAdmin {

@@ -148,7 +148,10 @@ impl Server {
         let token = context.meta.get_progress_token();
         let (progress, mut told) = Progress::channel();
         let progress = if token.is_some() { progress } else { Progress::default() };
-        let caller = Caller { asker: asker(context), progress, consent, left: self.left.clone() };
+        let gone = CancellationToken::new();
+        let _gone = gone.clone().drop_guard();
+        let left = self.left.clone();
+        let caller = Caller { asker: asker(context), progress, consent, left, gone };
         let work = self.registry.call(tool, arguments, caller);
         let run = async {
             if tool.goes_on() {

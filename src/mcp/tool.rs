@@ -10,6 +10,7 @@ use crate::actors::admin::HostAdmin;
 use crate::actors::directory::HostDirectory;
 use crate::domain::change::{Asker, Change};
 use crate::domain::policy::Policy;
+use crate::domain::redact;
 use crate::domain::suggest::did_you_mean;
 use crate::domain::toolset::Toolset;
 use futures_util::future::BoxFuture;
@@ -70,6 +71,8 @@ pub struct ToolContext {
     pub consent: Consent,
     /// Cancelled when whoever calls will say no more.
     pub left: CancellationToken,
+    /// Cancelled when the caller waits no more.
+    pub gone: CancellationToken,
     /// What people agree to.
     pub(super) agreements: Agreements,
 }
@@ -94,6 +97,8 @@ pub(super) enum Kind {
     Read,
     /// To begin a job that changes a host, which is put on the audit with it.
     Job,
+    /// To do something to a host at once.
+    HostDeed,
     /// To change something else.
     Deed,
 }
@@ -112,6 +117,8 @@ pub(super) struct Tool {
     pub(super) kind: Kind,
     pub(super) input: Arc<Object>,
     pub(super) output: Option<Arc<Object>>,
+    /// Its arguments as the audit has them.
+    pub(super) audited: fn(&Object) -> Value,
     pub(super) call: Call,
 }
 
@@ -138,9 +145,25 @@ pub(super) enum Gate {
 }
 
 impl Tool {
-    /// Whether a call is made to its end although its caller has gone: a change that is no job.
+    /// Whether a call is made to its end although its caller has gone: a change that is no job. One that is done to a
+    /// host hears of it.
     pub(super) fn goes_on(&self) -> bool {
-        self.kind == Kind::Deed
+        matches!(self.kind, Kind::Deed | Kind::HostDeed)
+    }
+
+    /// Whether it is for nothing where no host permits it.
+    pub(super) fn needs_a_host(&self) -> bool {
+        matches!(self.kind, Kind::Job | Kind::HostDeed)
+    }
+
+    /// As one that does something to a host at once.
+    pub(super) fn on_host(self) -> Self {
+        Self { kind: Kind::HostDeed, ..self }
+    }
+
+    /// As one whose arguments are put on the audit by `audited`.
+    pub(super) fn audited_by(self, audited: fn(&Object) -> Value) -> Self {
+        Self { audited, ..self }
     }
 
     /// A tool that answers with a value.
@@ -271,7 +294,8 @@ impl Tool {
             }
             None => run(context, arguments),
         });
-        Self { name, title, description, toolset, effect, kind, input, output, call }
+        let audited = |arguments: &Object| redact::json(&Value::Object(arguments.clone()));
+        Self { name, title, description, toolset, effect, kind, input, output, audited, call }
     }
 }
 

@@ -1,9 +1,12 @@
 //! The tools: one file each, with its parameters, its answer and how it comes about.
 
+mod container_exec;
 mod container_file_read;
+mod container_file_write;
 mod container_inspect;
 mod container_list;
 mod container_logs;
+mod container_recreate;
 mod container_remove;
 mod container_restart;
 mod container_run;
@@ -68,6 +71,9 @@ pub(super) fn all() -> Vec<Tool> {
         container_remove::tool(),
         container_run::tool(),
         container_update::tool(),
+        container_recreate::tool(),
+        container_exec::tool(),
+        container_file_write::tool(),
         image_list::tool(),
         image_inspect::tool(),
         image_updates::tool(),

@@ -49,8 +49,27 @@ impl ProcessMark {
         self.unfinished.load(Ordering::SeqCst) > 0
     }
 
+    /// Counts a process that is started otherwise; returns the mark as an entry of its environment.
+    pub fn expect(&self) -> String {
+        self.unfinished.fetch_add(1, Ordering::SeqCst);
+        self.word.to_string()
+    }
+
+    /// Counts it out again. Not below what has begun: it may have been ended with the others.
+    pub fn ended(&self) {
+        let less = |count: usize| count.checked_sub(1);
+        let _ = self.unfinished.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+    }
+
     /// Ends whatever runs under this mark on the host behind `link`; returns once it has ended.
     pub async fn end(&self, link: &dyn Link) -> Result<(), Fault> {
+        self.find_and_end(link).await?;
+        self.unfinished.store(0, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// As [`Self::end`], where there may be processes that the login does not see: they count as running still.
+    pub async fn find_and_end(&self, link: &dyn Link) -> Result<(), Fault> {
         let stdin = format!("{}\n", self.word).into_bytes();
         let command = Command { deadline: END_LIMIT, stdin, ..Command::new(["sh", "-c", END_SCRIPT]) };
         let output = link.exec(&command).await?;
@@ -68,7 +87,6 @@ impl ProcessMark {
                 ));
             }
         }
-        self.unfinished.store(0, Ordering::SeqCst);
         Ok(())
     }
 }

@@ -41,6 +41,9 @@ READING = {
 }
 # they change the hosts file or hosts; those that are destructive say so
 CHANGING = {
+    "container_exec": True,
+    "container_file_write": True,
+    "container_recreate": True,
     "container_remove": True,
     "container_restart": True,
     "container_run": False,

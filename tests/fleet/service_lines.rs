@@ -113,7 +113,7 @@ async fn reading_only_reads(fleet: &Fleet) {
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 25] = [
+    let calls: [(&str, Value); 26] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("host_inspect", json!({"host": "h1"})),
@@ -143,6 +143,7 @@ async fn reading_only_reads(fleet: &Fleet) {
             "prune",
             json!({"host": "h1", "what": ["containers", "networks", "images", "volumes", "build_cache"]}),
         ),
+        ("container_recreate", json!({"host": "h1", "container": container, "dry_run": true})),
     ];
     let tools = service.client().tools().await;
     for tool in tools.iter().filter(|tool| tool["annotations"]["readOnlyHint"] == true) {

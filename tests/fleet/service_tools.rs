@@ -411,7 +411,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
     }
     host.docker(&["rm", "-f", "wants"]);
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 41, "{checked:?}");
+    assert_eq!(checked.len(), 43, "{checked:?}");
 }
 
 /// Calls of a tool that cover what it may answer.
@@ -455,6 +455,13 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
             json!({"host": "h1", "containers": ["over", "rich"], "idempotency_key": tool}),
         ],
         "container_remove" => vec![json!({"host": "h1", "containers": ["over"]})],
+        "container_recreate" => vec![
+            json!({"host": "h1", "container": "over", "image": "127.0.0.1:1/none", "dry_run": true}),
+            json!({"host": "h1", "container": "over", "image": "127.0.0.1:1/none"}),
+        ],
+        "container_file_write" => {
+            vec![json!({"host": "h1", "container": "rich", "path": "/tmp/written", "content": "x"})]
+        }
         "container_run" => vec![
             json!({"host": "h2", "image": IMAGE, "name": "ran", "command": ["true"]}),
             json!({"host": "h2", "image": IMAGE, "name": "ran"}),

@@ -6,12 +6,12 @@ use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostError;
 use crate::actors::journal::JournalHandle;
 use crate::actors::operation::Operation;
-use crate::changes::{Found, Hands, Look};
+use crate::changes::{Earlier, Found, Hands, Look};
 use crate::domain::change::{Before, Made, Step};
 use crate::domain::saga::{Course, Ending, Move, StepState, Why};
 use crate::engine::EngineError;
 use crate::journal::JournalError;
-use crate::journal::record::{ChangeRecord, ChangeState, Entry, Machine};
+use crate::journal::record::{ChangeRecord, ChangeState, Entry, Machine, StepRecord};
 use crate::runtime::clock::{Clock, age};
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,24 +89,22 @@ impl Drive {
             }
             // The host leaves or the service stops: what is on record is gone on with later.
             self.operation.checkpoint().map_err(HostError::from)?;
-            let created = record.steps.iter().find_map(|step| match step.state {
-                StepState::Done if step.name == "create" => step.made.id.clone(),
-                _ => None,
+            let done = record.steps.iter().filter(|step| step.state == StepState::Done);
+            let earlier = done.map(|step| Earlier {
+                step: step.name.clone(),
+                before: step.before.clone(),
+                made: step.made.clone(),
             });
-            let treated = record.steps.iter().filter_map(|step| match &step.before {
-                Before::Container { id, .. } if step.state == StepState::Done => Some(id.clone()),
-                _ => None,
-            });
-            let treated = treated.collect();
+            let earlier = earlier.collect();
             let (engine, now) = (self.operation.engine(), self.clock.now());
-            let hands = Hands { engine, operation: record.id, created, treated, now };
+            let hands = Hands { engine, operation: record.id, earlier, now };
             match going {
                 Move::Begin(at) => self.begin(&hands, at, &steps[at]).await?,
                 Move::Settle(at) => {
                     let before = record.steps[at].before.clone();
                     self.settle(&hands, at, &steps[at], before, record.course).await?;
                 }
-                Move::Undo(at) => self.undo(&hands, at, &steps[at], record.steps[at].made.clone()).await?,
+                Move::Undo(at) => self.undo(&hands, at, &steps[at], &record.steps[at]).await?,
                 Move::End(ending) => self.end(ending).await?,
             }
         }
@@ -233,17 +231,23 @@ impl Drive {
         self.put(&format!("settle {step}"), entries).await
     }
 
-    async fn undo(&self, hands: &Hands<'_>, at: usize, step: &Step, made: Made) -> Result<(), Stopped> {
+    async fn undo(
+        &self,
+        hands: &Hands<'_>,
+        at: usize,
+        step: &Step,
+        on_record: &StepRecord,
+    ) -> Result<(), Stopped> {
         let mut tries = 1..UNDO_TRIES;
         let undone = loop {
-            let undone = self.remote("undo", step, hands.undo(step)).await;
+            let undone = self.remote("undo", step, hands.undo(step, &on_record.before)).await;
             match self.refusal(undone)? {
                 Err(Refusal { is_clear: false, .. }) if tries.next().is_some() => sleep(LOOK_EVERY).await,
                 undone => break undone,
             }
         };
         let entry = match undone {
-            Ok(()) => Entry::Settle(hands.operation, at, StepState::Undone, made, None),
+            Ok(()) => Entry::Settle(hands.operation, at, StepState::Undone, on_record.made.clone(), None),
             Err(Refusal { words, .. }) => {
                 let words = format!(
                     "{step} could not be undone: {words}. Look at what bears the label {}={}",
@@ -266,7 +270,9 @@ impl Drive {
     fn refusal<T>(&self, outcome: Result<T, Stopped>) -> Result<Result<T, Refusal>, Stopped> {
         let (error, is_clear) = match outcome {
             Ok(answer) => return Ok(Ok(answer)),
-            Err(Stopped::Host(HostError::Engine(error @ EngineError::NotFound(_)))) => (error, true),
+            Err(Stopped::Host(HostError::Engine(
+                error @ (EngineError::NotFound(_) | EngineError::Unfit(_)),
+            ))) => (error, true),
             Err(Stopped::Host(HostError::Engine(error @ EngineError::Refused { status: ..500, .. }))) => {
                 (error, true)
             }

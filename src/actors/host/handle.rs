@@ -398,7 +398,10 @@ impl HostHandle {
             Err(HostError::Engine(error)) if error.is_broken_line() => self.suspect(epoch),
             Err(HostError::Deadline { .. }) => self.suspect(epoch),
             // A refusal is an answer too.
-            Ok(_) | Err(HostError::Engine(EngineError::NotFound(_) | EngineError::Refused { .. })) => {
+            Ok(_)
+            | Err(HostError::Engine(
+                EngineError::NotFound(_) | EngineError::Refused { .. } | EngineError::Unfit(_),
+            )) => {
                 self.answered.note();
             }
             Err(_) => {}

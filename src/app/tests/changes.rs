@@ -2,6 +2,7 @@
 
 mod consent;
 mod names;
+mod recreate;
 mod trouble;
 mod world;
 
@@ -13,10 +14,10 @@ use crate::actors::host::HostError;
 use crate::actors::operation::Operation;
 use crate::actors::trip;
 use crate::app::App;
-use crate::changes::{Found, Hands, Look};
+use crate::changes::{Earlier, Found, Hands, Look};
 use crate::domain::change::{
-    Asker, Before, Change, ContainerStep, ImageStep, NetworkStep, OWNER, PruneKind, Step, StopMode,
-    VolumeStep,
+    Asker, Before, Change, ContainerStep, ImageStep, NetworkStep, OWNER, PruneKind, RecreateStep, Step,
+    StopMode, VolumeStep,
 };
 use crate::domain::operation::{OperationId, OperationKind};
 use crate::domain::run::RunSpec;
@@ -116,34 +117,45 @@ fn a_crash_at_any_point_ends_in_what_would_have_been_made_without() {
 /// A crash at each point of a change that goes back, for each of its steps.
 #[test]
 fn a_failure_at_any_step_unwinds_also_through_crashes() {
-    let run = the("container_run");
-    for (at, refused) in ["images/create", "containers/create", "/start"].into_iter().enumerate() {
-        let world = || {
-            let world = World::new();
-            world.fake.model("nas", |model| model.refuse(refused));
-            world
-        };
-        let (calm, points) = (world(), Arc::new(Mutex::new(vec![])));
-        let passed = Arc::clone(&points);
-        let watch = move |point: &str| {
-            passed.lock().unwrap().push(point.to_owned());
-            false
-        };
-        let Life::Lived(record) = calm.live(watch, async |app| make(app, run.clone()).await) else {
-            panic!()
-        };
-        assert_eq!(record.state, ChangeState::Failed, "{record:?}");
-        assert_eq!(record.steps.len(), at + 1);
-        assert!(record.words.unwrap().contains("as scripted"));
-        assert!(!calm.containers().contains_key("new"), "{refused}: it is removed again");
-        for point in points.lock().unwrap().iter().filter(|point| *point != "before begin") {
-            let (world, wanted) = (world(), point.clone());
-            let life = world.live(move |point| point == wanted, async |app| make(app, run.clone()).await);
-            assert_eq!(life, Life::Crashed, "{point}");
-            let Life::Lived(records) = world.live(|_| false, settled) else { panic!("it crashed again") };
-            assert_eq!(records[0].state, ChangeState::Failed, "{refused} {point}: {records:?}");
-            assert_eq!(world.containers(), calm.containers(), "{refused} {point}");
+    for change in [the("container_run"), the("container_recreate")] {
+        for (at, step) in change.steps().iter().enumerate() {
+            if *step != RecreateStep::RemoveOld.into() {
+                fails_and_goes_back(&change, at, step);
+            }
         }
+    }
+}
+
+fn fails_and_goes_back(change: &Change, at: usize, step: &Step) {
+    let world = || {
+        let world = World::new();
+        world.fake.model("nas", |model| {
+            model.refuse(deed(step));
+            if matches!(step, Step::Recreate(RecreateStep::Settle { .. })) {
+                model.feel("unhealthy");
+            }
+        });
+        world
+    };
+    let (calm, points) = (world(), Arc::new(Mutex::new(vec![])));
+    let passed = Arc::clone(&points);
+    let watch = move |point: &str| {
+        passed.lock().unwrap().push(point.to_owned());
+        false
+    };
+    let Life::Lived(record) = calm.live(watch, async |app| make(app, change.clone()).await) else { panic!() };
+    assert_eq!(record.state, ChangeState::Failed, "{record:?}");
+    assert_eq!(record.steps.len(), at + 1);
+    assert_eq!(calm.containers(), World::new().containers(), "{step}: it is as it was");
+    // What comes before the step is gone on with as if nothing failed later.
+    let begins = format!("before look {step}");
+    for point in points.lock().unwrap().iter().skip_while(|point| **point != begins) {
+        let (world, wanted) = (world(), point.clone());
+        let life = world.live(move |point| point == wanted, async |app| make(app, change.clone()).await);
+        assert_eq!(life, Life::Crashed, "{point}");
+        let Life::Lived(records) = world.live(|_| false, settled) else { panic!("it crashed again") };
+        assert_eq!(records[0].state, ChangeState::Failed, "{step} {point}: {records:?}");
+        assert_eq!(world.containers(), calm.containers(), "{step} {point}");
     }
 }
 
@@ -151,27 +163,35 @@ fn a_failure_at_any_step_unwinds_also_through_crashes() {
 fn deed(step: &Step) -> &'static str {
     match step {
         Step::Container(ContainerStep::Start(_) | ContainerStep::StartCreated) => "/start",
-        Step::Container(ContainerStep::Stop(..)) => "/stop",
+        Step::Container(ContainerStep::Stop(..)) | Step::Recreate(RecreateStep::Stop) => "/stop",
         Step::Container(ContainerStep::Restart(..)) => "/restart",
-        Step::Container(ContainerStep::Remove { .. }) | Step::Prune(PruneKind::Containers, _) => {
-            "DELETE /v1.41/containers"
-        }
+        Step::Container(ContainerStep::Remove { .. })
+        | Step::Prune(PruneKind::Containers, _)
+        | Step::Recreate(RecreateStep::RemoveOld) => "DELETE /v1.41/containers",
         Step::Container(ContainerStep::Pause(_)) => "/pause",
         Step::Container(ContainerStep::Kill(_)) => "/kill",
         Step::Container(ContainerStep::Update(..)) => "/update",
         Step::Container(ContainerStep::Rename(..)) => "/rename",
-        Step::Image(ImageStep::Fetch(_) | ImageStep::Pull(..)) => "images/create",
+        Step::Image(ImageStep::Fetch(_) | ImageStep::Pull(..))
+        | Step::Recreate(RecreateStep::Pull { .. }) => "images/create",
         Step::Image(ImageStep::Push(_)) => "/push",
         Step::Image(ImageStep::Tag(..)) => "/tag",
         Step::Volume(VolumeStep::Create(_)) => "volumes/create",
         Step::Volume(VolumeStep::Remove(_)) => "DELETE /v1.41/volumes",
         Step::Network(NetworkStep::Create(_)) => "networks/create",
-        Step::Network(NetworkStep::Connect { .. }) => "/connect",
+        Step::Network(NetworkStep::Connect { .. }) | Step::Recreate(RecreateStep::Connect) => "/connect",
         Step::Network(NetworkStep::Disconnect { .. }) => "/disconnect",
         Step::Network(NetworkStep::Remove(_)) => "DELETE /v1.41/networks",
-        Step::Container(ContainerStep::Create(_)) => "containers/create",
+        Step::Container(ContainerStep::Create(_)) | Step::Recreate(RecreateStep::Create { .. }) => {
+            "containers/create"
+        }
         Step::Prune(PruneKind::BuildCache, _) => "build/prune",
         Step::Image(ImageStep::Remove(..)) | Step::Prune(..) => "DELETE /v1.41/images",
+        Step::Recreate(RecreateStep::SetAside) => "name=a-dockmaster-old",
+        // Of the container that is made after one effect.
+        Step::Recreate(RecreateStep::Rename) => "000000000101/rename",
+        Step::Recreate(RecreateStep::Start) => "000000000101/start",
+        Step::Recreate(RecreateStep::Settle { .. }) => "nothing",
     }
 }
 
@@ -181,19 +201,25 @@ fn what_an_engine_refuses_at_any_step_is_told_and_leaves_nothing_half_made() {
         for step in change.steps() {
             let world = World::new();
             let before = world.containers();
+            let is_wait = matches!(step, Step::Recreate(RecreateStep::Settle { .. }));
             world.fake.model("nas", |model| model.refuse(deed(&step)));
+            if is_wait {
+                world.fake.model("nas", |model| model.feel("unhealthy"));
+            }
             let Life::Lived(record) = world.live(|_| false, async |app| make(app, change.clone()).await)
             else {
                 panic!()
             };
             let refused = record.steps.iter().find(|made| made.name == step.to_string()).unwrap();
-            if matches!(step, Step::Prune(kind, _) if kind != PruneKind::BuildCache) {
+            let is_sweep = matches!(step, Step::Prune(kind, _) if kind != PruneKind::BuildCache);
+            if is_sweep || step == RecreateStep::RemoveOld.into() {
                 // What stays is told; it is no failure of the rest.
                 assert!(refused.made.left[0].contains("as scripted"), "{step}: {record:?}");
-            } else {
-                assert_eq!(record.state, ChangeState::Failed, "{step}: {record:?}");
-                assert!(record.words.unwrap().contains("as scripted"), "{step}");
+                continue;
             }
+            assert_eq!(record.state, ChangeState::Failed, "{step}: {record:?}");
+            let words = if is_wait { "is unhealthy" } else { "as scripted" };
+            assert!(record.words.unwrap().contains(words), "{step}");
             if change.plan().on_failure == OnFailure::Unwind {
                 assert_eq!(world.containers(), before, "{step}");
             }
@@ -208,13 +234,8 @@ fn every_step_may_be_made_twice_and_every_undo() {
         let twice = async |app: &App| {
             let host = app.directory().host("nas").unwrap();
             let session = host.session(LONG).await.unwrap();
-            let mut hands = Hands {
-                engine: &session.engine,
-                operation: OperationId::fresh(),
-                created: None,
-                treated: vec![],
-                now: Timestamp::UNIX_EPOCH,
-            };
+            let (operation, now) = (OperationId::fresh(), Timestamp::UNIX_EPOCH);
+            let mut hands = Hands { engine: &session.engine, operation, earlier: vec![], now };
             for step in change.steps() {
                 let looked = hands.look(&step).await;
                 let before = match looked.unwrap_or_else(|error| panic!("{step}: {error}")) {
@@ -233,13 +254,13 @@ fn every_step_may_be_made_twice_and_every_undo() {
                 let tells_nothing =
                     matches!(step, Step::Prune(PruneKind::BuildCache, _) | Step::Image(ImageStep::Push(_)));
                 assert_eq!(seen, !tells_nothing, "{step}");
-                if let Step::Container(ContainerStep::Create(_)) = step {
-                    hands.created = first.id;
-                }
+                hands.earlier.push(Earlier { step: step.to_string(), before, made: first });
             }
-            for step in change.steps().iter().rev().filter(|step| step.is_undoable()) {
+            // What was made anew is not taken back any more.
+            let undoable = |step: &&Step| step.is_undoable() && !matches!(step, Step::Recreate(_));
+            for step in change.steps().iter().rev().filter(undoable) {
                 for _ in 0..2 {
-                    hands.undo(step).await.unwrap();
+                    hands.undo(step, &Before::Nothing).await.unwrap();
                     assert!(!world.containers().contains_key("new"), "{step}");
                     let found = hands.probe(step, &Before::Nothing).await.unwrap();
                     assert_eq!(found, Found::NotYet, "{step} was undone");

@@ -69,6 +69,15 @@ pub struct Made {
     /// Why something was left.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<String>,
+    /// The image that was used before, by identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_image: Option<String>,
+    /// The image that is used now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_image: Option<String>,
+    /// The container's health, where it has a check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
 }
 
 /// Processes of the service's own user.

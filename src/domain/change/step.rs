@@ -1,6 +1,7 @@
 //! The steps of changes, a family for each kind of thing they are made to.
 
 use super::prune::{PruneKind, Sieve};
+use super::recreate::RecreateStep;
 use crate::domain::container::ContainerName;
 use crate::domain::image::ImageName;
 use crate::domain::run::{LimitSpec, RunSpec};
@@ -36,6 +37,8 @@ pub enum Step {
     Network(NetworkStep),
     /// Remove what is unused of a kind, but for some.
     Prune(PruneKind, Sieve),
+    /// Of making a container anew.
+    Recreate(RecreateStep),
 }
 
 /// A step that is made to a container.
@@ -143,11 +146,21 @@ impl From<NetworkStep> for Step {
     }
 }
 
+impl From<RecreateStep> for Step {
+    fn from(step: RecreateStep) -> Self {
+        Self::Recreate(step)
+    }
+}
+
 impl Step {
     /// Whether what it made can be undone.
     pub const fn is_undoable(&self) -> bool {
-        // What a fetched image takes is room, and another container may use it by now.
-        matches!(self, Self::Container(ContainerStep::Create(_)))
+        match self {
+            Self::Container(step) => matches!(step, ContainerStep::Create(_)),
+            // What a fetched image takes is room, and another container may use it by now.
+            Self::Image(_) | Self::Volume(_) | Self::Network(_) | Self::Prune(..) => false,
+            Self::Recreate(step) => step.is_undoable(),
+        }
     }
 
     /// Whether it is made to what was there before the change: then to nothing else than what was seen when the
@@ -159,6 +172,7 @@ impl Step {
             Self::Volume(step) => matches!(step, VolumeStep::Remove(_)),
             Self::Network(step) => !matches!(step, NetworkStep::Create(_)),
             Self::Prune(..) => true,
+            Self::Recreate(step) => step.is_bound(),
         }
     }
 
@@ -173,6 +187,7 @@ impl Step {
             Self::Image(step) => step.is_transfer(),
             Self::Prune(..) => true,
             Self::Container(_) | Self::Volume(_) | Self::Network(_) => false,
+            Self::Recreate(step) => step.is_long(),
         }
     }
 
@@ -182,6 +197,7 @@ impl Step {
             Self::Container(step) => step.lasts(),
             Self::Image(step) if step.is_transfer() => Duration::ZERO,
             Self::Image(_) | Self::Volume(_) | Self::Network(_) | Self::Prune(..) => ENGINE_LAG,
+            Self::Recreate(step) => step.lasts(),
         }
     }
 
@@ -190,6 +206,8 @@ impl Step {
         match self {
             Self::Image(step) if step.is_transfer() => TRANSFER,
             Self::Prune(..) => SWEEP,
+            Self::Recreate(RecreateStep::Pull { .. }) => TRANSFER,
+            Self::Recreate(step) => step.takes() + CALL,
             _ => self.lasts() + CALL,
         }
     }
@@ -221,6 +239,7 @@ impl fmt::Display for Step {
             Self::Volume(step) => step.fmt(f),
             Self::Network(step) => step.fmt(f),
             Self::Prune(kind, _) => write!(f, "prune {}", kind.word()),
+            Self::Recreate(step) => step.fmt(f),
         }
     }
 }

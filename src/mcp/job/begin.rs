@@ -10,6 +10,7 @@ use crate::domain::protection::Protected;
 use crate::journal::record::Receipt;
 use crate::mcp::audit::{self, Called};
 use crate::mcp::consent::{Asking, Next, Question, Wants};
+use crate::mcp::deed;
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::keys;
@@ -155,9 +156,7 @@ impl<'a> Call<'a> {
             }
             Policy::ReadOnly | Policy::ReadWrite => "which permits no change",
         };
-        let message = format!("{id} is held to {policy}, {why}; nothing was changed");
-        Err(ToolError::new(ErrorKind::PolicyDenied, message)
-            .with_hint(format!("A person can loosen it: dockmaster hosts edit {id} --policy rw.")))
+        Err(deed::denied(id, policy, &format!("{why}; nothing was changed")))
     }
 
     /// What the change would be made to, and what is left out of it because it is protected. Where a protected thing
@@ -179,11 +178,7 @@ impl<'a> Call<'a> {
             }
         }
         match kept.first() {
-            Some((thing, why)) if !self.change.chooses() => {
-                let (kind, name) = (thing.kind.word(), &thing.name);
-                let message = format!("the {kind} {name} is protected: {why}; nothing was changed");
-                Err(ToolError::new(ErrorKind::PolicyDenied, message).with_hint(why.way_out()))
-            }
+            Some((thing, why)) if !self.change.chooses() => Err(deed::guarded(thing, why)),
             _ => Ok((affected, kept)),
         }
     }

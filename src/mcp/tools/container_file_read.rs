@@ -1,13 +1,12 @@
 //! `container_file_read`
 
-use crate::actors::host::HostError;
-use crate::actors::operation::Operation;
 use crate::domain::container::ContainerName;
 use crate::domain::excerpt::excerpt;
 use crate::domain::redact;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::archive::{Archived, Node, NodeKind};
+use crate::mcp::container_path::{Found, absolute, follow};
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::page::MOST_CHARACTERS;
@@ -26,9 +25,6 @@ const MOST: u32 = 256 * 1024;
 /// Read before and behind the wanted part, so that it is redacted as the whole would be.
 const BEFORE: u64 = 64 * 1024;
 const BEHIND: u64 = 4 * 1024;
-
-/// As many links as Linux follows of one path are a circle here too.
-const MOST_LINKS: usize = 8;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -73,27 +69,6 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
     Ok(render(&place, &path, &found, &part))
 }
 
-fn absolute(path: &str) -> Result<String, ToolError> {
-    if path.starts_with('/') && path.len() <= 4096 && !path.chars().any(char::is_control) {
-        return Ok(tidy(path));
-    }
-    let message = format!("path: {path:?} is no absolute path");
-    Err(ToolError::new(ErrorKind::InvalidArguments, message).with_hint("write one such as /etc/os-release"))
-}
-
-/// The path without `.`, `..` and doubled slashes; it cannot lead out of the container, whose engine resolves it.
-fn tidy(path: &str) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("/{}", parts.join("/"))
-}
-
 /// Which bytes are wanted, and which are read for that.
 struct Part {
     shown: Range<u64>,
@@ -109,38 +84,6 @@ impl Part {
         let end = parameters.offset.saturating_add(parameters.limit.into());
         let read = parameters.offset.saturating_sub(BEFORE)..end.saturating_add(BEHIND);
         Ok(Self { shown: parameters.offset..end, read })
-    }
-}
-
-/// What was found at the end of the links.
-struct Found {
-    path: String,
-    archived: Archived,
-}
-
-async fn follow(
-    operation: Operation,
-    container: ContainerName,
-    mut path: String,
-    wanted: Range<u64>,
-) -> Result<Found, HostError> {
-    let mut links = 0;
-    loop {
-        let archived = operation.engine().archive(&container, &path, wanted.clone()).await?;
-        let target = archived.node.as_ref().and_then(|node| node.target.as_ref());
-        match target.filter(|_| links < MOST_LINKS) {
-            Some(target) => {
-                // The last part of a path is the only one that the engine does not follow by itself.
-                let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-                path = if target.starts_with('/') {
-                    tidy(target)
-                } else {
-                    tidy(&format!("{directory}/{target}"))
-                };
-                links += 1;
-            }
-            None => return Ok(Found { path, archived }),
-        }
     }
 }
 
@@ -273,16 +216,6 @@ fn kind_of(body: &[u8], start: u64) -> &'static str {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn paths_are_absolute_and_tidy() {
-        for (given, tidied) in [("/", "/"), ("/a//b/./c/../d/", "/a/b/d"), ("/../../etc", "/etc")] {
-            assert_eq!(absolute(given).unwrap(), tidied);
-        }
-        for bad in ["", "etc/passwd", "~/x", "/a\nb"] {
-            assert!(absolute(bad).is_err(), "{bad}");
-        }
-    }
 
     fn page(file: &[u8], offset: u64, limit: u64) -> (String, Option<u64>) {
         let read = offset.saturating_sub(BEFORE)..offset + limit + BEHIND;

@@ -23,6 +23,8 @@ pub(crate) struct Model {
     refused: Vec<(String, u32)>,
     /// A request of this kind is never answered.
     ignored: Option<String>,
+    /// What containers say of their health while they run.
+    health: Option<&'static str>,
     /// So many looks at a container fail.
     failing_looks: u32,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Model {
 struct Container {
     name: String,
     image: String,
+    image_id: String,
     running: bool,
     paused: bool,
     started: u32,
@@ -49,10 +52,20 @@ struct Network {
 impl Model {
     /// Adds a container.
     pub(crate) fn add(&mut self, name: &str, running: bool) {
-        let container =
-            Container { name: name.to_owned(), image: "busybox".to_owned(), running, ..Container::default() };
+        let container = Container {
+            name: name.to_owned(),
+            image: "busybox".to_owned(),
+            image_id: OLD_IMAGE.to_owned(),
+            running,
+            ..Container::default()
+        };
         self.added += 1;
         self.containers.insert(format!("{:0>12}", self.added), container);
+    }
+
+    /// Has all containers say that of themselves while they run.
+    pub(crate) fn feel(&mut self, health: &'static str) {
+        self.health = Some(health);
     }
 
     /// Labels a container.
@@ -170,6 +183,7 @@ impl Model {
                 let image = |id: &String| json!({"Id": id, "ParentId": "", "RepoTags": [], "RepoDigests": [], "Created": 0, "Size": 7, "SharedSize": -1, "Labels": {}, "Containers": -1});
                 (200, self.unused_images.iter().map(image).collect())
             }
+            ("GET", ["images", id, "json"]) if *id == OLD_IMAGE => (200, json!({"Id": id, "Config": {}})),
             ("GET", ["images", name @ .., "json"]) if !name.is_empty() => {
                 let name = name.join("/");
                 match self.images.get(&name).or_else(|| self.unused_images.get(&name)) {
@@ -222,15 +236,19 @@ impl Model {
             _ => "exited",
         };
         let started = format!("2026-01-01T00:00:{:0>2}Z", container.started);
-        let state = json!({"Status": status, "Running": container.running, "StartedAt": started});
-        let config = json!({"Labels": container.labels});
+        let mut state = json!({"Status": status, "Running": container.running, "StartedAt": started});
+        if let Some(health) = self.health.filter(|_| container.running) {
+            state["Health"] = json!({"Status": health});
+        }
+        let config = json!({"Labels": container.labels, "Image": container.image});
         let attached = self.networks.iter().filter(|(_, network)| network.attached.contains(&id));
         let networks: Value = attached.map(|(name, _)| (name.clone(), json!({}))).collect();
-        (
-            200,
-            json!({"Id": id, "Name": format!("/{}", container.name), "State": state, "Config": config,
-            "HostConfig": {"Memory": container.memory}, "NetworkSettings": {"Networks": networks}}),
-        )
+        let told = json!({
+            "Id": id, "Name": format!("/{}", container.name), "State": state, "Config": config,
+            "Image": container.image_id, "HostConfig": {"Memory": container.memory, "NetworkMode": "front"},
+            "NetworkSettings": {"Networks": networks},
+        });
+        (200, told)
     }
 
     fn create(&mut self, query: &str, body: &[u8]) -> (u16, Value) {
@@ -240,10 +258,17 @@ impl Model {
         }
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let id = format!("{:0>12}", 100 + self.effects.len());
-        self.effects.push(format!("create {name}"));
+        self.effects.push(format!("create {}", plain(&name)));
         let image = body["Image"].as_str().unwrap_or_default().to_owned();
         let labels = body["Labels"].clone();
-        self.containers.insert(id.clone(), Container { name, image, labels, ..Container::default() });
+        let image_id = self.images.get(&image).cloned().unwrap_or_default();
+        let made = Container { name, image, image_id, labels, ..Container::default() };
+        self.containers.insert(id.clone(), made);
+        for (network, _) in body["NetworkingConfig"]["EndpointsConfig"].as_object().into_iter().flatten() {
+            if let Some(network) = self.networks.get_mut(network) {
+                network.attached.insert(id.clone());
+            }
+        }
         (201, json!({"Id": id, "Warnings": []}))
     }
 
@@ -264,7 +289,7 @@ impl Model {
             self.moments += 1;
             container.started = self.moments;
         }
-        self.effects.push(format!("{act} {}", container.name));
+        self.effects.push(format!("{act} {}", plain(&container.name)));
         (204, Value::Null)
     }
 
@@ -274,7 +299,7 @@ impl Model {
             return (409, json!({"message": "Conflict. The container name is already in use"}));
         }
         let Some(container) = self.containers.get_mut(&id) else { return none() };
-        self.effects.push(format!("rename {} {name}", container.name));
+        self.effects.push(format!("rename {} {}", plain(&container.name), plain(name)));
         name.clone_into(&mut container.name);
         (204, Value::Null)
     }
@@ -349,9 +374,18 @@ impl Model {
     fn remove(&mut self, id: &str) -> (u16, Value) {
         let removed = self.find(id).and_then(|id| self.containers.remove(&id));
         let Some(container) = removed else { return none() };
-        self.effects.push(format!("remove {}", container.name));
+        self.effects.push(format!("remove {}", plain(&container.name)));
         (204, Value::Null)
     }
+}
+
+/// The image of the containers that were there before.
+const OLD_IMAGE: &str = "sha256:0";
+
+/// A name without that of an operation.
+fn plain(name: &str) -> &str {
+    let is_operation = |word: &str| word.len() == 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.rsplit_once('-').filter(|(_, word)| is_operation(word)).map_or(name, |(rest, _)| rest)
 }
 
 fn none() -> (u16, Value) {

@@ -61,6 +61,7 @@ pub(super) fn all() -> Vec<Change> {
             what: vec![PruneKind::Containers, PruneKind::Images, PruneKind::BuildCache],
             sieve: Sieve::default(),
         },
+        Change::ContainerRecreate { container: "a".parse().unwrap(), image: None, patience: 5 },
     ]
 }
 
@@ -92,7 +93,9 @@ impl World {
             model.add("ended", false);
             model.add_image("old");
             model.add_volume("data");
+            model.add_network("front", Some("a"));
             model.add_network("back", Some("a"));
+            model.feel("healthy");
             model.add_network("lonely", None);
             model.add_unused_image("sha256:1");
             model.add_unused_image("sha256:2");

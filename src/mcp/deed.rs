@@ -1,0 +1,62 @@
+//! Deeds on containers that are no jobs: whether they are permitted, and to which container exactly.
+
+use super::error::{ErrorKind, HostFailure, ToolError};
+use super::fleet::{Patience, on_host};
+use super::tool::ToolContext;
+use crate::actors::host::HostHandle;
+use crate::domain::change::{Affected, AffectedKind};
+use crate::domain::container::ContainerName;
+use crate::domain::host::HostId;
+use crate::domain::policy::Policy;
+use crate::domain::protection::Protected;
+use crate::engine::containers::ContainerDetail;
+use std::time::Duration;
+
+/// A deed waits so long for the line to its host.
+pub(super) const LINE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The container of this name, when a deed that may do anything to it is permitted: the host is held to nothing, and
+/// nothing protects it. Whoever does it goes by the identifier.
+pub(super) async fn permit(
+    context: &ToolContext,
+    host: &HostHandle,
+    container: &ContainerName,
+) -> Result<ContainerDetail, ToolError> {
+    let id = &host.spec().id;
+    let permit = || match context.directory.policy(id) {
+        Policy::ReadWrite => Ok(()),
+        policy => Err(denied(id, policy, "which permits nothing to be done inside a container; nothing was")),
+    };
+    permit()?;
+    let session = host.session(LINE_LIMIT).await;
+    session.map_err(|error| HostFailure::of(host, &error, context.directory.clock()))?;
+    // With the line its engine is known, which other names of it may hold to a stricter policy.
+    permit()?;
+    let found = on_host(Patience::Quick, context, host, |operation| {
+        let container = container.clone();
+        async move { Ok(operation.engine().container(&container).await?) }
+    })
+    .await?;
+    let thing = Affected {
+        labels: found.labels.clone(),
+        ports: found.ports.iter().filter_map(|port| port.public).collect(),
+        ..Affected::new(AffectedKind::Container, &found.id, &found.name)
+    };
+    match context.directory.protection(id).of(&thing) {
+        Some(why) => Err(guarded(&thing, &why)),
+        None => Ok(found),
+    }
+}
+
+/// What the policy of a host does not permit.
+pub(super) fn denied(id: &HostId, policy: Policy, why: &str) -> ToolError {
+    ToolError::new(ErrorKind::PolicyDenied, format!("{id} is held to {policy}, {why}"))
+        .with_hint(format!("A person can loosen it: dockmaster hosts edit {id} --policy rw."))
+}
+
+/// What is done to nothing that is protected.
+pub(super) fn guarded(thing: &Affected, why: &Protected) -> ToolError {
+    let message =
+        format!("the {} {} is protected: {why}; nothing was changed", thing.kind.word(), thing.name);
+    ToolError::new(ErrorKind::PolicyDenied, message).with_hint(why.way_out())
+}
