@@ -82,7 +82,7 @@ proptest! {
         let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]; CONTAINERS];
         let (mut seen, mut written) = (Vec::new(), 0);
         let mut grown = grown.into_iter().cycle();
-        for _ in 0..10_000 {
+        for _ in 0..1_000 {
             // The logs grow between two pages, and in the end no more.
             written = steps.len().min(written + grown.next().unwrap());
             let there = |log: &[LogLine]| -> Vec<LogLine> {
@@ -161,7 +161,7 @@ proptest! {
         let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]; CONTAINERS];
         let mut seen = Vec::new();
         for round in 0.. {
-            prop_assert!(round < 10_000, "pages that do not go on");
+            prop_assert!(round < 1_000, "pages that do not go on");
             let reads: Vec<Read> =
                 all.iter().zip(&marks).map(|(log, marks)| read(log, marks, most)).collect();
             if reads.iter().all(|read| read.lines.is_empty()) { break; }
