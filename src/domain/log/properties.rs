@@ -82,7 +82,7 @@ proptest! {
         let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]; CONTAINERS];
         let (mut seen, mut written) = (Vec::new(), 0);
         let mut grown = grown.into_iter().cycle();
-        for _ in 0..10_000 {
+        for _ in 0..1_000 {
             // The logs grow between two pages, and in the end no more.
             written = steps.len().min(written + grown.next().unwrap());
             let there = |log: &[LogLine]| -> Vec<LogLine> {
@@ -160,7 +160,8 @@ proptest! {
         let filter = Filter { grep: Some(Regex::new("^line .*[13579]$").unwrap()), level: None };
         let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]; CONTAINERS];
         let mut seen = Vec::new();
-        loop {
+        for round in 0.. {
+            prop_assert!(round < 1_000, "pages that do not go on");
             let reads: Vec<Read> =
                 all.iter().zip(&marks).map(|(log, marks)| read(log, marks, most)).collect();
             if reads.iter().all(|read| read.lines.is_empty()) { break; }
@@ -216,6 +217,25 @@ fn an_entry_larger_than_a_page_is_cut_inside_and_goes_on() {
     let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
     let page = newest(vec![Read { lines: log, is_cut: false }], &mut marks, &filter, &mut room(4));
     assert_eq!((page.shown[0].lines[0].2.as_str(), page.left), ("  at 6", 6));
+}
+
+/// Only so much of a log is read at once: an entry whose end was not read waits for the next page.
+#[test]
+fn an_entry_whose_end_was_not_read_waits() {
+    let texts = ["one", "two", "  at x", "  at y", "three"];
+    let log: Vec<LogLine> = texts
+        .iter()
+        .zip(0..)
+        .map(|(text, n)| LogLine { time: at(n), stderr: false, text: (*text).into() })
+        .collect();
+    let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
+    let mut pages = Vec::new();
+    while pages.len() < 3 {
+        let reads = vec![read(&log, &marks[0], 3)];
+        let page = forward(reads, &mut marks, &Filter::default(), &mut room(100), Held::Nothing);
+        pages.push(page.shown.iter().map(|shown| shown.lines.len()).collect::<Vec<_>>());
+    }
+    assert_eq!(pages, [vec![1], vec![3], vec![1]]);
 }
 
 #[test]
