@@ -163,8 +163,8 @@ impl Model {
             ("POST", ["containers", id, "rename"]) => self.rename(id, &value(query, "name")),
             ("POST", ["containers", id, "update"]) => self.update(id, body),
             ("POST", ["containers", id, act]) => self.act(id, act),
-            (_, ["volumes", ..]) => self.volume(method, parts.get(1), body),
-            (_, ["networks", ..]) => self.network(method, &parts[1..], body),
+            (_, ["volumes", _, ..]) => self.volume(method, parts.get(1), body),
+            (_, ["networks", _, ..]) => self.network(method, &parts[1..], body),
             ("POST", ["images", name @ .., "tag"]) => {
                 let name = name.join("/");
                 let found = self.images.iter().find(|(known, id)| **known == name || **id == name);
