@@ -7,12 +7,12 @@ use crate::domain::change::{Change, PruneKind, Sieve, StopMode};
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::{LimitSpec, RunSpec};
 use crate::domain::thing::{NetworkSpec, VolumeSpec};
-use crate::journal::JournalLock;
+use crate::journal::{JournalError, JournalLock};
 use crate::runtime::failpoint::Failpoints;
 use crate::transport::fake::FakeConnector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 pub(super) const LONG: Duration = Duration::from_secs(20);
@@ -121,7 +121,7 @@ impl World {
             !crash
         });
         let life = runtime.block_on(async {
-            let lock = JournalLock::take(self.data.path()).unwrap();
+            let lock = self.lock();
             let journal = JournalHandle::new(Ok(Arc::new(lock)), failpoints);
             let (sources, settings) = settings(&self.data.path().join("hosts.yml"));
             let policy = ConnectPolicy { doubt: Duration::ZERO, ..ConnectPolicy::default() };
@@ -136,6 +136,17 @@ impl World {
         });
         runtime.shutdown_background();
         life
+    }
+
+    /// The journal's lock, which a life before has until the last of its threads has ended.
+    fn lock(&self) -> JournalLock {
+        let until = Instant::now() + LONG;
+        loop {
+            match JournalLock::take(self.data.path()) {
+                Err(JournalError::Held { .. }) if Instant::now() < until => std::thread::yield_now(),
+                lock => return lock.unwrap(),
+            }
+        }
     }
 
     pub(super) fn effects(&self) -> Vec<String> {
