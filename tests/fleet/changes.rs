@@ -125,6 +125,9 @@ async fn what_cannot_be_done_fails_and_leaves_nothing(fleet: &Fleet) {
 
 async fn unused_things_are_listed_before_they_are_removed(fleet: &Fleet) {
     let host = fleet.host("h1");
+    // What trials before this one left without a name is theirs.
+    host.docker(&["image", "prune", "-f"]);
+    host.docker(&["volume", "prune", "-f"]);
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
     host.run_container(&["--name", "ended", "-v", "/anonymous", IMAGE, "true"]);
