@@ -12,8 +12,9 @@ use crate::runtime::failpoint::Failpoints;
 use crate::transport::fake::FakeConnector;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 pub(super) const LONG: Duration = Duration::from_secs(20);
 
