@@ -8,6 +8,8 @@ mod prune;
 mod recreate;
 mod volume;
 
+pub use container::affected as container_affected;
+
 use crate::domain::change::{Affected, Before, Made, Step};
 use crate::domain::container::ContainerName;
 use crate::domain::operation::OperationId;

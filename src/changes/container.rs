@@ -45,7 +45,7 @@ async fn mounted(engine: &Engine, spec: &RunSpec) -> Result<Vec<Affected>, Engin
 }
 
 /// A container as what something would be made to.
-pub(super) fn affected(found: ContainerDetail) -> Affected {
+pub fn affected(found: ContainerDetail) -> Affected {
     let ports = found.ports.iter().filter_map(|port| port.public).collect();
     Affected {
         state: Some(found.state),

@@ -4,7 +4,8 @@ use super::error::{ErrorKind, HostFailure, ToolError};
 use super::fleet::{Patience, on_host};
 use super::tool::ToolContext;
 use crate::actors::host::HostHandle;
-use crate::domain::change::{Affected, AffectedKind};
+use crate::changes::container_affected;
+use crate::domain::change::Affected;
 use crate::domain::container::ContainerName;
 use crate::domain::host::HostId;
 use crate::domain::policy::Policy;
@@ -37,11 +38,7 @@ pub(super) async fn permit(
         async move { Ok(operation.engine().container(&container).await?) }
     })
     .await?;
-    let thing = Affected {
-        labels: found.labels.clone(),
-        ports: found.ports.iter().filter_map(|port| port.public).collect(),
-        ..Affected::new(AffectedKind::Container, &found.id, &found.name)
-    };
+    let thing = container_affected(found.clone());
     match context.directory.protection(id).of(&thing) {
         Some(why) => Err(guarded(&thing, &why)),
         None => Ok(found),
