@@ -2,6 +2,7 @@
 //! identity, and can find out afterwards whether it happened. A module for each family of steps.
 
 mod container;
+mod health;
 mod image;
 mod network;
 mod prune;

@@ -1,6 +1,6 @@
 //! Steps that are made to containers.
 
-use super::{Found, Hands, Look, OPERATION_LABEL, name};
+use super::{Found, Hands, Look, OPERATION_LABEL, health, name};
 use crate::domain::change::{Affected, AffectedKind, Before, ContainerStep, Made};
 use crate::domain::container::ContainerName;
 use crate::domain::run::{LimitSpec, NANO_PER_MILLI, RunSpec};
@@ -22,7 +22,8 @@ pub(super) async fn survey(engine: &Engine, step: &ContainerStep) -> Result<Vec<
         | ContainerStep::Restart(name, _)
         | ContainerStep::Remove { container: name, .. }
         | ContainerStep::Update(name, _)
-        | ContainerStep::Rename(name, _) => name,
+        | ContainerStep::Rename(name, _)
+        | ContainerStep::Settle(name, _) => name,
         ContainerStep::Create(spec) => return mounted(engine, spec).await,
         ContainerStep::StartCreated => return Ok(vec![]),
     };
@@ -88,7 +89,9 @@ pub(super) async fn look(hands: &Hands<'_>, step: &ContainerStep) -> Result<Look
                 Look::Todo(before)
             }
         }
-        ContainerStep::Remove { container, .. } => Look::Todo(seen(hands.engine, container).await?.1),
+        ContainerStep::Remove { container, .. } | ContainerStep::Settle(container, _) => {
+            Look::Todo(seen(hands.engine, container).await?.1)
+        }
         ContainerStep::Create(_) => Look::Todo(Before::Nothing),
         ContainerStep::StartCreated => Look::Todo(seen(hands.engine, &hands.created()?).await?.1),
     })
@@ -111,6 +114,9 @@ pub(super) async fn act(
         ContainerStep::Update(_, limits) => engine.update(id, limits).await?,
         ContainerStep::Rename(_, to) => engine.rename(id, to).await?,
         ContainerStep::Restart(_, grace) => engine.restart(id, *grace).await?,
+        ContainerStep::Settle(_, patience) => {
+            return health::settle(engine, before, *patience, false).await.map(Some);
+        }
         ContainerStep::Remove { force, volumes, .. } => match engine.remove(id, *force, *volumes).await {
             Err(EngineError::NotFound(_)) => {}
             // What was asked for before the line broke is under way still.
@@ -158,6 +164,7 @@ pub(super) async fn probe(
         ContainerStep::Rename(_, to) => found.name == to.as_str(),
         ContainerStep::Restart(..) => started_again && found.state != "restarting",
         ContainerStep::Remove { .. } => false,
+        ContainerStep::Settle(..) => return Ok(health::probe(before, &found, false)),
         _ => found.state == "running" || started_again,
     };
     Ok(if happened { Found::Made(outcome(step, before, &found)) } else { Found::NotYet })

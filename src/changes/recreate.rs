@@ -3,24 +3,19 @@
 //! no old one to go back to.
 
 use super::container::{
-    LOOK_EVERY, affected, all_ours, id_of, made, ours, removed, runs, same, seen, started, until_removed, was,
+    affected, all_ours, id_of, made, ours, removed, runs, same, seen, started, until_removed, was,
 };
-use super::{Found, Hands, Look, name};
+use super::{Found, Hands, Look, health, name};
 use crate::domain::change::{Affected, Before, Made, RecreateStep, STOP_GRACE};
 use crate::domain::container::ContainerName;
 use crate::domain::image::ImageName;
 use crate::engine::containers::ContainerDetail;
 use crate::engine::{Engine, EngineError};
-use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// What stands behind the name of the new one until it has the name, and behind that of the old one since; the
 /// operation's own name follows.
 const NEW: &str = "-dockmaster-new-";
 const OLD: &str = "-dockmaster-old-";
-
-/// A container without a health check has come up when it still runs after so long.
-const STEADY: Duration = Duration::from_secs(5);
 
 pub(super) async fn survey(engine: &Engine, step: &RecreateStep) -> Result<Vec<Affected>, EngineError> {
     let RecreateStep::Pull { container, image } = step else { return Ok(vec![]) };
@@ -136,7 +131,7 @@ pub(super) async fn act(
         }
         RecreateStep::Start => engine.start(id).await?,
         RecreateStep::Settle { patience } => {
-            return settle(engine, before, Duration::from_secs((*patience).into())).await.map(Some);
+            return health::settle(engine, before, *patience, true).await.map(Some);
         }
         RecreateStep::RemoveOld => {
             let gone = match engine.remove(id, true, false).await {
@@ -200,13 +195,7 @@ pub(super) async fn probe(
         RecreateStep::SetAside => plain(hands, &found) != found.name,
         RecreateStep::Rename => plain(hands, &found) == found.name,
         RecreateStep::Start => found.state == "running" || found.started_at != started(before),
-        RecreateStep::Settle { .. } => {
-            return Ok(match state_of(&found) {
-                Health::Well => Found::Made(well(before, &found)),
-                Health::Ill(why) => Found::Gone(why),
-                Health::Starting | Health::Unchecked => Found::NotYet,
-            });
-        }
+        RecreateStep::Settle { .. } => return Ok(health::probe(before, &found, true)),
         RecreateStep::RemoveOld | RecreateStep::Create { .. } | RecreateStep::Connect => false,
     };
     Ok(if happened { Found::Made(made(before, &found)) } else { Found::NotYet })
@@ -304,83 +293,5 @@ fn pulled(found: &ContainerDetail, image: Option<String>) -> Made {
         old_image: Some(found.image_id.clone()),
         new_image: image,
         ..Made::default()
-    }
-}
-
-fn well(before: &Before, found: &ContainerDetail) -> Made {
-    Made { health: found.health.as_ref().map(|health| health.status.clone()), ..made(before, found) }
-}
-
-/// How a container is that was started.
-#[derive(Debug, PartialEq, Eq)]
-enum Health {
-    /// It is healthy.
-    Well,
-    /// It does not run, or its check fails.
-    Ill(String),
-    /// Its check has said nothing yet.
-    Starting,
-    /// It runs, and has no check.
-    Unchecked,
-}
-
-fn state_of(found: &ContainerDetail) -> Health {
-    if found.state != "running" {
-        let code = found.exit_code.map(|code| format!(" with code {code}")).unwrap_or_default();
-        let killed = if found.oom_killed { ", killed for its memory" } else { "" };
-        return Health::Ill(format!("the new container is {}{code}{killed}", found.state));
-    }
-    if found.restart_count > 0 {
-        return Health::Ill(format!("the new container ended and was started {} times", found.restart_count));
-    }
-    match found.health.as_ref().map(|health| &*health.status) {
-        Some("healthy") => Health::Well,
-        Some("unhealthy") => Health::Ill("the new container is unhealthy".to_owned()),
-        Some(_) => Health::Starting,
-        None => Health::Unchecked,
-    }
-}
-
-/// Waits until the container is well.
-async fn settle(engine: &Engine, before: &Before, patience: Duration) -> Result<Made, EngineError> {
-    let (container, begun) = (name(id_of(before))?, Instant::now());
-    loop {
-        let found = engine.container(&container).await?;
-        let passed = begun.elapsed();
-        match state_of(&found) {
-            Health::Well => return Ok(well(before, &found)),
-            Health::Unchecked if passed >= STEADY.min(patience) => return Ok(well(before, &found)),
-            Health::Ill(why) => return Err(EngineError::Unfit(why)),
-            Health::Starting if passed >= patience => {
-                let words =
-                    format!("the new container did not become healthy within {} s", patience.as_secs());
-                return Err(EngineError::Unfit(words));
-            }
-            Health::Starting | Health::Unchecked => sleep(LOOK_EVERY).await,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::containers::Health as Check;
-
-    #[test]
-    fn a_container_is_well_when_it_runs_and_its_check_says_so() {
-        let running = ContainerDetail { state: "running".into(), ..ContainerDetail::default() };
-        let checked = |status: &str| {
-            let health = Check { status: status.into(), failing_streak: 0, last_output: String::new() };
-            state_of(&ContainerDetail { health: Some(health), ..running.clone() })
-        };
-        assert_eq!(state_of(&running), Health::Unchecked);
-        assert_eq!(checked("healthy"), Health::Well);
-        assert_eq!(checked("starting"), Health::Starting);
-        assert!(matches!(checked("unhealthy"), Health::Ill(_)));
-        let again = ContainerDetail { restart_count: 1, ..running.clone() };
-        assert!(matches!(state_of(&again), Health::Ill(_)), "it crashes in a circle");
-        let ended =
-            ContainerDetail { state: "exited".into(), exit_code: Some(3), ..ContainerDetail::default() };
-        assert_eq!(state_of(&ended), Health::Ill("the new container is exited with code 3".into()));
     }
 }

@@ -32,6 +32,9 @@ pub enum Change {
     ContainerStart {
         /// Which.
         containers: Vec<ContainerName>,
+        /// Seconds each gets to become healthy; it is not waited for without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience: Option<u32>,
     },
     /// Stop containers.
     ContainerStop {
@@ -49,6 +52,9 @@ pub enum Change {
         containers: Vec<ContainerName>,
         /// Seconds each gets before it is killed.
         grace: Option<u32>,
+        /// Seconds each gets to become healthy; it is not waited for without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        patience: Option<u32>,
     },
     /// Remove containers.
     ContainerRemove {
@@ -184,14 +190,18 @@ impl Change {
             containers.iter().cloned().map(|name| step(name).into()).collect()
         };
         match self {
-            Self::ContainerStart { containers } => each(containers, &ContainerStep::Start),
+            Self::ContainerStart { containers, patience } => {
+                let started: Vec<Step> = each(containers, &ContainerStep::Start);
+                started.into_iter().chain(settled(containers, *patience)).collect()
+            }
             Self::ContainerStop { containers, grace, mode } => match mode {
                 StopMode::Stop => each(containers, &|name| ContainerStep::Stop(name, *grace)),
                 StopMode::Pause => each(containers, &ContainerStep::Pause),
                 StopMode::Kill => each(containers, &ContainerStep::Kill),
             },
-            Self::ContainerRestart { containers, grace } => {
-                each(containers, &|name| ContainerStep::Restart(name, *grace))
+            Self::ContainerRestart { containers, grace, patience } => {
+                let restarted: Vec<Step> = each(containers, &|name| ContainerStep::Restart(name, *grace));
+                restarted.into_iter().chain(settled(containers, *patience)).collect()
             }
             Self::ContainerRemove { containers, force, volumes } => {
                 let (force, volumes) = (*force, *volumes);
@@ -257,7 +267,7 @@ impl Change {
     /// What it is done to, in words.
     pub fn target(&self) -> String {
         match self {
-            Self::ContainerStart { containers }
+            Self::ContainerStart { containers, .. }
             | Self::ContainerStop { containers, .. }
             | Self::ContainerRestart { containers, .. }
             | Self::ContainerRemove { containers, .. } => list(containers),
@@ -457,6 +467,13 @@ impl Change {
     }
 }
 
+/// The steps that wait until they are healthy.
+fn settled(containers: &[ContainerName], patience: Option<u32>) -> Vec<Step> {
+    let settle =
+        |patience| containers.iter().map(move |name| ContainerStep::Settle(name.clone(), patience).into());
+    patience.into_iter().flat_map(settle).collect()
+}
+
 fn list(names: &[impl ToString]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -493,9 +510,9 @@ mod tests {
         let containers: Vec<ContainerName> = vec!["a".parse().unwrap(), "b".parse().unwrap()];
         let image: ImageName = "busybox".parse().unwrap();
         vec![
-            Change::ContainerStart { containers: containers.clone() },
+            Change::ContainerStart { containers: containers.clone(), patience: None },
             Change::ContainerStop { containers: containers.clone(), grace: Some(1), mode: StopMode::Stop },
-            Change::ContainerRestart { containers: containers.clone(), grace: None },
+            Change::ContainerRestart { containers: containers.clone(), grace: None, patience: Some(60) },
             Change::ContainerRemove { containers, force: true, volumes: false },
             Change::ContainerRun(Box::new(RunSpec::of(image.clone()))),
             Change::ContainerUpdate {

@@ -32,6 +32,9 @@ const LINE_LIMIT: Duration = Duration::from_secs(30);
 /// The longest that a container may take to stop.
 const LONGEST_GRACE: u32 = 3600;
 
+/// The longest that a container may take to become healthy.
+const LONGEST_PATIENCE: u32 = 3600;
+
 /// Longer than this nobody keeps a call open.
 const LONGEST_WAIT: u64 = 600;
 
@@ -288,6 +291,20 @@ where
         }
     }
     Ok(names)
+}
+
+/// So many seconds containers get to become healthy when nothing else is said.
+pub(super) const fn usual_patience() -> u32 {
+    60
+}
+
+/// How long containers get to become healthy, as it was asked for; `None` does not wait.
+pub(super) fn patience(seconds: u32) -> Result<Option<u32>, ToolError> {
+    if seconds > LONGEST_PATIENCE {
+        let message = format!("wait_healthy: at most {LONGEST_PATIENCE} s");
+        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
+    }
+    Ok((seconds > 0).then_some(seconds))
 }
 
 /// How long a container may take to stop, as it was asked for.

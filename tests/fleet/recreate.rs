@@ -352,7 +352,7 @@ async fn a_new_one_that_is_no_good_gives_way_to_the_old_one(fleet: &Fleet) {
     let stays = "CMD [\"sleep\", \"1000\"]";
     let cases: [(&[&str], &str, &str); 5] = [
         (&["CMD [\"sh\", \"-c\", \"exit 3\"]"], "no", "exited with code 3"),
-        (&["CMD [\"false\"]"], "always", "the new container"),
+        (&["CMD [\"false\"]"], "always", "web "),
         (&["CMD [\"nowhere\"]"], "no", "nowhere"),
         (&[stays, sick], "no", "unhealthy"),
         (&[stays, never], "unless-stopped", "did not become healthy within 3 s"),

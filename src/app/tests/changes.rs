@@ -131,7 +131,7 @@ fn fails_and_goes_back(change: &Change, at: usize, step: &Step) {
         let world = World::new();
         world.fake.model("nas", |model| {
             model.refuse(deed(step));
-            if matches!(step, Step::Recreate(RecreateStep::Settle { .. })) {
+            if waits(step) {
                 model.feel("unhealthy");
             }
         });
@@ -157,6 +157,11 @@ fn fails_and_goes_back(change: &Change, at: usize, step: &Step) {
         assert_eq!(records[0].state, ChangeState::Failed, "{step} {point}: {records:?}");
         assert_eq!(world.containers(), calm.containers(), "{step} {point}");
     }
+}
+
+/// Whether a step waits for health, and makes nothing.
+fn waits(step: &Step) -> bool {
+    matches!(step, Step::Recreate(RecreateStep::Settle { .. }) | Step::Container(ContainerStep::Settle(..)))
 }
 
 /// Which request makes a step.
@@ -191,7 +196,7 @@ fn deed(step: &Step) -> &'static str {
         // Of the container that is made after one effect.
         Step::Recreate(RecreateStep::Rename) => "000000000101/rename",
         Step::Recreate(RecreateStep::Start) => "000000000101/start",
-        Step::Recreate(RecreateStep::Settle { .. }) => "nothing",
+        Step::Recreate(RecreateStep::Settle { .. }) | Step::Container(ContainerStep::Settle(..)) => "nothing",
     }
 }
 
@@ -201,7 +206,7 @@ fn what_an_engine_refuses_at_any_step_is_told_and_leaves_nothing_half_made() {
         for step in change.steps() {
             let world = World::new();
             let before = world.containers();
-            let is_wait = matches!(step, Step::Recreate(RecreateStep::Settle { .. }));
+            let is_wait = waits(&step);
             world.fake.model("nas", |model| model.refuse(deed(&step)));
             if is_wait {
                 world.fake.model("nas", |model| model.feel("unhealthy"));
@@ -376,7 +381,7 @@ fn a_change_whose_time_is_over_is_not_gone_on_with() {
     for (intended, made) in [(false, false), (true, false), (true, true)] {
         let world = World::new();
         let (change, id) = (
-            Change::ContainerRestart { containers: vec!["a".parse().unwrap()], grace: None },
+            Change::ContainerRestart { containers: vec!["a".parse().unwrap()], grace: None, patience: None },
             OperationId::fresh(),
         );
         let write = async |app: &App| {

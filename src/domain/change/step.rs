@@ -71,6 +71,8 @@ pub enum ContainerStep {
     Create(Box<RunSpec>),
     /// Start the one made before.
     StartCreated,
+    /// Wait until it is healthy, at most so many seconds.
+    Settle(ContainerName, u32),
 }
 
 /// A step that is made to an image.
@@ -208,6 +210,9 @@ impl Step {
             Self::Prune(..) => SWEEP,
             Self::Recreate(RecreateStep::Pull { .. }) => TRANSFER,
             Self::Recreate(step) => step.takes() + CALL,
+            Self::Container(ContainerStep::Settle(_, patience)) => {
+                Duration::from_secs((*patience).into()) + CALL
+            }
             _ => self.lasts() + CALL,
         }
     }
@@ -219,6 +224,7 @@ impl ContainerStep {
             Self::Stop(_, grace) | Self::Restart(_, grace) => {
                 grace.map_or(STOP_GRACE, |grace| Duration::from_secs(grace.into())) + ENGINE_LAG
             }
+            Self::Settle(..) => Duration::ZERO,
             _ => ENGINE_LAG,
         }
     }
@@ -257,6 +263,7 @@ impl fmt::Display for ContainerStep {
             Self::Remove { container, .. } => write!(f, "remove {container}"),
             Self::Create(_) => f.write_str("create"),
             Self::StartCreated => f.write_str("start"),
+            Self::Settle(name, _) => write!(f, "wait until {name} is healthy"),
         }
     }
 }

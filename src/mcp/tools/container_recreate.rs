@@ -3,12 +3,10 @@
 use crate::domain::change::Change;
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
+use crate::mcp::job;
 use crate::mcp::tool::{About, Effect, Gate, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// The longest that a container may take to become healthy.
-const LONGEST_PATIENCE: u32 = 3600;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -18,13 +16,9 @@ struct Parameters {
     /// Another image or tag (default: its own, pulled anew).
     image: Option<String>,
     /// Seconds to become healthy.
-    #[serde(default = "usual_patience")]
+    #[serde(default = "job::usual_patience")]
     #[schemars(range(min = 1, max = 3600))]
     wait_healthy: u32,
-}
-
-fn usual_patience() -> u32 {
-    60
 }
 
 pub(super) fn tool() -> Tool {
@@ -39,10 +33,8 @@ pub(super) fn tool() -> Tool {
 }
 
 fn read(Parameters { container, image, wait_healthy }: Parameters) -> Result<Change, ToolError> {
-    if !(1..=LONGEST_PATIENCE).contains(&wait_healthy) {
-        let message = format!("wait_healthy: between 1 and {LONGEST_PATIENCE} s");
-        return Err(ToolError::new(ErrorKind::InvalidArguments, message));
-    }
+    let patience = job::patience(wait_healthy)?
+        .ok_or_else(|| ToolError::new(ErrorKind::InvalidArguments, "wait_healthy: at least 1 s"))?;
     let image = image.as_deref().map(str::parse).transpose()?;
-    Ok(Change::ContainerRecreate { container: container.parse()?, image, patience: wait_healthy })
+    Ok(Change::ContainerRecreate { container: container.parse()?, image, patience })
 }

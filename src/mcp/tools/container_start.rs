@@ -27,5 +27,5 @@ pub(super) fn tool() -> Tool {
 }
 
 fn read(Parameters { containers }: Parameters) -> Result<Change, ToolError> {
-    Ok(Change::ContainerStart { containers: job::names(&containers)? })
+    Ok(Change::ContainerStart { containers: job::names(&containers)?, patience: None })
 }

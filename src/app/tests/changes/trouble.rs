@@ -61,7 +61,7 @@ fn a_host_is_changed_once_for_a_key_and_never_without_the_audit() {
 fn a_container_that_is_named_twice_is_restarted_once() {
     let world = World::new();
     let containers = ["b", "a", "000000000001"].map(|name| name.parse().unwrap());
-    let change = Change::ContainerRestart { containers: containers.into(), grace: None };
+    let change = Change::ContainerRestart { containers: containers.into(), grace: None, patience: None };
     let Life::Lived(record) = world.live(|_| false, async |app| make(app, change).await) else { panic!() };
     assert_eq!((record.state, record.steps.len()), (ChangeState::Done, 3));
     assert_eq!(world.effects(), ["restart b", "restart a"]);
@@ -221,7 +221,8 @@ fn changes_that_take_long_keep_nobody_from_looking() {
 #[test]
 fn an_engine_that_fails_at_a_look_has_told_nothing() {
     let world = World::new();
-    let restart = Change::ContainerRestart { containers: vec!["a".parse().unwrap()], grace: None };
+    let restart =
+        Change::ContainerRestart { containers: vec!["a".parse().unwrap()], grace: None, patience: None };
     assert_eq!(
         world.live(|at| at == "before settle restart a", async |app| make(app, restart).await),
         Life::Crashed

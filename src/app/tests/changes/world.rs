@@ -23,9 +23,9 @@ pub(super) fn all() -> Vec<Change> {
     let containers = vec!["a".parse().unwrap(), "b".parse().unwrap()];
     let image = "busybox".parse().unwrap();
     vec![
-        Change::ContainerStart { containers: vec!["ended".parse().unwrap()] },
+        Change::ContainerStart { containers: vec!["ended".parse().unwrap()], patience: Some(1) },
         Change::ContainerStop { containers: containers.clone(), grace: None, mode: StopMode::Stop },
-        Change::ContainerRestart { containers: containers.clone(), grace: None },
+        Change::ContainerRestart { containers: containers.clone(), grace: None, patience: Some(1) },
         Change::ContainerRemove { containers, force: true, volumes: false },
         Change::ContainerRun(Box::new(RunSpec { name: Some("new".parse().unwrap()), ..RunSpec::of(image) })),
         Change::ContainerUpdate {
