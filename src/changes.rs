@@ -2,14 +2,17 @@
 //! identity, and can find out afterwards whether it happened. A module for each family of steps.
 
 mod container;
+mod copy;
 mod health;
 mod image;
+mod means;
 mod network;
 mod prune;
 mod recreate;
 mod volume;
 
 pub use container::affected as container_affected;
+pub use means::{Means, Source};
 
 use crate::domain::change::{Affected, Before, Made, Step};
 use crate::domain::container::ContainerName;
@@ -52,6 +55,8 @@ pub struct Hands<'a> {
     pub engine: &'a Engine,
     /// The operation.
     pub operation: OperationId,
+    /// What else it may use.
+    pub means: &'a dyn Means,
     /// The steps that were made before, in their order.
     pub earlier: Vec<Earlier>,
     /// The time, by which things are old.
@@ -128,7 +133,7 @@ impl Hands<'_> {
         match step {
             Step::Container(step) => container::act(self, step, before).await,
             Step::Image(step) => image::act(self, step, before).await,
-            Step::Volume(step) => volume::act(self, step).await.map(Some),
+            Step::Volume(step) => volume::act(self, step, before).await.map(Some),
             Step::Network(step) => network::act(self, step, before).await,
             Step::Prune(kind, sieve) => prune::act(self, *kind, sieve, before).await.map(Some),
             Step::Recreate(step) => recreate::act(self, step, before).await,
@@ -152,7 +157,8 @@ impl Hands<'_> {
     pub async fn undo(&self, step: &Step, before: &Before) -> Result<(), EngineError> {
         match step {
             Step::Container(step) => container::undo(self, step).await,
-            Step::Image(_) | Step::Volume(_) | Step::Network(_) | Step::Prune(..) => Ok(()),
+            Step::Volume(step) => volume::undo(self, step).await,
+            Step::Image(_) | Step::Network(_) | Step::Prune(..) => Ok(()),
             Step::Recreate(step) => recreate::undo(self, step, before).await,
         }
     }

@@ -11,6 +11,7 @@ pub mod containers;
 pub mod error;
 pub mod events;
 pub mod exec;
+pub mod fingerprint;
 pub mod history;
 pub mod images;
 pub mod inventory;
@@ -22,6 +23,7 @@ mod registries;
 mod release;
 mod remake;
 pub mod stats;
+pub mod transfer;
 pub mod usage;
 pub mod volumes;
 

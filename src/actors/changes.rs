@@ -9,6 +9,7 @@ mod attend;
 mod desk;
 mod drive;
 mod live;
+mod means;
 
 pub(super) use attend::attend;
 pub use desk::{ChangeDesk, ChangeError, Wish};

@@ -229,7 +229,12 @@ pub(super) async fn all_ours(hands: &Hands<'_>) -> Result<Vec<String>, EngineErr
 }
 
 async fn remove_made(engine: &Engine, id: &str) -> Result<(), EngineError> {
-    match engine.remove(id, true, true).await {
+    unless_gone(engine.remove(id, true, true).await)
+}
+
+/// What has gone already need not be removed.
+pub(super) fn unless_gone(removed: Result<(), EngineError>) -> Result<(), EngineError> {
+    match removed {
         Err(EngineError::NotFound(_)) => Ok(()),
         removed => removed,
     }

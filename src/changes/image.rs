@@ -1,6 +1,6 @@
 //! Steps that are made to images.
 
-use super::{Found, Hands, Look};
+use super::{Found, Hands, Look, copy};
 use crate::domain::change::{Affected, AffectedKind, Before, ImageStep, Made};
 use crate::domain::image::ImageName;
 use crate::engine::{Engine, EngineError};
@@ -25,6 +25,7 @@ pub(super) async fn look(hands: &Hands<'_>, step: &ImageStep) -> Result<Look, En
             None => Look::Todo(Before::Image { id: None }),
         },
         ImageStep::Pull(image, _) => Look::Todo(Before::Image { id: engine.image_id(image).await? }),
+        ImageStep::Copy(image, from) => copy::look_at_image(hands, image, from).await?,
         ImageStep::Push(image) => Look::Todo(Before::Image { id: Some(id_of(engine, image).await?) }),
         ImageStep::Tag(image, name) => {
             let id = id_of(engine, image).await?;
@@ -45,6 +46,7 @@ pub(super) async fn act(
     match step {
         ImageStep::Fetch(image) => engine.pull(image, None).await.map(|()| None),
         ImageStep::Pull(image, platform) => engine.pull(image, platform.as_deref()).await.map(|()| None),
+        ImageStep::Copy(image, _) => copy::image(hands, image).await.map(Some),
         ImageStep::Push(image) => {
             if engine.image_id(image).await? != was(before) {
                 let message = format!("{image} is another image by now");
@@ -76,6 +78,7 @@ pub(super) async fn probe(
         ImageStep::Push(_) => return Ok(Found::NotYet),
         ImageStep::Fetch(image)
         | ImageStep::Pull(image, _)
+        | ImageStep::Copy(image, _)
         | ImageStep::Tag(_, image)
         | ImageStep::Remove(image, _) => hands.engine.image_id(image).await?,
     };
@@ -87,6 +90,9 @@ pub(super) async fn probe(
         }
         (ImageStep::Tag(_, name), Before::Image { id: Some(was) }, Some(id)) if *was == id => {
             Some(named(id, name))
+        }
+        (ImageStep::Copy(..), Before::Thing { id: wanted }, Some(id)) if *wanted == id => {
+            Some(Made { id: Some(id), ..Made::default() })
         }
         (ImageStep::Remove(image, _), Before::Thing { id: was }, id) if id.as_ref() != Some(was) => {
             Some(removed(image))

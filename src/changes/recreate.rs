@@ -3,7 +3,8 @@
 //! no old one to go back to.
 
 use super::container::{
-    affected, all_ours, id_of, made, ours, removed, runs, same, seen, started, until_removed, was,
+    affected, all_ours, id_of, made, ours, removed, runs, same, seen, started, unless_gone, until_removed,
+    was,
 };
 use super::{Found, Hands, Look, health, name};
 use crate::domain::change::{Affected, Before, Made, RecreateStep, STOP_GRACE};
@@ -278,13 +279,6 @@ fn plain<'a>(hands: &Hands<'_>, found: &'a ContainerDetail) -> &'a str {
 /// An engine refuses to call a container what it is called.
 async fn rename(engine: &Engine, found: &ContainerDetail, to: &str) -> Result<(), EngineError> {
     if found.name == to { Ok(()) } else { engine.rename(&found.id, &name(to)?).await }
-}
-
-fn unless_gone(undone: Result<(), EngineError>) -> Result<(), EngineError> {
-    match undone {
-        Err(EngineError::NotFound(_)) => Ok(()),
-        undone => undone,
-    }
 }
 
 fn pulled(found: &ContainerDetail, image: Option<String>) -> Made {

@@ -8,11 +8,12 @@ mod step;
 
 pub use affected::{Affected, AffectedKind, Bound};
 pub use prune::{PruneKind, Sieve};
-pub use record::{Asker, BEARER, Before, Made, OWNER, Thing};
+pub use record::{Asker, BEARER, Before, Copied, Made, OWNER, Thing};
 pub use recreate::RecreateStep;
 pub use step::{ContainerStep, ENGINE_LAG, ImageStep, NetworkStep, STOP_GRACE, Step, VolumeStep};
 
 use super::container::ContainerName;
+use super::host::HostId;
 use super::image::ImageName;
 use super::policy::Policy;
 use super::redact;
@@ -76,6 +77,13 @@ pub enum Change {
         /// Its new name.
         rename: Option<ContainerName>,
     },
+    /// Have an image that another host has.
+    ImageCopy {
+        /// Which.
+        image: ImageName,
+        /// From which host.
+        from: HostId,
+    },
     /// Send an image to its registry.
     ImagePush {
         /// Which.
@@ -97,6 +105,17 @@ pub enum Change {
     },
     /// Make a volume.
     VolumeCreate(VolumeSpec),
+    /// Have a volume with what is in another one.
+    VolumeCopy {
+        /// Which is copied.
+        source: VolumeName,
+        /// From which host.
+        from: HostId,
+        /// Into which.
+        volume: VolumeName,
+        /// In place of what one of the name has in it.
+        overwrite: bool,
+    },
     /// Remove volumes and what is in them.
     VolumeRemove {
         /// Which.
@@ -217,12 +236,19 @@ impl Change {
                 let name = rename.clone().map(|to| ContainerStep::Rename(container.clone(), to));
                 limits.into_iter().chain(name).map(Step::from).collect()
             }
+            Self::ImageCopy { image, from } => vec![ImageStep::Copy(image.clone(), from.clone()).into()],
             Self::ImagePush { image } => vec![ImageStep::Push(image.clone()).into()],
             Self::ImageTag { image, name } => vec![ImageStep::Tag(image.clone(), name.clone()).into()],
             Self::ImageRemove { images, force } => {
                 images.iter().map(|image| ImageStep::Remove(image.clone(), *force).into()).collect()
             }
             Self::VolumeCreate(spec) => vec![VolumeStep::Create(spec.clone()).into()],
+            Self::VolumeCopy { source, from, volume, overwrite } => {
+                let (source, from, volume) = (source.clone(), from.clone(), volume.clone());
+                let fill =
+                    VolumeStep::Fill { source: source.clone(), from: from.clone(), volume: volume.clone() };
+                vec![VolumeStep::Prepare { source, from, volume, overwrite: *overwrite }.into(), fill.into()]
+            }
             Self::VolumeRemove { volumes } => {
                 volumes.iter().map(|name| VolumeStep::Remove(name.clone()).into()).collect()
             }
@@ -258,7 +284,9 @@ impl Change {
     pub fn plan(&self) -> Plan {
         let undoable = self.steps().iter().map(Step::is_undoable).collect();
         let on_failure = match self {
-            Self::ContainerRun(_) | Self::ContainerRecreate { .. } => OnFailure::Unwind,
+            Self::ContainerRun(_) | Self::ContainerRecreate { .. } | Self::VolumeCopy { .. } => {
+                OnFailure::Unwind
+            }
             _ => OnFailure::GoOn,
         };
         Plan { undoable, on_failure }
@@ -277,9 +305,11 @@ impl Change {
             Self::ContainerUpdate { container, .. } | Self::ContainerRecreate { container, .. } => {
                 container.to_string()
             }
-            Self::ImagePull { image, .. } | Self::ImagePush { image } | Self::ImageTag { image, .. } => {
-                image.to_string()
-            }
+            Self::ImagePull { image, .. }
+            | Self::ImagePush { image }
+            | Self::ImageTag { image, .. }
+            | Self::ImageCopy { image, .. } => image.to_string(),
+            Self::VolumeCopy { volume, .. } => volume.to_string(),
             Self::ImageRemove { images, .. } => list(images),
             Self::VolumeCreate(spec) => spec.name.to_string(),
             Self::VolumeRemove { volumes } => list(volumes),
@@ -350,9 +380,11 @@ impl Change {
             | Self::ContainerRun(_)
             | Self::ImagePull { .. }
             | Self::ImageTag { .. }
+            | Self::ImageCopy { .. }
             | Self::VolumeCreate(_)
             | Self::NetworkCreate(_)
             | Self::NetworkConnect { .. } => false,
+            Self::VolumeCopy { overwrite, .. } => *overwrite,
             Self::ContainerStop { .. }
             | Self::ContainerRestart { .. }
             | Self::ContainerRemove { .. }
@@ -392,7 +424,9 @@ impl Change {
     /// What a person is asked before it is made.
     pub fn asks(&self) -> Asks {
         match self {
-            Self::ContainerRemove { volumes: true, .. } | Self::VolumeRemove { .. } => Asks::Name,
+            Self::ContainerRemove { volumes: true, .. }
+            | Self::VolumeRemove { .. }
+            | Self::VolumeCopy { overwrite: true, .. } => Asks::Name,
             Self::Prune { what, .. } if what.contains(&PruneKind::Volumes) => Asks::Name,
             Self::ContainerRemove { .. }
             | Self::ImageRemove { .. }
@@ -410,7 +444,9 @@ impl Change {
             | Self::ImagePull { .. }
             | Self::ImagePush { .. }
             | Self::ImageTag { .. }
+            | Self::ImageCopy { .. }
             | Self::VolumeCreate(_)
+            | Self::VolumeCopy { overwrite: false, .. }
             | Self::NetworkCreate(_)
             | Self::NetworkConnect { .. }
             | Self::NetworkDisconnect { .. } => Asks::Nothing,
@@ -448,6 +484,20 @@ impl Change {
     /// Whether it chooses by itself what it is made to, and may leave out what is protected.
     pub fn chooses(&self) -> bool {
         matches!(self, Self::Prune { .. })
+    }
+
+    /// The other host that it takes something from.
+    pub const fn source(&self) -> Option<&HostId> {
+        match self {
+            Self::ImageCopy { from, .. } | Self::VolumeCopy { from, .. } => Some(from),
+            _ => None,
+        }
+    }
+
+    /// Whether a host that is held to `policy` may be its source. To read a volume a container is made that never
+    /// runs.
+    pub fn may_take_from(&self, policy: Policy) -> bool {
+        !matches!(self, Self::VolumeCopy { .. }) || policy != Policy::ReadOnly
     }
 
     /// Whether it is looked what it would be made to before it is permitted.
@@ -520,10 +570,17 @@ mod tests {
                 limits: LimitSpec { memory: Some(1), ..LimitSpec::default() },
                 rename: None,
             },
+            Change::ImageCopy { image: image.clone(), from: "pi".parse().unwrap() },
             Change::ImagePush { image: image.clone() },
             Change::ImageTag { image: image.clone(), name: "mine".parse().unwrap() },
             Change::ImageRemove { images: vec![image.clone()], force: false },
             Change::VolumeCreate(volume()),
+            Change::VolumeCopy {
+                source: "data".parse().unwrap(),
+                from: "pi".parse().unwrap(),
+                volume: "other".parse().unwrap(),
+                overwrite: true,
+            },
             Change::VolumeRemove { volumes: vec!["data".parse().unwrap()] },
             Change::NetworkCreate(NetworkSpec {
                 name: "back".parse().unwrap(),

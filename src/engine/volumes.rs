@@ -17,6 +17,8 @@ pub struct VolumeDetail {
     pub created: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Whether its driver was told something, as of a path of the host or a file server.
+    pub has_options: bool,
 }
 
 impl VolumeDetail {
@@ -35,6 +37,7 @@ impl Engine {
             driver: found.driver,
             created: found.created_at.unwrap_or_default(),
             labels: found.labels.into_iter().collect(),
+            has_options: !found.options.is_empty(),
         })
     }
 

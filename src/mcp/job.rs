@@ -1,9 +1,11 @@
 //! Jobs: changes as tools begin them and tell about them.
 
 mod begin;
+mod each;
 mod terms;
 
 pub(super) use begin::{begin, begin_unasked};
+pub(super) use each::{Jobs, begin_on_each};
 pub(super) use terms::Terms;
 
 use super::error::{ErrorKind, ToolError};
@@ -137,9 +139,22 @@ pub(super) struct StepResult {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) new_image: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) copied: Option<CopyResult>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) health: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+/// What was copied from another host.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct CopyResult {
+    pub(super) bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) files: Option<u64>,
+    /// Of names, owners, modes, times and contents: the same here and there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sha256: Option<String>,
 }
 
 /// The state of what was not begun.
@@ -159,7 +174,7 @@ fn step_states(_: &mut SchemaGenerator) -> Schema {
 impl Job {
     pub(super) fn of(record: &ChangeRecord, joined: bool) -> Self {
         let results = record.steps.iter().map(|step| {
-            let Made { id, before, after, removed, freed, left, old_image, new_image, health } =
+            let Made { id, before, after, removed, freed, left, old_image, new_image, health, copied } =
                 step.made.clone();
             StepResult {
                 step: step.name.clone(),
@@ -172,6 +187,11 @@ impl Job {
                 left: left.iter().map(|words| redact::text(words)).collect(),
                 old_image,
                 new_image,
+                copied: copied.map(|copied| CopyResult {
+                    bytes: copied.bytes,
+                    files: copied.files,
+                    sha256: copied.sha256,
+                }),
                 health,
                 error: step.words.as_deref().map(redact::text),
             }

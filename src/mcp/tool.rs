@@ -204,13 +204,29 @@ impl Tool {
     where
         P: DeserializeOwned + JsonSchema + Send + 'static,
     {
+        Self::job_from(about, gate, move |parameters, terms| Ok((read(parameters)?, terms)))
+    }
+
+    /// As [`Self::job`], for one that `read` may begin on another host than the one it is called with.
+    pub(super) fn job_from<P>(
+        about: About,
+        gate: Gate,
+        read: impl Fn(P, Terms) -> Result<(Change, Terms), ToolError> + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+    {
         let mut input = schema::<P>(Contract::Deserialize);
         Terms::declare(&mut input, gate);
         let output = Some(schema::<job::Job>(Contract::Serialize));
         let tool = Self::new(about, input, output, move |context, mut arguments| {
             let terms = Terms::take(&mut arguments, gate).map_err(|error| wrong(context.tool, &error));
-            let change = parse::<P>(context.tool, arguments).and_then(&read);
-            Box::pin(async move { job::begin(&context, change?, terms?).await })
+            let parameters = parse::<P>(context.tool, arguments);
+            let wanted = terms.and_then(|terms| read(parameters?, terms));
+            Box::pin(async move {
+                let (change, terms) = wanted?;
+                job::begin(&context, change, terms).await
+            })
         });
         Self { kind: Kind::Job, ..tool }
     }

@@ -25,6 +25,7 @@ mod host_list;
 mod host_remove;
 mod host_test;
 mod host_update;
+mod image_copy;
 mod image_inspect;
 mod image_list;
 mod image_pull;
@@ -44,6 +45,7 @@ mod port_list;
 mod prune;
 mod stack_file_read;
 mod stack_list;
+mod volume_copy;
 mod volume_create;
 mod volume_list;
 mod volume_remove;
@@ -77,11 +79,13 @@ pub(super) fn all() -> Vec<Tool> {
         image_list::tool(),
         image_inspect::tool(),
         image_updates::tool(),
+        image_copy::tool(),
         image_pull::tool(),
         image_push::tool(),
         image_tag::tool(),
         image_remove::tool(),
         volume_list::tool(),
+        volume_copy::tool(),
         volume_create::tool(),
         volume_remove::tool(),
         network_list::tool(),

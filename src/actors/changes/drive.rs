@@ -2,6 +2,7 @@
 
 use super::desk::closing;
 use super::live::Live;
+use super::means::Bench;
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostError;
 use crate::actors::journal::JournalHandle;
@@ -75,6 +76,7 @@ impl Drive {
         }
         let change = self.live.change();
         let (steps, plan) = (change.steps(), change.plan());
+        let means = Bench::new(self.operation.clone(), change.source(), &self.directory);
         loop {
             let record = self.live.record();
             if record.state.is_final() {
@@ -97,7 +99,7 @@ impl Drive {
             });
             let earlier = earlier.collect();
             let (engine, now) = (self.operation.engine(), self.clock.now());
-            let hands = Hands { engine, operation: record.id, earlier, now };
+            let hands = Hands { engine, operation: record.id, means: &means, earlier, now };
             match going {
                 Move::Begin(at) => self.begin(&hands, at, &steps[at]).await?,
                 Move::Settle(at) => {
@@ -110,9 +112,11 @@ impl Drive {
         }
     }
 
-    /// Whether the host's policy permits it still: it may have been tightened since.
+    /// Whether the policies of its hosts permit it still: they may have been tightened since.
     fn is_permitted(&self) -> bool {
-        self.live.change().is_permitted(self.directory.policy(&self.live.record().machine.host))
+        let change = self.live.change();
+        let taken = change.source().is_none_or(|host| change.may_take_from(self.directory.policy(host)));
+        taken && change.is_permitted(self.directory.policy(&self.live.record().machine.host))
     }
 
     /// Why a change does not go on: somebody wants its end, or its time is over.

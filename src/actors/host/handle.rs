@@ -337,7 +337,40 @@ impl HostHandle {
         F: Future<Output = Result<T, HostError>> + Send + 'static,
     {
         let until = Instant::now() + limit;
-        let admitted = Arc::new(self.operations.admit_change(pace, until).await?);
+        let admitted = self.operations.admit_change(pace, until).await?;
+        self.perform_in(admitted, id, name, limit, until, call).await
+    }
+
+    /// As [`Self::perform`], for what another host's change needs of this one: it has its place among the changes
+    /// there, and two that need each other's hosts do not wait for each other.
+    pub(in crate::actors) async fn serve<T, F>(
+        &self,
+        name: &str,
+        limit: Duration,
+        call: impl FnOnce(Operation) -> F,
+    ) -> Result<T, HostError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HostError>> + Send + 'static,
+    {
+        let until = Instant::now() + limit;
+        self.perform_in(self.operations.admit()?, OperationId::fresh(), name, limit, until, call).await
+    }
+
+    async fn perform_in<T, F>(
+        &self,
+        admitted: Place,
+        id: OperationId,
+        name: &str,
+        limit: Duration,
+        until: Instant,
+        call: impl FnOnce(Operation) -> F,
+    ) -> Result<T, HostError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, HostError>> + Send + 'static,
+    {
+        let admitted = Arc::new(admitted);
         let session = self.line(until, limit).await?;
         let bounds = Bounds { id, name, kind: OperationKind::Change, until, limit };
         self.operate(bounds, &admitted, &session, call).await

@@ -75,9 +75,25 @@ pub struct Made {
     /// The image that is used now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_image: Option<String>,
+    /// What was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Copied>,
     /// The container's health, where it has a check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
+}
+
+/// What was copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copied {
+    /// Bytes that went over the lines, or of a volume those of its files.
+    pub bytes: u64,
+    /// Files of a volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Of a volume's files with their names, owners, modes and times, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// Processes of the service's own user.

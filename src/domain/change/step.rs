@@ -3,6 +3,7 @@
 use super::prune::{PruneKind, Sieve};
 use super::recreate::RecreateStep;
 use crate::domain::container::ContainerName;
+use crate::domain::host::HostId;
 use crate::domain::image::ImageName;
 use crate::domain::run::{LimitSpec, RunSpec};
 use crate::domain::thing::{NetworkName, NetworkSpec, VolumeName, VolumeSpec};
@@ -82,6 +83,8 @@ pub enum ImageStep {
     Fetch(ImageName),
     /// Pull it.
     Pull(ImageName, Option<String>),
+    /// Have the one that another host has under the name.
+    Copy(ImageName, HostId),
     /// Send it to its registry.
     Push(ImageName),
     /// Give it another name.
@@ -97,6 +100,26 @@ pub enum VolumeStep {
     Create(VolumeSpec),
     /// Remove it.
     Remove(VolumeName),
+    /// Have an empty one, to copy into.
+    Prepare {
+        /// Which is copied.
+        source: VolumeName,
+        /// From which host.
+        from: HostId,
+        /// Into which.
+        volume: VolumeName,
+        /// In place of one of the name.
+        overwrite: bool,
+    },
+    /// Copy into the one that was prepared, and compare.
+    Fill {
+        /// Which is copied.
+        source: VolumeName,
+        /// From which host.
+        from: HostId,
+        /// Into which.
+        volume: VolumeName,
+    },
 }
 
 /// A step that is made to a network.
@@ -159,8 +182,9 @@ impl Step {
     pub const fn is_undoable(&self) -> bool {
         match self {
             Self::Container(step) => matches!(step, ContainerStep::Create(_)),
+            Self::Volume(step) => matches!(step, VolumeStep::Prepare { .. }),
             // What a fetched image takes is room, and another container may use it by now.
-            Self::Image(_) | Self::Volume(_) | Self::Network(_) | Self::Prune(..) => false,
+            Self::Image(_) | Self::Network(_) | Self::Prune(..) => false,
             Self::Recreate(step) => step.is_undoable(),
         }
     }
@@ -171,7 +195,9 @@ impl Step {
         match self {
             Self::Container(step) => !matches!(step, ContainerStep::Create(_) | ContainerStep::StartCreated),
             Self::Image(step) => matches!(step, ImageStep::Remove(..)),
-            Self::Volume(step) => matches!(step, VolumeStep::Remove(_)),
+            Self::Volume(step) => {
+                matches!(step, VolumeStep::Remove(_) | VolumeStep::Prepare { overwrite: true, .. })
+            }
             Self::Network(step) => !matches!(step, NetworkStep::Create(_)),
             Self::Prune(..) => true,
             Self::Recreate(step) => step.is_bound(),
@@ -187,7 +213,7 @@ impl Step {
     pub const fn is_long(&self) -> bool {
         match self {
             Self::Image(step) => step.is_transfer(),
-            Self::Prune(..) => true,
+            Self::Volume(VolumeStep::Fill { .. }) | Self::Prune(..) => true,
             Self::Container(_) | Self::Volume(_) | Self::Network(_) => false,
             Self::Recreate(step) => step.is_long(),
         }
@@ -198,6 +224,7 @@ impl Step {
         match self {
             Self::Container(step) => step.lasts(),
             Self::Image(step) if step.is_transfer() => Duration::ZERO,
+            Self::Volume(VolumeStep::Fill { .. }) => Duration::ZERO,
             Self::Image(_) | Self::Volume(_) | Self::Network(_) | Self::Prune(..) => ENGINE_LAG,
             Self::Recreate(step) => step.lasts(),
         }
@@ -207,6 +234,7 @@ impl Step {
     pub fn limit(&self) -> Duration {
         match self {
             Self::Image(step) if step.is_transfer() => TRANSFER,
+            Self::Volume(VolumeStep::Fill { .. }) => TRANSFER,
             Self::Prune(..) => SWEEP,
             Self::Recreate(RecreateStep::Pull { .. }) => TRANSFER,
             Self::Recreate(step) => step.takes() + CALL,
@@ -233,7 +261,7 @@ impl ContainerStep {
 impl ImageStep {
     /// Whether its layers go over the network: that ends with the connection it was asked for over.
     const fn is_transfer(&self) -> bool {
-        matches!(self, Self::Fetch(_) | Self::Pull(..) | Self::Push(_))
+        matches!(self, Self::Fetch(_) | Self::Pull(..) | Self::Copy(..) | Self::Push(_))
     }
 }
 
@@ -273,6 +301,7 @@ impl fmt::Display for ImageStep {
         match self {
             Self::Fetch(image) => write!(f, "fetch {image}"),
             Self::Pull(image, _) => write!(f, "pull {image}"),
+            Self::Copy(image, from) => write!(f, "copy {image} from {from}"),
             Self::Push(image) => write!(f, "push {image}"),
             Self::Tag(image, name) => write!(f, "tag {image} {name}"),
             Self::Remove(image, _) => write!(f, "remove image {image}"),
@@ -285,6 +314,8 @@ impl fmt::Display for VolumeStep {
         match self {
             Self::Create(spec) => write!(f, "create volume {}", spec.name),
             Self::Remove(name) => write!(f, "remove volume {name}"),
+            Self::Prepare { volume, .. } => write!(f, "prepare volume {volume}"),
+            Self::Fill { source, from, volume } => write!(f, "copy {source} from {from} to {volume}"),
         }
     }
 }

@@ -62,6 +62,9 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     fn of(context: &'a ToolContext, change: Change, terms: Terms) -> Result<Self, ToolError> {
         let host = context.directory.host(&terms.host)?;
+        if let Some(source) = change.source() {
+            context.directory.host(source.as_str())?;
+        }
         let (masked, _) = change.masked();
         let arguments = serde_json::to_value(&masked).unwrap_or_default();
         let called = Called { host: Some(host.spec().id.to_string()), arguments };
@@ -142,6 +145,14 @@ impl<'a> Call<'a> {
     }
 
     fn permit(&self) -> Result<(), ToolError> {
+        if let Some(source) = self.change.source() {
+            let policy = self.context.directory.policy(source);
+            if !self.change.may_take_from(policy) {
+                let why =
+                    "and for reading a volume a container is made there that never runs; nothing was changed";
+                return Err(deed::denied(source, policy, why));
+            }
+        }
         let id = &self.host.spec().id;
         let policy = self.context.directory.policy(id);
         if self.change.is_permitted(policy) {

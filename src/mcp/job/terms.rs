@@ -84,6 +84,16 @@ impl Terms {
         Ok(Self { plans_first: gate == Gate::PlansFirst, ..terms })
     }
 
+    /// The host it was called with.
+    pub(in crate::mcp) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The same on another host.
+    pub(in crate::mcp) fn on(self, host: String) -> Self {
+        Self { host, ..self }
+    }
+
     /// Whether only the plan is wanted.
     pub(in crate::mcp) fn plans_only(&self) -> bool {
         self.dry_run.unwrap_or(self.plans_first && self.confirm.is_none())

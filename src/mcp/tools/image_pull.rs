@@ -1,15 +1,13 @@
 //! `image_pull`
 
 use crate::domain::change::Change;
-use crate::domain::image::ImageName;
 use crate::domain::toolset::Toolset;
-use crate::mcp::error::{HostFailure, ToolError};
+use crate::mcp::error::ToolError;
 use crate::mcp::fleet::select;
-use crate::mcp::job::{self, Job, Terms};
+use crate::mcp::job::{self, Jobs};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
-use futures_util::future::join_all;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -26,15 +24,6 @@ struct Parameters {
     wait: Option<u64>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Answer {
-    /// One for each host.
-    jobs: Vec<Job>,
-    /// Hosts on which nothing was begun.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<HostFailure>,
-}
-
 pub(super) fn tool() -> Tool {
     let about = About {
         name: "image_pull",
@@ -46,31 +35,10 @@ pub(super) fn tool() -> Tool {
     Tool::jobs(about, run)
 }
 
-async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
+async fn run(context: ToolContext, parameters: Parameters) -> Result<Jobs, ToolError> {
     let Parameters { hosts, image, platform, idempotency_key, wait } = parameters;
-    let image: ImageName = image.parse()?;
+    let change = Change::ImagePull { image: image.parse()?, platform };
     let hosts = select(&context.directory, Some(&hosts))?;
-    let pulls = hosts.iter().map(|host| {
-        let change = Change::ImagePull { image: image.clone(), platform: platform.clone() };
-        // One key begins a job on each host, and finds each again.
-        let id = host.spec().id.to_string();
-        let key = idempotency_key.as_ref().map(|key| format!("{key} {id}"));
-        let context = &context;
-        async move {
-            let terms = Terms::plain(id.clone(), key, wait);
-            let begun = job::begin_unasked(context, change, terms).await;
-            begun.map_err(|error| HostFailure::plain(&id, error))
-        }
-    });
-    let (mut jobs, mut errors) = (vec![], vec![]);
-    for pulled in join_all(pulls).await {
-        match pulled {
-            Ok(job) => jobs.push(job),
-            Err(failure) => errors.push(failure),
-        }
-    }
-    match errors.as_slice() {
-        [first, ..] if jobs.is_empty() => Err(first.clone().into()),
-        _ => Ok(Answer { jobs, errors }),
-    }
+    let names: Vec<String> = hosts.iter().map(|host| host.spec().id.to_string()).collect();
+    job::begin_on_each(&context, &names, &change, idempotency_key.as_deref(), wait).await
 }
