@@ -14,3 +14,5 @@ mod means;
 pub(super) use attend::attend;
 pub use desk::{ChangeDesk, ChangeError, Wish};
 pub use live::Live;
+#[cfg(test)]
+pub(crate) use means::OtherHost;

@@ -1,5 +1,6 @@
 //! Copying from another host: what comes from there goes on to this one piece by piece, and is never all here.
 
+use super::container::unless_gone;
 use super::{Hands, Look, OPERATION_LABEL, Source};
 use crate::domain::change::{Before, Copied, Made};
 use crate::domain::host::HostId;
@@ -60,17 +61,29 @@ pub(super) async fn volume(
     from: &VolumeName,
     into: &VolumeName,
 ) -> Result<Made, EngineError> {
-    let (source, engine) = (source(hands)?, hands.engine);
     let helper = hands.means.helper().await;
+    let filled = fill(hands, from, into, &helper).await;
+    // Now rather than with the operation: while it is there the volume is in use.
+    unless_gone(hands.engine.remove(&helper, true, false).await)?;
+    filled
+}
+
+async fn fill(
+    hands: &Hands<'_>,
+    from: &VolumeName,
+    into: &VolumeName,
+    helper: &str,
+) -> Result<Made, EngineError> {
+    let (source, engine) = (source(hands)?, hands.engine);
     let label = BTreeMap::from([(OPERATION_LABEL.to_owned(), hands.operation.to_string())]);
-    engine.hold_volume(&helper, into, true, label).await?;
+    engine.hold_volume(helper, into, true, label).await?;
     let mut users = source.users(from).await?;
     let (flow, (chunks, seen)) = (Flow::default(), mpsc::channel(WAITING));
     let archive = flow.through(source.volume_data(from, engine.naming()), Some(chunks));
     let (sent, written) =
-        futures_util::join!(Fingerprint::of(seen, engine.naming()), engine.write_volume(&helper, archive));
+        futures_util::join!(Fingerprint::of(seen, engine.naming()), engine.write_volume(helper, archive));
     flow.told(written)?;
-    let (sent, found) = (sent?, in_volume(engine, &helper).await?);
+    let (sent, found) = (sent?, in_volume(engine, helper).await?);
     if found != sent {
         let words = format!(
             "{} files with {} bytes were sent, and others arrived: {} with {}",

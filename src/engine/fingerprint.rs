@@ -27,7 +27,7 @@ impl Fingerprint {
         let read = move || Self::read(Pieces { chunks, piece: Bytes::new() }, naming);
         let read =
             tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        read.map_err(|error| EngineError::Garbled(format!("an archive: {error}")))
+        read.map_err(|error| EngineError::Failed(format!("its archive cannot be read: {error}")))
     }
 
     fn read(archive: impl Read, naming: Naming) -> io::Result<Self> {

@@ -291,10 +291,7 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             continue;
         }
         let deed = head.split(" HTTP").next().unwrap_or_default().to_owned();
-        let mut body = vec![0; content_length(&head)];
-        if stream.read_exact(&mut body).await.is_err() {
-            return;
-        }
+        let Ok(body) = body(&mut stream, &head).await else { return };
         let path = deed.split(' ').nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
         let is_events = path.ends_with("/events");
         let simple = match path.rsplit('/').next().unwrap_or_default() {
@@ -317,6 +314,7 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
         }
         let (status, body) = match fake.model(&id, |model| model.answer(&deed, &body)) {
             Some((status, serde_json::Value::Null)) => (status, String::new()),
+            Some((status, serde_json::Value::String(bytes))) => (status, bytes),
             Some((status, body)) => (status, body.to_string()),
             None => (200, simple.to_owned()),
         };
@@ -328,6 +326,28 @@ async fn engine(id: String, fake: FakeConnector, stream: tokio::io::DuplexStream
             return;
         }
         head.clear();
+    }
+}
+
+/// What follows a head: as long as it says, or in chunks.
+async fn body(stream: &mut BufReader<tokio::io::DuplexStream>, head: &str) -> std::io::Result<Vec<u8>> {
+    if !head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
+        let mut body = vec![0; content_length(head)];
+        return stream.read_exact(&mut body).await.map(|_| body);
+    }
+    let mut body = vec![];
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let length = usize::from_str_radix(line.trim(), 16).map_err(std::io::Error::other)?;
+        let at = body.len();
+        // Each chunk ends with a line's end, also the last one, which is empty.
+        body.resize(at + length + 2, 0);
+        stream.read_exact(&mut body[at..]).await?;
+        body.truncate(at + length);
+        if length == 0 {
+            return Ok(body);
+        }
     }
 }
 

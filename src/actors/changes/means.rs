@@ -56,7 +56,7 @@ impl Means for Bench {
 }
 
 /// A host that something is taken from, each time by an operation of its own.
-struct OtherHost(HostHandle);
+pub(crate) struct OtherHost(pub(crate) HostHandle);
 
 /// Where what is sent goes.
 type Sender = mpsc::Sender<Result<Bytes, EngineError>>;

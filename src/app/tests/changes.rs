@@ -1,11 +1,14 @@
 //! Changes through crashes: for every kind, at every point that its code passes.
 
 mod consent;
+mod copy;
+mod loose;
 mod names;
 mod recreate;
 mod trouble;
 mod world;
 
+use self::loose::Loose;
 use self::world::{LONG, Life, World, all, the};
 use super::crashes::{JOURNAL_COMMITTED, JOURNAL_WRITE};
 use super::write;
@@ -106,8 +109,9 @@ fn a_crash_at_any_point_ends_in_what_would_have_been_made_without() {
             let [record] = records.as_slice() else { panic!("{records:?}") };
             assert_eq!(record.state, ChangeState::Done, "{} {point}: {record:?}", change.word());
             let mut made = world.effects();
-            // A registry that is sent the same again has the same.
-            made.dedup_by(|again, once| again == once && again.starts_with("push "));
+            // A registry that is sent the same again has the same, and so has a volume.
+            let may_be_twice = |effect: &str| effect.starts_with("push ") || effect.starts_with("fill ");
+            made.dedup_by(|again, once| again == once && may_be_twice(again));
             assert_eq!(made, effects, "{} {point}: no effect twice", change.word());
             assert_eq!(world.containers(), containers, "{} {point}", change.word());
         }
@@ -117,7 +121,7 @@ fn a_crash_at_any_point_ends_in_what_would_have_been_made_without() {
 /// A crash at each point of a change that goes back, for each of its steps.
 #[test]
 fn a_failure_at_any_step_unwinds_also_through_crashes() {
-    for change in [the("container_run"), the("container_recreate")] {
+    for change in [the("container_run"), the("container_recreate"), the("volume_copy")] {
         for (at, step) in change.steps().iter().enumerate() {
             if *step != RecreateStep::RemoveOld.into() {
                 fails_and_goes_back(&change, at, step);
@@ -179,9 +183,11 @@ fn deed(step: &Step) -> &'static str {
         Step::Container(ContainerStep::Rename(..)) => "/rename",
         Step::Image(ImageStep::Fetch(_) | ImageStep::Pull(..))
         | Step::Recreate(RecreateStep::Pull { .. }) => "images/create",
+        Step::Image(ImageStep::Copy(..)) => "images/load",
         Step::Image(ImageStep::Push(_)) => "/push",
         Step::Image(ImageStep::Tag(..)) => "/tag",
-        Step::Volume(VolumeStep::Create(_)) => "volumes/create",
+        Step::Volume(VolumeStep::Create(_) | VolumeStep::Prepare { .. }) => "volumes/create",
+        Step::Volume(VolumeStep::Fill { .. }) => "/archive",
         Step::Volume(VolumeStep::Remove(_)) => "DELETE /v1.41/volumes",
         Step::Network(NetworkStep::Create(_)) => "networks/create",
         Step::Network(NetworkStep::Connect { .. }) | Step::Recreate(RecreateStep::Connect) => "/connect",
@@ -240,7 +246,8 @@ fn every_step_may_be_made_twice_and_every_undo() {
             let host = app.directory().host("nas").unwrap();
             let session = host.session(LONG).await.unwrap();
             let (operation, now) = (OperationId::fresh(), Timestamp::UNIX_EPOCH);
-            let mut hands = Hands { engine: &session.engine, operation, earlier: vec![], now };
+            let means = Loose::beside(&session, change.source(), app);
+            let mut hands = Hands { engine: &session.engine, operation, means: &means, earlier: vec![], now };
             for step in change.steps() {
                 let looked = hands.look(&step).await;
                 let before = match looked.unwrap_or_else(|error| panic!("{step}: {error}")) {
@@ -256,8 +263,12 @@ fn every_step_may_be_made_twice_and_every_undo() {
                 assert_eq!(world.containers(), there, "{step}");
                 assert_eq!((&second.id, &second.removed), (&first.id, &first.removed), "{step}");
                 let seen = matches!(hands.probe(&step, &before).await.unwrap(), Found::Made(_));
-                let tells_nothing =
-                    matches!(step, Step::Prune(PruneKind::BuildCache, _) | Step::Image(ImageStep::Push(_)));
+                let tells_nothing = matches!(
+                    step,
+                    Step::Prune(PruneKind::BuildCache, _)
+                        | Step::Image(ImageStep::Push(_))
+                        | Step::Volume(VolumeStep::Fill { .. })
+                );
                 assert_eq!(seen, !tells_nothing, "{step}");
                 hands.earlier.push(Earlier { step: step.to_string(), before, made: first });
             }

@@ -9,8 +9,7 @@ pub(crate) struct Model {
     containers: BTreeMap<String, Container>,
     images: BTreeMap<String, String>,
     unused_images: BTreeSet<String>,
-    /// When each was made.
-    volumes: BTreeMap<String, u32>,
+    volumes: BTreeMap<String, Volume>,
     /// By name.
     networks: BTreeMap<String, Network>,
     /// How many containers were added.
@@ -25,6 +24,8 @@ pub(crate) struct Model {
     ignored: Option<String>,
     /// What containers say of their health while they run.
     health: Option<&'static str>,
+    /// What is written to volumes becomes something else.
+    spoils: bool,
     /// So many looks at a container fail.
     failing_looks: u32,
 }
@@ -39,6 +40,17 @@ struct Container {
     started: u32,
     memory: i64,
     labels: Value,
+    /// A volume that it holds, as a container does that never runs.
+    holds: Option<String>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Volume {
+    /// When it was made.
+    made: u32,
+    labels: Value,
+    /// What is in it, as an archive.
+    archive: String,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +99,18 @@ impl Model {
 
     /// Adds a volume.
     pub(crate) fn add_volume(&mut self, name: &str) {
-        self.volumes.insert(name.to_owned(), 0);
+        let volume = Volume { labels: json!({}), archive: archive_of(name), ..Volume::default() };
+        self.volumes.insert(name.to_owned(), volume);
+    }
+
+    /// Has what is written to volumes become something else.
+    pub(crate) fn spoil(&mut self) {
+        self.spoils = true;
+    }
+
+    /// What is in a volume, as an archive.
+    pub(crate) fn archive(&self, volume: &str) -> Option<&str> {
+        self.volumes.get(volume).map(|volume| &*volume.archive)
     }
 
     /// Adds a network, with a container on it if one is named.
@@ -160,6 +183,7 @@ impl Model {
             }
             ("GET", ["containers", id, "json"]) => self.inspect(id),
             ("POST", ["containers", "create"]) => self.create(query, body),
+            (_, ["containers", id, "archive"]) => self.archived(method, id, body),
             ("POST", ["containers", id, "rename"]) => self.rename(id, &value(query, "name")),
             ("POST", ["containers", id, "update"]) => self.update(id, body),
             ("POST", ["containers", id, act]) => self.act(id, act),
@@ -168,9 +192,12 @@ impl Model {
             ("POST", ["images", name @ .., "tag"]) => {
                 let name = name.join("/");
                 let found = self.images.iter().find(|(known, id)| **known == name || **id == name);
-                let Some(id) = found.map(|(_, id)| id.clone()) else { return Some(none()) };
+                let bare = (name == BARE_IMAGE).then(|| name.clone());
+                let Some(id) = found.map(|(_, id)| id.clone()).or(bare) else { return Some(none()) };
                 let tagged = format!("{}:{}", value(query, "repo"), value(query, "tag"));
-                self.effects.push(format!("tag {tagged}"));
+                if id != BARE_IMAGE {
+                    self.effects.push(format!("tag {tagged}"));
+                }
                 self.images.insert(tagged.trim_end_matches(":latest").to_owned(), id);
                 (201, Value::Null)
             }
@@ -190,6 +217,21 @@ impl Model {
                     Some(id) => (200, json!({"Id": id})),
                     None => (404, json!({"message": "No such image"})),
                 }
+            }
+            ("GET", ["images", name @ .., "get"]) => {
+                let name = name.join("/");
+                let Some(id) = self.images.get(&name) else { return Some(none()) };
+                (200, json!({"name": name, "id": id}))
+            }
+            ("POST", ["images", "load"]) => {
+                let image: Value = serde_json::from_slice(body).unwrap_or_default();
+                let (name, id) = (image["name"].as_str()?.to_owned(), image["id"].as_str()?.to_owned());
+                self.effects.push(format!("load {name}"));
+                self.images.insert(name, id);
+                (200, json!({"stream": "Loaded image"}))
+            }
+            ("POST", ["images", "create"]) if query.contains("fromSrc") => {
+                (200, json!({"status": BARE_IMAGE}))
             }
             ("POST", ["images", "create"]) => {
                 let name = value(query, "fromImage");
@@ -213,7 +255,9 @@ impl Model {
     fn list(&self, query: &str) -> Value {
         let wanted = |container: &&Container| {
             let label = container.labels["dockmaster.operation"].as_str();
-            !query.contains("dockmaster.operation") || label.is_some_and(|label| query.contains(label))
+            let held = container.holds.is_some() || !query.contains("volume");
+            held && (!query.contains("dockmaster.operation")
+                || label.is_some_and(|label| query.contains(label)))
         };
         let row = |(id, container): (&String, &Container)| {
             let state = if container.running { "running" } else { "exited" };
@@ -257,12 +301,18 @@ impl Model {
             return (409, json!({"message": "Conflict. The container name is already in use"}));
         }
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        let id = format!("{:0>12}", 100 + self.effects.len());
-        self.effects.push(format!("create {}", plain(&name)));
+        self.added += 1;
+        let holds = body["HostConfig"]["Mounts"][0]["Source"].as_str().map(ToOwned::to_owned);
+        let mut id = format!("{:0>12}", 100 + self.effects.len());
+        if holds.is_some() {
+            id = format!("held{:0>8}", self.added);
+        } else {
+            self.effects.push(format!("create {}", plain(&name)));
+        }
         let image = body["Image"].as_str().unwrap_or_default().to_owned();
         let labels = body["Labels"].clone();
         let image_id = self.images.get(&image).cloned().unwrap_or_default();
-        let made = Container { name, image, image_id, labels, ..Container::default() };
+        let made = Container { name, image, image_id, labels, holds, ..Container::default() };
         self.containers.insert(id.clone(), made);
         for (network, _) in body["NetworkingConfig"]["EndpointsConfig"].as_object().into_iter().flatten() {
             if let Some(network) = self.networks.get_mut(network) {
@@ -316,17 +366,25 @@ impl Model {
     fn volume(&mut self, method: &str, name: Option<&&str>, body: &[u8]) -> (u16, Value) {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let name = body["Name"].as_str().or(name.copied()).unwrap_or_default();
-        let told = |made: &u32| {
-            json!({"Name": name, "Driver": "local", "Mountpoint": "", "Labels": {}, "Scope": "local", "Options": {},
-            "CreatedAt": format!("2026-01-01T00:00:{made:0>2}Z")})
+        let told = |volume: &Volume| {
+            json!({"Name": name, "Driver": "local", "Mountpoint": "", "Labels": volume.labels, "Scope": "local", "Options": {},
+            "CreatedAt": format!("2026-01-01T00:00:{:0>2}Z", volume.made)})
         };
         match (method, self.volumes.get(name)) {
-            ("GET" | "POST", Some(made)) => (200, told(made)),
+            ("GET" | "POST", Some(volume)) => (200, told(volume)),
             ("POST", None) => {
                 self.moments += 1;
-                self.volumes.insert(name.to_owned(), self.moments);
+                let (made, labels) = (self.moments, body["Labels"].clone());
+                let volume = Volume { made, labels, ..Volume::default() };
+                let answer = told(&volume);
+                self.volumes.insert(name.to_owned(), volume);
                 self.effects.push(format!("create volume {name}"));
-                (201, told(&self.moments))
+                (201, answer)
+            }
+            ("DELETE", Some(_))
+                if self.containers.values().any(|held| held.holds.as_deref() == Some(name)) =>
+            {
+                (409, json!({"message": "volume is in use"}))
             }
             ("DELETE", Some(_)) => {
                 self.volumes.remove(name);
@@ -335,6 +393,22 @@ impl Model {
             }
             _ => (404, json!({"message": "no such volume"})),
         }
+    }
+
+    /// Reads and writes the volume that a container holds.
+    fn archived(&mut self, method: &str, id: &str, body: &[u8]) -> (u16, Value) {
+        let held = self.find(id).and_then(|id| self.containers[&id].holds.clone());
+        let Some((name, volume)) = held.and_then(|held| Some((held.clone(), self.volumes.get_mut(&held)?)))
+        else {
+            return none();
+        };
+        if method == "GET" {
+            return (200, Value::String(volume.archive.clone()));
+        }
+        let archive = String::from_utf8_lossy(body);
+        volume.archive = if self.spoils { archive.replace("data", "d4t4") } else { archive.into_owned() };
+        self.effects.push(format!("fill {name}"));
+        (200, Value::Null)
     }
 
     fn network(&mut self, method: &str, path: &[&str], body: &[u8]) -> (u16, Value) {
@@ -374,13 +448,32 @@ impl Model {
     fn remove(&mut self, id: &str) -> (u16, Value) {
         let removed = self.find(id).and_then(|id| self.containers.remove(&id));
         let Some(container) = removed else { return none() };
-        self.effects.push(format!("remove {}", plain(&container.name)));
+        if container.holds.is_none() {
+            self.effects.push(format!("remove {}", plain(&container.name)));
+        }
         (204, Value::Null)
     }
 }
 
 /// The image of the containers that were there before.
 const OLD_IMAGE: &str = "sha256:0";
+
+/// The image of the containers that hold volumes.
+const BARE_IMAGE: &str = "sha256:bare";
+
+/// An archive of a volume with one file in it.
+fn archive_of(volume: &str) -> String {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(volume.len() as u64);
+    header.set_mode(0o600);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    let written = builder.append_data(&mut header, "held/of", volume.as_bytes());
+    let bytes = written.and_then(|()| builder.into_inner()).unwrap_or_default();
+    String::from_utf8(bytes).unwrap_or_default()
+}
 
 /// A name without that of an operation.
 fn plain(name: &str) -> &str {

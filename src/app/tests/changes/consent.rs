@@ -23,7 +23,12 @@ impl World {
     }
 }
 
-async fn call(app: &App, tool: &str, arguments: Value, consent: Consent) -> Result<ToolOutput, String> {
+pub(super) async fn call(
+    app: &App,
+    tool: &str,
+    arguments: Value,
+    consent: Consent,
+) -> Result<ToolOutput, String> {
     let Value::Object(arguments) = arguments else { panic!() };
     let asker = Asker { principal: "owner".into(), client: "test".into() };
     app.registry().call_by_name(tool, arguments, Caller { consent, ..Caller::from(asker) }).await
@@ -37,7 +42,7 @@ async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
 }
 
 /// The answer of a call whose client can ask nobody.
-async fn told(app: &App, tool: &str, arguments: Value) -> Value {
+pub(super) async fn told(app: &App, tool: &str, arguments: Value) -> Value {
     match call(app, tool, arguments, Consent::Unaskable).await {
         Ok(ToolOutput::Structured(answer) | ToolOutput::Planned(answer)) => answer,
         other => panic!("{other:?}"),

@@ -1,5 +1,6 @@
 //! A container made anew: gone back from as long as there is an old one.
 
+use super::loose::Loose;
 use super::*;
 
 /// Also when it is undone a second time, because nobody saw that it was.
@@ -11,7 +12,9 @@ fn every_step_of_a_new_container_may_be_undone_twice_while_there_is_an_old_one()
         let host = app.directory().host("nas").unwrap();
         let session = host.session(LONG).await.unwrap();
         let (engine, operation) = (&session.engine, OperationId::fresh());
-        let mut hands = Hands { engine, operation, earlier: vec![], now: Timestamp::UNIX_EPOCH };
+        let means = Loose::beside(&session, None, app);
+        let now = Timestamp::UNIX_EPOCH;
+        let mut hands = Hands { engine, operation, means: &means, earlier: vec![], now };
         let mut steps = the("container_recreate").steps();
         let last = steps.pop().unwrap();
         for step in &steps {

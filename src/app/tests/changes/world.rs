@@ -33,6 +33,7 @@ pub(super) fn all() -> Vec<Change> {
             limits: LimitSpec { memory: Some(64 << 20), ..LimitSpec::default() },
             rename: Some("c".parse().unwrap()),
         },
+        Change::ImageCopy { image: "far".parse().unwrap(), from: "pi".parse().unwrap() },
         Change::ImagePush { image: "old".parse().unwrap() },
         Change::ImageTag { image: "old".parse().unwrap(), name: "other:1".parse().unwrap() },
         Change::ImageRemove { images: vec!["old".parse().unwrap()], force: false },
@@ -42,6 +43,12 @@ pub(super) fn all() -> Vec<Change> {
             options: BTreeMap::new(),
             labels: BTreeMap::new(),
         }),
+        Change::VolumeCopy {
+            source: "data".parse().unwrap(),
+            from: "pi".parse().unwrap(),
+            volume: "other".parse().unwrap(),
+            overwrite: true,
+        },
         Change::VolumeRemove { volumes: vec!["data".parse().unwrap()] },
         Change::NetworkCreate(NetworkSpec {
             name: "fresh".parse().unwrap(),
@@ -87,19 +94,27 @@ pub(super) enum Life<T> {
 impl World {
     pub(super) fn new() -> Self {
         let world = Self { fake: FakeConnector::default(), data: tempfile::tempdir().unwrap() };
-        write(&world.data.path().join("hosts.yml"), ["  nas: {hostname: nas}\n".to_owned()].into_iter());
+        write(
+            &world.data.path().join("hosts.yml"),
+            ["  nas: {hostname: nas}\n  pi: {hostname: pi}\n".to_owned()].into_iter(),
+        );
         world.fake.model("nas", |model| {
             model.add("a", true);
             model.add("b", true);
             model.add("ended", false);
             model.add_image("old");
             model.add_volume("data");
+            model.add_volume("other");
             model.add_network("front", Some("a"));
             model.add_network("back", Some("a"));
             model.feel("healthy");
             model.add_network("lonely", None);
             model.add_unused_image("sha256:1");
             model.add_unused_image("sha256:2");
+        });
+        world.fake.model("pi", |model| {
+            model.add_image("far");
+            model.add_volume("data");
         });
         world
     }

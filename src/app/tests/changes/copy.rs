@@ -1,0 +1,51 @@
+//! Copies from one host to another.
+
+use super::consent::{call, told};
+use super::{World, make, the, write};
+use crate::journal::record::ChangeState;
+use crate::mcp::Consent;
+use serde_json::json;
+
+impl World {
+    fn archives(&self) -> (String, Option<String>) {
+        let here = self.fake.model("nas", |model| model.archive("other").map(ToOwned::to_owned));
+        (self.fake.model("pi", |model| model.archive("data").map(ToOwned::to_owned)).unwrap(), here)
+    }
+}
+
+#[test]
+fn what_arrives_is_what_was_sent_or_it_is_taken_back() {
+    let world = World::new();
+    assert_eq!(world.lives(async |app| make(app, the("volume_copy")).await).state, ChangeState::Done);
+    let (there, here) = world.archives();
+    assert_eq!(here, Some(there));
+
+    let world = World::new();
+    world.fake.model("nas", |model| model.spoil());
+    let record = world.lives(async |app| make(app, the("volume_copy")).await);
+    assert_eq!(record.state, ChangeState::Failed, "{record:?}");
+    assert!(record.words.unwrap().contains("others arrived"));
+    assert_eq!(world.archives().1, None, "what came is no copy of anything");
+}
+
+#[test]
+fn an_image_is_taken_from_any_host_and_a_volume_only_where_a_container_may_be_made() {
+    let world = World::new();
+    let lines = ["  nas: {hostname: nas}\n  pi: {hostname: pi, policy: ro}\n".to_owned()];
+    write(&world.data.path().join("hosts.yml"), lines.into_iter());
+    world.lives(async |app| {
+        let volume = json!({"host": "pi", "volume": "data", "to_host": "nas", "to_volume": "new"});
+        let refused = call(app, "volume_copy", volume, Consent::Unaskable).await.unwrap_err();
+        assert!(refused.starts_with("policy_denied") && refused.contains("reading a volume"), "{refused}");
+        assert!(world.effects().is_empty(), "nothing was made here either");
+        let image = json!({"host": "pi", "image": "far", "to": ["nas"]});
+        let copied = told(app, "image_copy", image).await;
+        assert_eq!(
+            (&copied["jobs"][0]["state"], world.effects()),
+            (&json!("done"), vec!["load far".to_owned()])
+        );
+        let back = json!({"host": "nas", "image": "old", "to": ["pi"]});
+        let refused = call(app, "image_copy", back, Consent::Unaskable).await.unwrap_err();
+        assert!(refused.starts_with("policy_denied"), "{refused}");
+    });
+}
