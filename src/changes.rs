@@ -1,6 +1,7 @@
 //! Floor 3: making changes, one step at a time. Each step looks before it acts, acts on what it saw by
 //! identity, and can find out afterwards whether it happened. A module for each family of steps.
 
+mod build;
 mod container;
 mod copy;
 mod health;

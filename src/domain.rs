@@ -1,5 +1,6 @@
 //! Floor 0: types and rules. No async, no I/O, no protocol of the outside world.
 
+pub mod build;
 pub mod change;
 pub mod container;
 pub mod context;

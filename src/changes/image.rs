@@ -1,7 +1,7 @@
 //! Steps that are made to images.
 
-use super::{Found, Hands, Look, copy};
-use crate::domain::change::{Affected, AffectedKind, Before, ImageStep, Made};
+use super::{Found, Hands, Look, build, copy};
+use crate::domain::change::{Affected, AffectedKind, Before, ImageStep, Made, Step};
 use crate::domain::image::ImageName;
 use crate::engine::{Engine, EngineError};
 
@@ -25,6 +25,7 @@ pub(super) async fn look(hands: &Hands<'_>, step: &ImageStep) -> Result<Look, En
             None => Look::Todo(Before::Image { id: None }),
         },
         ImageStep::Pull(image, _) => Look::Todo(Before::Image { id: engine.image_id(image).await? }),
+        ImageStep::Build(_) => Look::Todo(Before::Nothing),
         ImageStep::Copy(image, from) => copy::look_at_image(hands, image, from).await?,
         ImageStep::Push(image) => Look::Todo(Before::Image { id: Some(id_of(engine, image).await?) }),
         ImageStep::Tag(image, name) => {
@@ -46,6 +47,7 @@ pub(super) async fn act(
     match step {
         ImageStep::Fetch(image) => engine.pull(image, None).await.map(|()| None),
         ImageStep::Pull(image, platform) => engine.pull(image, platform.as_deref()).await.map(|()| None),
+        ImageStep::Build(spec) => build::build(hands, spec, Step::from(step.clone()).limit()).await.map(Some),
         ImageStep::Copy(image, _) => copy::image(hands, image).await.map(Some),
         ImageStep::Push(image) => {
             if engine.image_id(image).await? != was(before) {
@@ -74,8 +76,8 @@ pub(super) async fn probe(
     before: &Before,
 ) -> Result<Found, EngineError> {
     let found = match step {
-        // Sent again it does no harm: the registry has what it has.
-        ImageStep::Push(_) => return Ok(Found::NotYet),
+        // Sent or built again it does no harm: the registry has what it has, and so has the builder.
+        ImageStep::Push(_) | ImageStep::Build(_) => return Ok(Found::NotYet),
         ImageStep::Fetch(image)
         | ImageStep::Pull(image, _)
         | ImageStep::Copy(image, _)

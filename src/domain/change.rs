@@ -12,6 +12,7 @@ pub use record::{Asker, BEARER, Before, Copied, Made, OWNER, Thing};
 pub use recreate::RecreateStep;
 pub use step::{ContainerStep, ENGINE_LAG, ImageStep, NetworkStep, STOP_GRACE, Step, VolumeStep};
 
+use super::build::{BuildContext, BuildSpec};
 use super::container::ContainerName;
 use super::host::HostId;
 use super::image::ImageName;
@@ -77,6 +78,8 @@ pub enum Change {
         /// Its new name.
         rename: Option<ContainerName>,
     },
+    /// Build an image.
+    ImageBuild(Box<BuildSpec>),
     /// Have an image that another host has.
     ImageCopy {
         /// Which.
@@ -236,6 +239,7 @@ impl Change {
                 let name = rename.clone().map(|to| ContainerStep::Rename(container.clone(), to));
                 limits.into_iter().chain(name).map(Step::from).collect()
             }
+            Self::ImageBuild(spec) => vec![ImageStep::Build(spec.clone()).into()],
             Self::ImageCopy { image, from } => vec![ImageStep::Copy(image.clone(), from.clone()).into()],
             Self::ImagePush { image } => vec![ImageStep::Push(image.clone()).into()],
             Self::ImageTag { image, name } => vec![ImageStep::Tag(image.clone(), name.clone()).into()],
@@ -309,6 +313,7 @@ impl Change {
             | Self::ImagePush { image }
             | Self::ImageTag { image, .. }
             | Self::ImageCopy { image, .. } => image.to_string(),
+            Self::ImageBuild(spec) => list(&spec.tags),
             Self::VolumeCopy { volume, .. } => volume.to_string(),
             Self::ImageRemove { images, .. } => list(images),
             Self::VolumeCreate(spec) => spec.name.to_string(),
@@ -329,6 +334,13 @@ impl Change {
                 mask(spec.env.iter_mut().chain(&mut spec.labels));
                 spec.command = redact::command(&spec.command);
                 Self::ContainerRun(spec)
+            }
+            Self::ImageBuild(spec) => {
+                let mut spec = spec.clone();
+                for (name, value) in &mut spec.args {
+                    *value = redact::value(&name.to_string(), value);
+                }
+                Self::ImageBuild(spec)
             }
             Self::VolumeCreate(spec) => {
                 let mut spec = spec.clone();
@@ -367,6 +379,7 @@ impl Change {
             Self::ContainerRun(spec) => {
                 spec.env.values().chain(spec.labels.values()).chain(&spec.command).collect()
             }
+            Self::ImageBuild(spec) => spec.args.values().collect(),
             Self::VolumeCreate(spec) => spec.options.values().chain(spec.labels.values()).collect(),
             Self::NetworkCreate(spec) => spec.labels.values().collect(),
             _ => vec![],
@@ -380,6 +393,7 @@ impl Change {
             | Self::ContainerRun(_)
             | Self::ImagePull { .. }
             | Self::ImageTag { .. }
+            | Self::ImageBuild(_)
             | Self::ImageCopy { .. }
             | Self::VolumeCreate(_)
             | Self::NetworkCreate(_)
@@ -410,13 +424,15 @@ impl Change {
     }
 
     /// Whether what it makes reaches what is not its own: volumes and paths hold the data of others, the host's
-    /// network its services, and a volume with options may be a path of the host.
+    /// network its services, a volume with options may be a path of the host, and what is in a directory of the host
+    /// can be read from an image that was built of it.
     fn reaches_out(&self) -> bool {
         match self {
             Self::ContainerRun(spec) => {
                 !spec.volumes.is_empty() || spec.networks.iter().any(|name| name == "host")
             }
             Self::VolumeCreate(spec) => spec.may_be_elsewhere(),
+            Self::ImageBuild(spec) => matches!(spec.context, BuildContext::Directory(_)),
             _ => false,
         }
     }
@@ -435,6 +451,7 @@ impl Change {
             | Self::ContainerRecreate { .. } => Asks::Agreement,
             // With a path of the host a container has the host.
             Self::ContainerRun(spec) if spec.mounts_the_host() => Asks::Agreement,
+            Self::ImageBuild(spec) if matches!(spec.context, BuildContext::Directory(_)) => Asks::Agreement,
             Self::VolumeCreate(spec) if spec.may_be_elsewhere() => Asks::Agreement,
             Self::ContainerStart { .. }
             | Self::ContainerStop { .. }
@@ -444,6 +461,7 @@ impl Change {
             | Self::ImagePull { .. }
             | Self::ImagePush { .. }
             | Self::ImageTag { .. }
+            | Self::ImageBuild(_)
             | Self::ImageCopy { .. }
             | Self::VolumeCreate(_)
             | Self::VolumeCopy { overwrite: false, .. }
@@ -472,6 +490,9 @@ impl Change {
             Self::ContainerRemove { force, volumes, .. } => {
                 let force = force.then(|| "running ones too".to_owned());
                 force.into_iter().chain(volumes.then(|| "with their anonymous volumes".to_owned())).collect()
+            }
+            Self::ImageBuild(spec) => {
+                vec![format!("built from {}, whose files the image may have then", spec.context)]
             }
             Self::ImageRemove { force: true, .. } => vec!["also of stopped containers".to_owned()],
             Self::Prune { what, .. } if what.contains(&PruneKind::BuildCache) => {
@@ -570,6 +591,14 @@ mod tests {
                 limits: LimitSpec { memory: Some(1), ..LimitSpec::default() },
                 rename: None,
             },
+            Change::ImageBuild(Box::new(BuildSpec {
+                context: "https://example.test/app.git".parse().unwrap(),
+                dockerfile: None,
+                tags: vec!["app:1".parse().unwrap()],
+                args: [("TOKEN".parse().unwrap(), "hunter2".to_owned())].into(),
+                target: None,
+                no_cache: false,
+            })),
             Change::ImageCopy { image: image.clone(), from: "pi".parse().unwrap() },
             Change::ImagePush { image: image.clone() },
             Change::ImageTag { image: image.clone(), name: "mine".parse().unwrap() },

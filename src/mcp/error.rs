@@ -7,6 +7,7 @@ use crate::actors::operation::Overloaded;
 use crate::compose::locate::LocateError;
 use crate::compose::read::ReadError;
 use crate::config::EditError;
+use crate::domain::build::InvalidBuild;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostSpec, InvalidName};
 use crate::domain::pattern::InvalidPattern;
@@ -97,6 +98,12 @@ impl ToolError {
 impl From<InvalidPattern> for ToolError {
     fn from(error: InvalidPattern) -> Self {
         Self::new(ErrorKind::InvalidArguments, format!("match: {error}"))
+    }
+}
+
+impl From<InvalidBuild> for ToolError {
+    fn from(error: InvalidBuild) -> Self {
+        Self::new(ErrorKind::InvalidArguments, error.to_string())
     }
 }
 

@@ -140,6 +140,9 @@ pub(super) struct StepResult {
     pub(super) new_image: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) copied: Option<CopyResult>,
+    /// The last lines that a build said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) health: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -174,7 +177,7 @@ fn step_states(_: &mut SchemaGenerator) -> Schema {
 impl Job {
     pub(super) fn of(record: &ChangeRecord, joined: bool) -> Self {
         let results = record.steps.iter().map(|step| {
-            let Made { id, before, after, removed, freed, left, old_image, new_image, health, copied } =
+            let Made { id, before, after, removed, freed, left, old_image, new_image, health, copied, log } =
                 step.made.clone();
             StepResult {
                 step: step.name.clone(),
@@ -192,6 +195,7 @@ impl Job {
                     files: copied.files,
                     sha256: copied.sha256,
                 }),
+                log: log.as_deref().map(text),
                 health,
                 error: step.words.as_deref().map(redact::text),
             }

@@ -25,6 +25,7 @@ mod host_list;
 mod host_remove;
 mod host_test;
 mod host_update;
+mod image_build;
 mod image_copy;
 mod image_inspect;
 mod image_list;
@@ -79,6 +80,7 @@ pub(super) fn all() -> Vec<Tool> {
         image_list::tool(),
         image_inspect::tool(),
         image_updates::tool(),
+        image_build::tool(),
         image_copy::tool(),
         image_pull::tool(),
         image_push::tool(),

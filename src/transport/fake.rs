@@ -5,7 +5,7 @@ mod model;
 
 pub(crate) use model::Model;
 
-use super::{ByteStream, Carrier, Command, Connection, Connector, Link, Route, Sink};
+use super::{ByteStream, Carrier, Command, Connection, Connector, Link, Route, Sink, Source};
 use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::HostSpec;
 use futures_util::future::BoxFuture;
@@ -255,8 +255,18 @@ impl Link for FakeLink {
     }
 
     /// Every command succeeds at once and says nothing; one with the word `hang` never ends.
-    fn stream<'a>(&'a self, command: &'a Command, _: Sink<'a>) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
+    fn stream<'a>(
+        &'a self,
+        command: &'a Command,
+        sink: Sink<'a>,
+    ) -> BoxFuture<'a, Result<Option<i32>, Fault>> {
         self.fake.note(&self.id, format!("exec {}", command.argv.join(" ")));
+        let script = String::from_utf8_lossy(&command.stdin);
+        if script.contains("docker build") {
+            let built = self.fake.model(&self.id, |model| model.build(&script));
+            sink(Source::Stdout, if built { b"built" } else { b"as scripted" });
+            return Box::pin(std::future::ready(Ok(Some(i32::from(!built)))));
+        }
         let trapped = self.fake.stage().trap.take_if(|program| command.argv[0] == *program).is_some();
         assert!(!trapped, "as planned");
         Box::pin(async {

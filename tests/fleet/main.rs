@@ -49,6 +49,7 @@ mod service_stacks;
 mod service_tools;
 mod support;
 mod support_itself;
+mod tools_build;
 mod tools_changes;
 mod tools_copy;
 mod tools_fleet;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
     trials.extend(tools_stale::trials());
     trials.extend(tools_status::trials());
     trials.extend(tools_storage::trials());
+    trials.extend(tools_build::trials());
     trials.extend(tools_changes::trials());
     trials.extend(tools_copy::trials());
     trials.extend(tools_fleet::trials());

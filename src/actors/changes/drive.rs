@@ -183,7 +183,11 @@ impl Drive {
             }
         };
         let (state, made, words) = match self.refusal(acted)? {
-            Ok(Some(made)) => (StepState::Done, made, None),
+            // A build may repeat what it was told.
+            Ok(Some(made)) => {
+                let log = made.log.map(|log| self.live.change().hide(&log));
+                (StepState::Done, Made { log, ..made }, None)
+            }
             // It was made; that nobody could look afterwards is no reason to think otherwise.
             Ok(None) => (StepState::Done, self.remote("after", step, hands.after(step, before)).await?, None),
             Err(Refusal { words, is_clear: true }) => (StepState::Failed, Made::default(), Some(words)),

@@ -109,8 +109,9 @@ fn a_crash_at_any_point_ends_in_what_would_have_been_made_without() {
             let [record] = records.as_slice() else { panic!("{records:?}") };
             assert_eq!(record.state, ChangeState::Done, "{} {point}: {record:?}", change.word());
             let mut made = world.effects();
-            // A registry that is sent the same again has the same, and so has a volume.
-            let may_be_twice = |effect: &str| effect.starts_with("push ") || effect.starts_with("fill ");
+            // A registry that is sent the same again has the same, and so have a volume and a builder.
+            let may_be_twice =
+                |effect: &str| ["push ", "fill ", "build "].iter().any(|again| effect.starts_with(again));
             made.dedup_by(|again, once| again == once && may_be_twice(again));
             assert_eq!(made, effects, "{} {point}: no effect twice", change.word());
             assert_eq!(world.containers(), containers, "{} {point}", change.word());
@@ -183,6 +184,7 @@ fn deed(step: &Step) -> &'static str {
         Step::Container(ContainerStep::Rename(..)) => "/rename",
         Step::Image(ImageStep::Fetch(_) | ImageStep::Pull(..))
         | Step::Recreate(RecreateStep::Pull { .. }) => "images/create",
+        Step::Image(ImageStep::Build(_)) => "docker build",
         Step::Image(ImageStep::Copy(..)) => "images/load",
         Step::Image(ImageStep::Push(_)) => "/push",
         Step::Image(ImageStep::Tag(..)) => "/tag",
@@ -266,7 +268,7 @@ fn every_step_may_be_made_twice_and_every_undo() {
                 let tells_nothing = matches!(
                     step,
                     Step::Prune(PruneKind::BuildCache, _)
-                        | Step::Image(ImageStep::Push(_))
+                        | Step::Image(ImageStep::Push(_) | ImageStep::Build(_))
                         | Step::Volume(VolumeStep::Fill { .. })
                 );
                 assert_eq!(seen, !tells_nothing, "{step}");

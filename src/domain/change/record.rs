@@ -78,6 +78,9 @@ pub struct Made {
     /// What was copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copied: Option<Copied>,
+    /// The last lines that a build said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// The container's health, where it has a check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,

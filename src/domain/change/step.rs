@@ -2,6 +2,7 @@
 
 use super::prune::{PruneKind, Sieve};
 use super::recreate::RecreateStep;
+use crate::domain::build::BuildSpec;
 use crate::domain::container::ContainerName;
 use crate::domain::host::HostId;
 use crate::domain::image::ImageName;
@@ -83,6 +84,8 @@ pub enum ImageStep {
     Fetch(ImageName),
     /// Pull it.
     Pull(ImageName, Option<String>),
+    /// Build it.
+    Build(Box<BuildSpec>),
     /// Have the one that another host has under the name.
     Copy(ImageName, HostId),
     /// Send it to its registry.
@@ -261,7 +264,7 @@ impl ContainerStep {
 impl ImageStep {
     /// Whether its layers go over the network: that ends with the connection it was asked for over.
     const fn is_transfer(&self) -> bool {
-        matches!(self, Self::Fetch(_) | Self::Pull(..) | Self::Copy(..) | Self::Push(_))
+        matches!(self, Self::Fetch(_) | Self::Pull(..) | Self::Build(_) | Self::Copy(..) | Self::Push(_))
     }
 }
 
@@ -301,6 +304,7 @@ impl fmt::Display for ImageStep {
         match self {
             Self::Fetch(image) => write!(f, "fetch {image}"),
             Self::Pull(image, _) => write!(f, "pull {image}"),
+            Self::Build(_) => f.write_str("build"),
             Self::Copy(image, from) => write!(f, "copy {image} from {from}"),
             Self::Push(image) => write!(f, "push {image}"),
             Self::Tag(image, name) => write!(f, "tag {image} {name}"),

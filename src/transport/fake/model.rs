@@ -150,6 +150,18 @@ impl Model {
         self.ignored = Some(deed.to_owned());
     }
 
+    /// Builds an image of the first name in a script, unless that is refused.
+    pub(super) fn build(&mut self, script: &str) -> bool {
+        let name =
+            script.split("--tag '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap_or_default();
+        let refused = self.refused.iter().any(|(refused, count)| refused == "docker build" && *count > 0);
+        if !refused {
+            self.effects.push(format!("build {name}"));
+            self.add_image(name);
+        }
+        !refused
+    }
+
     /// Whether a request gets no answer.
     pub(super) fn ignores(&self, deed: &str) -> bool {
         self.ignored.as_ref().is_some_and(|ignored| deed.contains(&**ignored))

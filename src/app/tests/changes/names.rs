@@ -26,15 +26,20 @@ const BAD: [&str; 12] = [
 fn good(parameter: &str) -> Option<Value> {
     Some(match parameter {
         "host" | "hosts" => json!("nas"),
+        "to_host" => json!("pi"),
+        "to" => json!(["pi"]),
+        "context" => json!("/srv/app"),
+        "dockerfile" => json!("deploy/Dockerfile"),
         "container" => json!("a"),
         "containers" => json!(["a"]),
         "image" => json!("old"),
         "images" => json!(["old"]),
         "tag" => json!("mine:1"),
+        "volume" => json!("data"),
         "volumes" => json!(["data"]),
         "network" => json!("back"),
         "networks" => json!(["back"]),
-        "name" | "rename" => json!("fresh"),
+        "name" | "rename" | "to_volume" => json!("fresh"),
         "driver" => json!("local"),
         "subnet" => json!("10.1.0.0/24"),
         "aliases" => json!(["db"]),
@@ -63,6 +68,7 @@ fn a_name_that_is_none_reaches_no_engine() {
                 let value = good(parameter).unwrap_or_else(|| match *parameter {
                     "what" => json!(["containers"]),
                     "path" => json!("/etc/hosts"),
+                    "tags" => json!(["app:1"]),
                     "target" => json!("ops@nas"),
                     other => json!(other),
                 });

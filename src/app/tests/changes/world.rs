@@ -3,6 +3,7 @@
 use crate::actors::journal::JournalHandle;
 use crate::app::tests::{outside, settings, write};
 use crate::app::{App, Outside};
+use crate::domain::build::BuildSpec;
 use crate::domain::change::{Change, PruneKind, Sieve, StopMode};
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::{LimitSpec, RunSpec};
@@ -33,6 +34,14 @@ pub(super) fn all() -> Vec<Change> {
             limits: LimitSpec { memory: Some(64 << 20), ..LimitSpec::default() },
             rename: Some("c".parse().unwrap()),
         },
+        Change::ImageBuild(Box::new(BuildSpec {
+            context: "https://example.test/app.git".parse().unwrap(),
+            dockerfile: None,
+            tags: vec!["app:1".parse().unwrap()],
+            args: BTreeMap::new(),
+            target: None,
+            no_cache: false,
+        })),
         Change::ImageCopy { image: "far".parse().unwrap(), from: "pi".parse().unwrap() },
         Change::ImagePush { image: "old".parse().unwrap() },
         Change::ImageTag { image: "old".parse().unwrap(), name: "other:1".parse().unwrap() },

@@ -1,0 +1,251 @@
+//! An image that is to be built: what `docker build` is told by its options.
+
+use super::image::ImageName;
+use super::redact;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// An image to be built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildSpec {
+    /// What it is built from.
+    pub context: BuildContext,
+    /// The file that says how, within the context; `Dockerfile` when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dockerfile: Option<BuildWord>,
+    /// Its names.
+    pub tags: Vec<ImageName>,
+    /// Arguments of the build.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub args: BTreeMap<ArgName, String>,
+    /// The stage that is built; the last one when none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<BuildWord>,
+    /// Nothing is taken from builds before.
+    #[serde(default)]
+    pub no_cache: bool,
+}
+
+/// Text that cannot be used for a build.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidBuild(String);
+
+/// Declares a type of text that serde reads by its own rule.
+macro_rules! by_text {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidBuild;
+
+            fn try_from(text: String) -> Result<Self, InvalidBuild> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+    };
+}
+
+by_text!(BuildContext);
+by_text!(BuildWord);
+by_text!(ArgName);
+
+/// What an image is built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum BuildContext {
+    /// A directory on the host.
+    Directory(String),
+    /// A Git repository, with a branch and a directory behind `#`.
+    Git(String),
+}
+
+impl FromStr for BuildContext {
+    type Err = InvalidBuild;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBuild> {
+        let invalid = |why: &str| InvalidBuild(format!("context {:?}: {why}", redact::text(text)));
+        if text.is_empty() || text.chars().any(|char| char.is_control() || char.is_whitespace()) {
+            return Err(invalid("it must be one word"));
+        }
+        if text.starts_with('/') {
+            return Ok(Self::Directory(text.to_owned()));
+        }
+        let is_git =
+            ["https://", "http://", "git://", "ssh://", "git@"].iter().any(|start| text.starts_with(start));
+        if !is_git {
+            return Err(invalid("write an absolute path on the host, or the URL of a Git repository"));
+        }
+        // It would stand in the argument vector of a process.
+        let user = text.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
+        if user.is_some_and(|(user, _)| user.contains(':')) {
+            return Err(invalid("a password has no place in it; let the host's own git know it"));
+        }
+        Ok(Self::Git(text.to_owned()))
+    }
+}
+
+impl fmt::Display for BuildContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Directory(text) | Self::Git(text)) = self;
+        f.write_str(text)
+    }
+}
+
+/// A path within a context, or the name of a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BuildWord(String);
+
+impl FromStr for BuildWord {
+    type Err = InvalidBuild;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBuild> {
+        let leads_out = text.starts_with('/') || text.split('/').any(|part| part == "..");
+        let is_plain = |char: char| char.is_ascii_alphanumeric() || "._-+@/".contains(char);
+        let is_odd = text.is_empty() || text.starts_with('-') || !text.chars().all(is_plain);
+        if leads_out || is_odd {
+            let rule =
+                "write a path within the context, or the name of a stage, of letters, digits and ._-+@/";
+            return Err(InvalidBuild(format!("{text:?}: {rule}")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for BuildWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of an argument: that of an environment variable, which carries it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ArgName(String);
+
+impl FromStr for ArgName {
+    type Err = InvalidBuild;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBuild> {
+        let is_word = |char: char| char.is_ascii_alphanumeric() || char == '_';
+        if text.is_empty()
+            || text.starts_with(|first: char| first.is_ascii_digit())
+            || !text.chars().all(is_word)
+        {
+            return Err(InvalidBuild(format!("args {text:?}: write a name of letters, digits and _")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ArgName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl BuildSpec {
+    /// A script for a POSIX shell that builds it with the engine at `socket`. Whatever is read from it is one word of
+    /// the shell; the values of arguments stand in the environment, where no list of processes shows them.
+    pub fn script(&self, socket: &str) -> String {
+        let mut lines = vec![format!("export DOCKER_HOST={}", word(&format!("unix://{socket}")))];
+        lines.extend(self.args.iter().map(|(name, value)| format!("export {name}={}", word(value))));
+        let context = match &self.context {
+            BuildContext::Directory(path) => {
+                lines.push(format!("cd {} || exit", word(path)));
+                ".".to_owned()
+            }
+            BuildContext::Git(url) => word(url),
+        };
+        let mut build = vec!["exec docker build".to_owned()];
+        build.extend(self.dockerfile.iter().map(|file| format!("--file {}", word(&file.0))));
+        build.extend(self.tags.iter().map(|tag| format!("--tag {}", word(tag.as_str()))));
+        build.extend(self.args.keys().map(|name| format!("--build-arg {name}")));
+        build.extend(self.target.iter().map(|stage| format!("--target {}", word(&stage.0))));
+        build.extend(self.no_cache.then(|| "--no-cache".to_owned()));
+        build.push(format!("-- {context} </dev/null 2>&1"));
+        lines.push(build.join(" "));
+        lines.join("\n") + "\n"
+    }
+}
+
+/// One word of a POSIX shell.
+fn word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn spec() -> BuildSpec {
+        BuildSpec {
+            context: "/srv/app".parse().unwrap(),
+            dockerfile: Some("deploy/Dockerfile".parse().unwrap()),
+            tags: vec!["app:1".parse().unwrap()],
+            args: [("TOKEN".parse().unwrap(), "hunter2".to_owned())].into(),
+            target: Some("run".parse().unwrap()),
+            no_cache: true,
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_as_something_else_is_no_context() {
+        for bad in [
+            "",
+            "relative",
+            "-f",
+            "--help",
+            "/srv/a b",
+            "/srv\nrm",
+            "file:///etc",
+            "ftp://x/y",
+            "https://me:pw@x/y.git",
+        ] {
+            assert!(bad.parse::<BuildContext>().is_err(), "{bad:?}");
+        }
+        for good in ["/", "/srv/app", "https://x/y.git#main:docker", "git@x:y.git", "ssh://git@x/y.git"] {
+            assert!(good.parse::<BuildContext>().is_ok(), "{good:?}");
+        }
+        for bad in ["", "-x", "/etc/passwd", "../up", "a/../../b", "a b", "$(id)"] {
+            assert!(bad.parse::<BuildWord>().is_err(), "{bad:?}");
+        }
+        for bad in ["", "1A", "A=B", "A B", "-A", "Ä"] {
+            assert!(bad.parse::<ArgName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn values_of_arguments_stand_in_no_argument_vector() {
+        let script = spec().script("/run/docker.sock");
+        let command = script.lines().last().unwrap();
+        assert!(!command.contains("hunter2") && command.contains("--build-arg TOKEN "), "{script}");
+        assert!(script.contains("cd '/srv/app'") && command.ends_with("-- . </dev/null 2>&1"), "{script}");
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_one_word_of_a_shell(value in "[^\0]{0,40}") {
+            let quoted = word(&value);
+            // As POSIX reads it: outside of quotes only an escaped quote stands.
+            let (mut read, mut inside, mut chars) = (String::new(), false, quoted.chars());
+            while let Some(char) = chars.next() {
+                match char {
+                    '\'' => inside = !inside,
+                    '\\' if !inside => read.extend(chars.next()),
+                    char => { prop_assert!(inside); read.push(char); }
+                }
+            }
+            prop_assert!(!inside);
+            prop_assert_eq!(read, value);
+        }
+    }
+}
