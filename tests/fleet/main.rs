@@ -26,6 +26,7 @@ mod fleet_itself;
 mod fleet_logins;
 mod operations;
 mod recreate;
+mod secrets;
 mod service_admin;
 mod service_bad_input;
 mod service_causes;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     trials.extend(changes_killed::trials());
     trials.extend(changes_record::trials());
     trials.extend(recreate::trials());
+    trials.extend(secrets::trials());
     trials.extend(exec::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_logins::trials());
