@@ -150,7 +150,7 @@ mod tests {
         ] {
             let error = text.parse::<HostTarget>().unwrap_err().to_string();
             assert!(error.contains(&format!("{shown:?} names no host: a password has no place")), "{error}");
-            assert!(!error.contains("sword") && !error.contains("fish"), "{error}");
+            assert!(!error.contains("fish"), "{error}");
         }
         for plain in ["ops@nas", "nas:22", "ssh://ops@[fd00::7]:22", "unix:///run/x.sock", "fd00::7"] {
             assert_eq!(without_password(plain), plain);
