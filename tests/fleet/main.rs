@@ -19,6 +19,7 @@
 mod changes;
 mod changes_killed;
 mod changes_record;
+mod consent;
 mod events;
 mod exec;
 mod fleet_engines;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     trials.extend(changes::trials());
     trials.extend(changes_killed::trials());
     trials.extend(changes_record::trials());
+    trials.extend(consent::trials());
     trials.extend(recreate::trials());
     trials.extend(secrets::trials());
     trials.extend(exec::trials());
