@@ -261,8 +261,12 @@ fn keep_links(host: &mut Map<String, Value>) {
     }
 }
 
-/// Podman tells limits by the kernel's names for them, and takes them by Docker's.
+/// Podman tells limits by the kernel's names for them, and takes them by Docker's; and it tells a share of the
+/// processors in two ways, of which it takes one.
 fn keep_limits(host: &mut Map<String, Value>) {
+    if host.get("CpuQuota").and_then(Value::as_i64).is_some_and(|quota| quota > 0) {
+        host.remove("NanoCpus");
+    }
     let Some(Value::Array(limits)) = host.get_mut("Ulimits") else { return };
     for limit in limits {
         if let Some(name) = limit["Name"].as_str().and_then(|name| name.strip_prefix("RLIMIT_")) {
@@ -441,12 +445,16 @@ mod tests {
             "Config": {
                 "Hostname": "0123456789ab", "Env": ["A=b", "HOSTNAME=0123456789ab"], "StopSignal": "15",
             },
-            "HostConfig": {"NetworkMode": "bridge", "Ulimits": [{"Name": "RLIMIT_NOFILE", "Soft": 1, "Hard": 2}]},
+            "HostConfig": {
+                "NetworkMode": "bridge", "Ulimits": [{"Name": "RLIMIT_NOFILE", "Soft": 1, "Hard": 2}],
+                "NanoCpus": 500, "CpuQuota": 50, "CpuPeriod": 100,
+            },
             "NetworkSettings": {"Networks": {"podman": {"Aliases": ["0123456789ab"]}}},
         });
         let made = body(old.clone(), &json!({}), (1, 41));
         let limits = json!([{"Name": "nofile", "Soft": 1, "Hard": 2}]);
-        assert_eq!(made["HostConfig"], json!({"NetworkMode": "podman", "Ulimits": limits}));
+        let host = json!({"NetworkMode": "podman", "Ulimits": limits, "CpuQuota": 50, "CpuPeriod": 100});
+        assert_eq!(made["HostConfig"], host);
         assert_eq!((&made["Env"], made.get("StopSignal")), (&json!(["A=b"]), None));
         assert_eq!(made["NetworkingConfig"]["EndpointsConfig"], json!({"podman": {}}));
         let of_image = body(old, &json!({"StopSignal": "SIGQUIT"}), (1, 41));

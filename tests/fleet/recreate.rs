@@ -563,8 +563,8 @@ async fn a_crash_between_any_steps_leaves_one_container_of_the_name(fleet: &Flee
     host.registry(false);
 }
 
-/// What Podman can be given by its Docker interface, and tells again. Its health checks need systemd, which the
-/// hosts have not.
+/// What Podman can be given by its Docker interface, and tells again: addresses it does not tell. Its health checks
+/// need systemd, which the hosts have not.
 const PODMAN_SETTINGS: &[&str] = &[
     "--name",
     "web",
@@ -614,6 +614,12 @@ const PODMAN_SETTINGS: &[&str] = &[
     "64m",
     "--sysctl",
     "net.ipv4.ip_unprivileged_port_start=0",
+    "--pids-limit",
+    "100",
+    "--cpus",
+    "0.5",
+    "--log-opt",
+    "max-size=1m",
     "--group-add",
     "7",
     "--read-only",
@@ -643,7 +649,10 @@ async fn podman_keeps_all_settings_too(fleet: &Fleet) {
     for place in ["/anonymous", "/of-image"] {
         host.docker(&["exec", "web", "sh", "-c", &format!("echo kept > {place}/data")]);
     }
-    let before = inspect(host, "web");
+    // what the kernel knows of it
+    let bounds =
+        || host.docker(&["exec", "web", "grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/1/status"]);
+    let (before, bounds_before) = (inspect(host, "web"), bounds());
     image("2");
     let service = Service::start(&unasked(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
@@ -664,6 +673,8 @@ async fn podman_keeps_all_settings_too(fleet: &Fleet) {
         seen["NetworkSettings"]["Networks"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
     };
     assert_eq!(networks(&after), networks(&before), "no network more, and none less");
+
+    assert_eq!(bounds(), bounds_before);
 
     // one that is no good gives way to the old one here too
     carry(fleet.host("h2"), host, &["CMD [\"sh\", \"-c\", \"exit 3\"]"]);
