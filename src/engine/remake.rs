@@ -456,7 +456,7 @@ mod tests {
         let host = json!({"NetworkMode": "podman", "Ulimits": limits, "CpuQuota": 50, "CpuPeriod": 100});
         assert_eq!(made["HostConfig"], host);
         assert_eq!((&made["Env"], made.get("StopSignal")), (&json!(["A=b"]), None));
-        assert_eq!(made["NetworkingConfig"]["EndpointsConfig"], json!({"podman": {}}));
+        assert_eq!(made["NetworkingConfig"]["EndpointsConfig"], json!({"podman": {"Aliases": []}}));
         let of_image = body(old, &json!({"StopSignal": "SIGQUIT"}), (1, 41));
         assert_eq!(of_image["StopSignal"], "15", "it was given another than its image's");
     }

@@ -116,8 +116,8 @@ impl<'a> Planted<'a> {
         let secrets = &planted.secrets;
         let options = format!("o=username=me,password={},vers=3.0", secrets.word("volume-option"));
         let label = format!("backup.password={}", secrets.word("volume-label"));
-        let share = ["--driver=local", "--opt=type=cifs", "--opt=device=//nas/share", "--opt", &options];
-        host.docker(&[&["volume", "create", "--label", &label], share.as_slice(), &["share"]].concat());
+        let cifs = ["--driver=local", "--opt=type=cifs", "--opt=device=//nas/share", "--opt", &options];
+        host.docker(&[&["volume", "create", "--label", &label], cifs.as_slice(), &["share"]].concat());
         let label = format!("vpn.preshared_key={}", secrets.word("network-label"));
         host.docker(&["network", "create", "--label", &label, "back"]);
         planted
