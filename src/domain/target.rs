@@ -1,6 +1,7 @@
 //! Where a new host is reached, as a person writes it: `user@nas.lan:2201`, `[fd00::7]`, `unix:///path`.
 
 use super::host::{Hostname, LoginName};
+use super::redact::MASK;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -41,7 +42,8 @@ impl FromStr for HostTarget {
     type Err = InvalidTarget;
 
     fn from_str(text: &str) -> Result<Self, InvalidTarget> {
-        let wrong = |why: String| InvalidTarget { text: text.chars().take(80).collect(), why };
+        let wrong =
+            |why: String| InvalidTarget { text: without_password(text).chars().take(80).collect(), why };
         if text == "unix" || text == "unix://" {
             return Ok(Self::Unix(None));
         }
@@ -54,6 +56,9 @@ impl FromStr for HostTarget {
         let tcp = text.strip_prefix("tcp://");
         let rest = tcp.or_else(|| text.strip_prefix("ssh://")).unwrap_or(text);
         let (user, place) = match rest.rsplit_once('@') {
+            Some((user, _)) if user.contains(':') => {
+                return Err(wrong("a password has no place in it, a key or an agent logs in".to_owned()));
+            }
             Some((user, place)) => (Some(user.parse().map_err(|error| wrong(format!("{error}")))?), place),
             None => (None, rest),
         };
@@ -69,6 +74,17 @@ impl FromStr for HostTarget {
             (Some(_), Some(_)) => Err(wrong("nobody logs in at an engine's port".to_owned())),
             (None, user) => Ok(Self::Ssh { user, hostname, port }),
         }
+    }
+}
+
+/// A place as it was written, without the password that somebody has put behind the user.
+pub fn without_password(text: &str) -> String {
+    let start = text.find("://").map_or(0, |at| at + "://".len());
+    let login =
+        text[start..].rsplit_once('@').and_then(|(login, place)| Some((login.split_once(':')?.0, place)));
+    match login {
+        Some((user, place)) => format!("{}{user}:{MASK}@{place}", &text[..start]),
+        None => text.to_owned(),
     }
 }
 
@@ -121,6 +137,23 @@ mod tests {
             "tcp://me@nas",
         ] {
             assert!(bad.parse::<HostTarget>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_refused_and_not_repeated() {
+        for (text, shown) in [
+            ("ops:swordfish@nas", "ops:***@nas"),
+            ("ssh://ops:sword@fish@nas:22", "ssh://ops:***@nas:22"),
+            ("tcp://me:swordfish@nas:2376", "tcp://me:***@nas:2376"),
+            (":swordfish@nas", ":***@nas"),
+        ] {
+            let error = text.parse::<HostTarget>().unwrap_err().to_string();
+            assert!(error.contains(&format!("{shown:?} names no host: a password has no place")), "{error}");
+            assert!(!error.contains("fish"), "{error}");
+        }
+        for plain in ["ops@nas", "nas:22", "ssh://ops@[fd00::7]:22", "unix:///run/x.sock", "fd00::7"] {
+            assert_eq!(without_password(plain), plain);
         }
     }
 }

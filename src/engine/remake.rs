@@ -101,15 +101,22 @@ impl Remade<'_> {
     /// The request that makes it, by the description of the old one and what that one's image had set.
     fn body(&self, mut old: Value, defaults: &Value) -> Value {
         let endpoints = networks(&old);
-        let first = first_network(&old, &endpoints);
+        let is_first = |(name, _): &&(String, Map<String, Value>)| is_made_on(&old, name);
+        // One that has left the network it was made on is made on another of its own.
+        let first = endpoints.iter().find(is_first).or(endpoints.first()).cloned();
+        let moved_to = first.as_ref().map(|(name, _)| name.clone()).filter(|name| !is_made_on(&old, name));
         let id = old["Id"].as_str().unwrap_or_default().to_owned();
         let mounts = old["Mounts"].take();
         let (mut config, mut host) = (object(old["Config"].take()), object(old["HostConfig"].take()));
-        let mode = host.get("NetworkMode").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mode = host.get("NetworkMode").and_then(Value::as_str).unwrap_or_default();
         let is_guest = mode.starts_with("container:");
+        if let Some(name) = moved_to {
+            host.insert("NetworkMode".into(), name.into());
+        }
         // Its image's among them.
         let own_volumes = config.get("Volumes").cloned().unwrap_or_default();
         leave_defaults(&mut config, defaults, &host);
+        leave_podmans(&mut config, defaults);
         let is_own = |name: &str| !name.is_empty() && !id.starts_with(name);
         let has_own_name = config.get("Hostname").and_then(Value::as_str).is_some_and(is_own);
         if is_guest || !has_own_name || host.get("UTSMode").is_some_and(|mode| mode == "host") {
@@ -128,6 +135,7 @@ impl Remade<'_> {
         config.insert("Labels".into(), labels.into());
         keep_volumes(&mut host, &own_volumes, &mounts);
         keep_links(&mut host);
+        keep_limits(&mut host);
         let address = config.remove("MacAddress").filter(|address| address.as_str() != Some(""));
         if let Some((name, mut endpoint)) = first {
             if let Some(address) = address.clone().filter(|_| self.api >= ADDRESS_OF_NETWORK) {
@@ -199,6 +207,19 @@ fn leave_defaults(config: &mut Map<String, Value>, defaults: &Value, host: &Map<
     }
 }
 
+/// Takes out what Podman tells as if it had been asked for: a host name as a variable, and a signal that every
+/// container has.
+fn leave_podmans(config: &mut Map<String, Value>, defaults: &Value) {
+    if let Some(named) = config.get("Hostname").and_then(Value::as_str).map(|name| format!("HOSTNAME={name}"))
+        && let Some(Value::Array(env)) = config.get_mut("Env")
+    {
+        env.retain(|entry| *entry != named.as_str());
+    }
+    if config.get("StopSignal").is_some_and(|signal| signal == "15") && is_empty(&defaults["StopSignal"]) {
+        config.remove("StopSignal");
+    }
+}
+
 /// Names the volumes that the container was given without naming them, so that it finds them again.
 fn keep_volumes(host: &mut Map<String, Value>, own: &Value, mounts: &Value) {
     let volumes = mounts.as_array().into_iter().flatten().filter(|mount| mount["Type"] == "volume");
@@ -240,6 +261,20 @@ fn keep_links(host: &mut Map<String, Value>) {
     }
 }
 
+/// Podman tells limits by the kernel's names for them, and takes them by Docker's; and it tells a share of the
+/// processors in two ways, of which it takes one.
+fn keep_limits(host: &mut Map<String, Value>) {
+    if host.get("CpuQuota").and_then(Value::as_i64).is_some_and(|quota| quota > 0) {
+        host.remove("NanoCpus");
+    }
+    let Some(Value::Array(limits)) = host.get_mut("Ulimits") else { return };
+    for limit in limits {
+        if let Some(name) = limit["Name"].as_str().and_then(|name| name.strip_prefix("RLIMIT_")) {
+            limit["Name"] = name.to_lowercase().into();
+        }
+    }
+}
+
 /// The networks that a container is attached to, with how it asked to be.
 fn networks(old: &Value) -> Vec<(String, Map<String, Value>)> {
     let host = &old["HostConfig"]["NetworkMode"];
@@ -265,18 +300,14 @@ fn networks(old: &Value) -> Vec<(String, Map<String, Value>)> {
     attached.map(|(name, endpoint)| (name.clone(), asked(endpoint))).collect()
 }
 
-/// The network that a container was made on.
-fn first_network(
-    old: &Value,
-    endpoints: &[(String, Map<String, Value>)],
-) -> Option<(String, Map<String, Value>)> {
+/// Whether a container was made on this of its networks.
+fn is_made_on(old: &Value, name: &str) -> bool {
     let mode = old["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
-    let id = |name: &str| old["NetworkSettings"]["Networks"][name]["NetworkID"].as_str().unwrap_or_default();
-    let is_meant = |name: &str| match mode {
+    let id = old["NetworkSettings"]["Networks"][name]["NetworkID"].as_str().unwrap_or_default();
+    match mode {
         "default" | "" => name == "bridge",
-        mode => name == mode || id(name).starts_with(mode),
-    };
-    endpoints.iter().find(|(name, _)| is_meant(name)).cloned()
+        mode => name == mode || id.starts_with(mode),
+    }
 }
 
 #[cfg(test)]
@@ -393,6 +424,41 @@ mod tests {
             assert!(made.get(key).is_none(), "{key}: {made}");
         }
         assert_eq!(made["HostConfig"]["NetworkMode"], "container:ff");
+    }
+
+    #[test]
+    fn one_that_has_left_its_first_network_is_not_put_there_again() {
+        for mode in ["default", "bridge", "gone"] {
+            let (mut old, defaults) = old();
+            old["HostConfig"]["NetworkMode"] = mode.into();
+            let made = body(old, &defaults, (1, 45));
+            assert_eq!(made["HostConfig"]["NetworkMode"], "back", "{mode}");
+            let expected = json!({"back": {"Aliases": ["b"], "MacAddress": "02:00:00:00:00:01"}});
+            assert_eq!(made["NetworkingConfig"]["EndpointsConfig"], expected, "{mode}");
+        }
+    }
+
+    #[test]
+    fn what_podman_tells_in_its_own_words_is_asked_for_in_dockers() {
+        let old = json!({
+            "Id": ID,
+            "Config": {
+                "Hostname": "0123456789ab", "Env": ["A=b", "HOSTNAME=0123456789ab"], "StopSignal": "15",
+            },
+            "HostConfig": {
+                "NetworkMode": "bridge", "Ulimits": [{"Name": "RLIMIT_NOFILE", "Soft": 1, "Hard": 2}],
+                "NanoCpus": 500, "CpuQuota": 50, "CpuPeriod": 100,
+            },
+            "NetworkSettings": {"Networks": {"podman": {"Aliases": ["0123456789ab"]}}},
+        });
+        let made = body(old.clone(), &json!({}), (1, 41));
+        let limits = json!([{"Name": "nofile", "Soft": 1, "Hard": 2}]);
+        let host = json!({"NetworkMode": "podman", "Ulimits": limits, "CpuQuota": 50, "CpuPeriod": 100});
+        assert_eq!(made["HostConfig"], host);
+        assert_eq!((&made["Env"], made.get("StopSignal")), (&json!(["A=b"]), None));
+        assert_eq!(made["NetworkingConfig"]["EndpointsConfig"], json!({"podman": {"Aliases": []}}));
+        let of_image = body(old, &json!({"StopSignal": "SIGQUIT"}), (1, 41));
+        assert_eq!(of_image["StopSignal"], "15", "it was given another than its image's");
     }
 
     #[test]

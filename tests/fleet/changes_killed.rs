@@ -29,6 +29,10 @@ fn unasked(fleet: &Fleet) -> ServiceConfig {
 }
 
 const HOSTS: [&str; 2] = ["h1", "h2"];
+/// An image in the registry of every host, under a tag for each call of a round.
+const LOADED: &str = "127.0.0.1:5000/load";
+const TAGS: usize = 8;
+
 /// Containers of a host that changes are made to.
 const WITNESSES: usize = 10;
 /// And that no change is ever made to.
@@ -142,6 +146,7 @@ impl Call {
             "container_remove" => Effects { died, removed: 1, ..Effects::NONE },
             "prune" => Effects { removed: 1, ..Effects::NONE },
             "container_run" => Effects { created: 1, started: 1, ..Effects::NONE },
+            "container_recreate" => Effects { created: 1, started: 1, died: 1, removed: 1 },
             other => panic!("{other} is done to no container"),
         }
     }
@@ -150,11 +155,17 @@ impl Call {
     fn judge(&self, state: Option<&str>, ran: bool, found: Effects) -> Option<String> {
         let well = match (self.tool, state) {
             (_, None) => found == Effects::NONE,
-            ("image_pull", Some("failed")) => true,
             (_, Some("done")) => found == self.effects(ran),
             // it has a secret, which is not on record: it cannot be gone on with
             ("container_run", Some("rolled_back")) => {
                 found.created <= 1 && found.removed == found.created && found.started <= 1
+            }
+            // the old one is back: what was made has gone, and what had stopped runs
+            ("container_recreate", Some("failed" | "rolled_back")) => {
+                found.created <= 1
+                    && found.removed == found.created
+                    && found.died <= 2
+                    && found.started == found.died
             }
             _ => false,
         };
@@ -213,11 +224,18 @@ struct Loaded<'a> {
 impl<'a> Loaded<'a> {
     fn set_up(fleet: &'a Fleet, name: &'static str) -> Self {
         let host = fleet.host(name);
+        host.registry(true);
+        for number in 0..TAGS {
+            let tag = format!("{LOADED}:{number}");
+            host.docker(&["tag", IMAGE, &tag]);
+            host.docker(&["push", "-q", &tag]);
+            host.docker(&["rmi", &tag]);
+        }
         for number in 0..WITNESSES {
             let name = format!("witness-{number}");
             // one takes all the time it gets, the next ends when asked to
             let program = ["exec sleep 1000", "trap 'exit 0' TERM; sleep 1000 & wait"][number % 2];
-            host.run_container(&["--name", &name, IMAGE, "sh", "-c", program]);
+            host.run_container(&["--name", &name, "--stop-timeout", "1", IMAGE, "sh", "-c", program]);
         }
         for number in 0..BYSTANDERS {
             host.run_container(&["--name", &format!("bystander-{number}"), IMAGE, "sleep", "1000"]);
@@ -229,6 +247,17 @@ impl<'a> Loaded<'a> {
         let wanted =
             self.seen.iter().filter(|(name, seen)| name.starts_with(prefix) && (seen.pid != 0) == running);
         wanted.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The images that it has from its registry, which it is rid of then.
+    fn pulled(&self) -> BTreeSet<String> {
+        let has = self.host.docker(&["images", LOADED, "--format", "{{.Repository}}:{{.Tag}}"]);
+        let has: BTreeSet<String> = has.lines().map(ToOwned::to_owned).collect();
+        if !has.is_empty() {
+            let names: Vec<&str> = has.iter().map(String::as_str).collect();
+            self.host.docker(&[&["rmi"], names.as_slice()].concat());
+        }
+        has
     }
 
     /// Things to prune, and nothing else that a prune would take.
@@ -289,6 +318,7 @@ fn plan(rng: &mut StdRng, round: u64, hosts: &mut [Loaded<'_>]) -> Vec<Call> {
                 "container_run",
                 "container_run",
                 "container_remove",
+                "container_recreate",
                 "image_pull",
             ]
         };
@@ -300,6 +330,7 @@ fn plan(rng: &mut StdRng, round: u64, hosts: &mut [Loaded<'_>]) -> Vec<Call> {
         };
         let (tool, targets) = match tool {
             "container_restart" | "container_stop" if !running.is_empty() => (tool, some(running)),
+            "container_recreate" if !running.is_empty() => (tool, running.pop().into_iter().collect()),
             "container_start" if !stopped.is_empty() => (tool, some(stopped)),
             "container_remove" if !earlier.is_empty() => (tool, some(earlier)),
             "image_pull" => (tool, vec![]),
@@ -313,7 +344,14 @@ fn plan(rng: &mut StdRng, round: u64, hosts: &mut [Loaded<'_>]) -> Vec<Call> {
             }
             "container_start" => json!({"host": host, "containers": targets}),
             "container_remove" => json!({"host": host, "containers": targets, "force": true}),
-            "image_pull" => json!({"hosts": host, "image": format!("127.0.0.1:1/none:{fresh}")}),
+            "container_recreate" => {
+                json!({"host": host, "container": targets[0], "image": format!("{LOADED}:{number}")})
+            }
+            // one that is not there, and one that is
+            "image_pull" if rng.random_bool(0.3) => {
+                json!({"hosts": host, "image": format!("127.0.0.1:1/none:{fresh}")})
+            }
+            "image_pull" => json!({"hosts": host, "image": format!("{LOADED}:{number}")}),
             _ => {
                 let env = if rng.random_bool(0.5) { json!({"PASSWORD": "swordfish"}) } else { json!({}) };
                 json!({"host": host, "image": IMAGE, "name": targets[0], "command": ["sleep", "1000"],
@@ -377,16 +415,38 @@ async fn new_jobs(service: &Service, known: &mut BTreeSet<String>) -> Vec<Value>
     jobs
 }
 
+/// What was done to a container that was made anew is told under names that it had meanwhile.
+fn by_name(told: BTreeMap<String, Effects>) -> BTreeMap<String, Effects> {
+    let mut found: BTreeMap<String, Effects> = BTreeMap::new();
+    for (name, effects) in told {
+        let plain = name.split_once("-dockmaster-").map_or(&*name, |(plain, _)| plain);
+        let sum = found.entry(plain.to_owned()).or_default();
+        sum.created += effects.created;
+        sum.started += effects.started;
+        sum.died += effects.died;
+        sum.removed += effects.removed;
+    }
+    found
+}
+
 /// What is wrong with a host after a round, by its engine.
 fn wrongs(loaded: &mut Loaded<'_>, calls: &[Call], jobs: &[Value], figures: &mut Figures) -> Vec<String> {
     let mut wrongs = Vec::new();
-    let mut effects = loaded.log.read();
+    let mut effects = by_name(loaded.log.read());
+    let pulled = loaded.pulled();
     let seen = look(loaded.host);
     let before = std::mem::replace(&mut loaded.seen, seen);
     let runs = |seen: Option<&Seen>| seen.is_some_and(|seen| seen.pid != 0);
     for call in calls.iter().filter(|call| call.host == loaded.name) {
         let job = jobs.iter().find(|job| call.is_of(job));
         let state = job.and_then(|job| job["state"].as_str());
+        if call.tool == "image_pull" {
+            let image = call.target();
+            let (has, can) = (pulled.contains(&image), image.starts_with(LOADED));
+            if state.is_some_and(|state| (state == "done") != can) || has != (state == Some("done")) {
+                wrongs.push(format!("it has {pulled:?} after {state:?}: {call:?} {job:?}"));
+            }
+        }
         for target in &call.targets {
             let found = effects.remove(target).unwrap_or_default();
             figures.effects += found.count();
@@ -394,7 +454,7 @@ fn wrongs(loaded: &mut Loaded<'_>, calls: &[Call], jobs: &[Value], figures: &mut
             wrongs.extend(call.judge(state, ran, found).map(|wrong| format!("{target} {wrong} {job:?}")));
             let (is, there) = (loaded.seen.get(target), loaded.seen.contains_key(target));
             let as_told = match (call.tool, state) {
-                ("container_run", Some("done")) => {
+                ("container_run" | "container_recreate", Some("done")) => {
                     runs(is) && is.is_some_and(|is| is.operation == job.expect("it has a state")["job"])
                 }
                 ("container_run", _) | ("container_remove" | "prune", Some("done")) => !there,
@@ -491,6 +551,9 @@ async fn kill9_at_random_moments_of_mixed_load(fleet: &Fleet) {
         assert_eq!(loaded.log.read(), BTreeMap::new(), "nothing comes late");
     }
     service.stop();
+    for loaded in &hosts {
+        loaded.host.registry(false);
+    }
     eprintln!("{kills} kills in {:.1?}: {figures:#?}", began.elapsed());
 }
 

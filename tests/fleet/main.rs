@@ -19,6 +19,7 @@
 mod changes;
 mod changes_killed;
 mod changes_record;
+mod consent;
 mod events;
 mod exec;
 mod fleet_engines;
@@ -26,6 +27,7 @@ mod fleet_itself;
 mod fleet_logins;
 mod operations;
 mod recreate;
+mod secrets;
 mod service_admin;
 mod service_bad_input;
 mod service_causes;
@@ -79,7 +81,9 @@ fn main() -> ExitCode {
     trials.extend(changes::trials());
     trials.extend(changes_killed::trials());
     trials.extend(changes_record::trials());
+    trials.extend(consent::trials());
     trials.extend(recreate::trials());
+    trials.extend(secrets::trials());
     trials.extend(exec::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_logins::trials());

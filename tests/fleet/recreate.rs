@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::host::Engine;
 use crate::support::mcp_client::McpClient;
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig};
+use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, temp_dir};
 use crate::trials;
 
 const APP: &str = "127.0.0.1:5000/app:1";
@@ -23,6 +23,8 @@ pub fn trials() -> Vec<Trial> {
         a_new_one_that_is_no_good_gives_way_to_the_old_one => 180,
         what_cannot_be_made_anew_is_refused_before_anything_is_done => 120,
         a_crash_between_any_steps_leaves_one_container_of_the_name => 240,
+        podman_keeps_all_settings_too => 240,
+        one_that_has_left_its_first_network_stays_away_from_it => 120,
     ]
 }
 
@@ -45,6 +47,12 @@ fn publish(host: &Host, instructions: &[&str]) {
 }
 
 fn publish_as(host: &Host, name: &str, instructions: &[&str]) {
+    commit(host, instructions);
+    push(host, name);
+}
+
+/// Makes the image `made:1` of these instructions.
+fn commit(host: &Host, instructions: &[&str]) {
     host.docker(&["create", "--label", "fleet.trial=1", "--name", "maker", IMAGE]);
     let mut commit = vec!["commit"];
     for instruction in instructions {
@@ -53,6 +61,10 @@ fn publish_as(host: &Host, name: &str, instructions: &[&str]) {
     commit.extend(["maker", "made:1"]);
     host.docker(&commit);
     host.docker(&["rm", "maker"]);
+}
+
+/// Pushes the image `made:1` under this name; what the engine has of that name it keeps.
+fn push(host: &Host, name: &str) {
     let kept = host.try_docker(&["image", "inspect", "-f", "{{.Id}}", name]).ok();
     host.docker(&["tag", "made:1", name]);
     host.docker(&["push", "-q", name]);
@@ -60,6 +72,21 @@ fn publish_as(host: &Host, name: &str, instructions: &[&str]) {
     if let Some(kept) = kept {
         host.docker(&["tag", &kept, name]);
     }
+}
+
+/// Publishes an image of the application at `to`, whose engine makes none: `from` does.
+fn carry(from: &Host, to: &Host, instructions: &[&str]) {
+    carry_as(from, to, APP, instructions);
+}
+
+fn carry_as(from: &Host, to: &Host, name: &str, instructions: &[&str]) {
+    let directory = temp_dir();
+    let file = directory.path().join("image.tar").display().to_string();
+    commit(from, instructions);
+    from.docker(&["save", "-o", &file, "made:1"]);
+    from.docker(&["rmi", "made:1"]);
+    to.docker(&["load", "-i", &file]);
+    push(to, name);
 }
 
 fn inspect(host: &Host, name: &str) -> Value {
@@ -535,3 +562,174 @@ async fn a_crash_between_any_steps_leaves_one_container_of_the_name(fleet: &Flee
     sweep(host);
     host.registry(false);
 }
+
+/// What Podman can be given by its Docker interface, and tells again: addresses it does not tell. Its health checks
+/// need systemd, which the hosts have not.
+const PODMAN_SETTINGS: &[&str] = &[
+    "--name",
+    "web",
+    "--hostname",
+    "given",
+    "--user",
+    "0:0",
+    "--env",
+    "SECRET=correct-horse-battery-staple",
+    "--env",
+    "PLAIN=a b=c",
+    "--label",
+    "com.docker.compose.project=shop",
+    "--network",
+    "front",
+    "--network-alias",
+    "www",
+    "--publish",
+    "127.0.0.1:18099:80/tcp",
+    "--volume",
+    "named:/named:ro",
+    "--volume",
+    "/anonymous",
+    "--volume",
+    "/etc:/host-etc:ro",
+    "--tmpfs",
+    "/scratch:size=1m",
+    "--restart",
+    "on-failure:3",
+    "--cap-add",
+    "NET_ADMIN",
+    "--cap-drop",
+    "MKNOD",
+    "--ulimit",
+    "nofile=100:200",
+    "--ulimit",
+    "nproc=4096:4096",
+    "--add-host",
+    "somewhere:10.1.2.3",
+    "--dns",
+    "10.9.9.9",
+    "--shm-size",
+    "8m",
+    "--stop-timeout",
+    "2",
+    "--memory",
+    "64m",
+    "--sysctl",
+    "net.ipv4.ip_unprivileged_port_start=0",
+    "--pids-limit",
+    "100",
+    "--cpus",
+    "0.5",
+    "--log-opt",
+    "max-size=1m",
+    "--group-add",
+    "7",
+    "--read-only",
+    "--security-opt",
+    "no-new-privileges",
+    "--tty",
+    "--interactive",
+];
+
+async fn podman_keeps_all_settings_too(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.engine(Engine::Podman);
+    host.registry(true);
+    let image = |version: &str| {
+        let env = format!("ENV VERSION={version}");
+        let command = format!("CMD [\"sh\", \"-c\", \"echo {version}; exec sleep 1000\"]");
+        carry(fleet.host("h2"), host, &[&env, &command, "VOLUME /of-image", "WORKDIR /tmp"]);
+    };
+    image("1");
+    host.docker(&["pull", "-q", APP]);
+    for network in ["front", "back"] {
+        host.docker(&["network", "create", network]);
+    }
+    let given = [PODMAN_SETTINGS, &[APP]].concat();
+    host.run_container(&given);
+    host.docker(&["network", "connect", "--alias", "inner", "back", "web"]);
+    for place in ["/anonymous", "/of-image"] {
+        host.docker(&["exec", "web", "sh", "-c", &format!("echo kept > {place}/data")]);
+    }
+    // what the kernel knows of it
+    let bounds =
+        || host.docker(&["exec", "web", "grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", "/proc/1/status"]);
+    let (before, bounds_before) = (inspect(host, "web"), bounds());
+    image("2");
+    let service = Service::start(&unasked(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let made = recreate(&service, json!({"host": "h1", "container": "web"})).await;
+    assert_eq!(made["state"], "done", "{made}");
+    let after = inspect(host, "web");
+    assert_ne!(before["Image"], after["Image"]);
+    assert_eq!(containers(host).keys().collect::<Vec<_>>(), ["web"], "the old one has gone");
+    for place in ["/anonymous", "/of-image"] {
+        assert_eq!(host.docker(&["exec", "web", "cat", &format!("{place}/data")]), "kept");
+    }
+    assert_eq!(host.docker(&["exec", "web", "sh", "-c", "echo $VERSION $SECRET"]), format!("2 {SECRET}"));
+    let found = differences(&before, &after);
+    let may = |path: &str| MAY_DIFFER.iter().chain(PODMAN_MAY_DIFFER).any(|may| path.starts_with(may));
+    let unexpected: Vec<&String> = found.iter().filter(|path| !may(path)).collect();
+    assert!(unexpected.is_empty(), "{unexpected:?}\n{before}\n{after}");
+    let networks = |seen: &Value| {
+        seen["NetworkSettings"]["Networks"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(networks(&after), networks(&before), "no network more, and none less");
+
+    assert_eq!(bounds(), bounds_before);
+
+    // one that is no good gives way to the old one here too
+    carry(fleet.host("h2"), host, &["CMD [\"sh\", \"-c\", \"exit 3\"]"]);
+    let (old, before) = (after["Id"].clone(), after);
+    let failed = recreate(&service, json!({"host": "h1", "container": "web"})).await;
+    assert_eq!((&failed["state"], &failed["rolled_back"]), (&json!("failed"), &json!(true)), "{failed}");
+    let after = inspect(host, "web");
+    assert_eq!((&after["Id"], &after["State"]["Running"]), (&old, &json!(true)), "{failed}");
+    assert_eq!(containers(host).keys().collect::<Vec<_>>(), ["web"]);
+    assert_eq!(after["HostConfig"], before["HostConfig"]);
+
+    // on its usual network, with nothing given
+    host.docker(&["rm", "-f", "-v", "web"]);
+    host.run_container(&["--name", "plain", IMAGE, "sleep", "1000"]);
+    let made = recreate(&service, json!({"host": "h1", "container": "plain", "image": BAD})).await;
+    assert_eq!(made["state"], "failed", "there is no such image: {made}");
+    carry_as(fleet.host("h2"), host, BAD, &["CMD [\"sleep\", \"1000\"]"]);
+    let before = inspect(host, "plain");
+    let made = recreate(&service, json!({"host": "h1", "container": "plain", "image": BAD})).await;
+    assert_eq!(made["state"], "done", "{made}");
+    let after = inspect(host, "plain");
+    assert_eq!((networks(&after), &after["State"]["Running"]), (networks(&before), &json!(true)), "{after}");
+    let hostname = host.docker(&["exec", "plain", "hostname"]);
+    assert_eq!(after["Id"].as_str().unwrap()[..12], hostname, "it is called after itself");
+    service.stop();
+    host.docker(&["rm", "-f", "plain"]);
+    host.registry(false);
+    host.engine(Engine::Default);
+}
+
+async fn one_that_has_left_its_first_network_stays_away_from_it(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.registry(true);
+    publish(host, &["CMD [\"sleep\", \"1000\"]"]);
+    host.docker(&["network", "create", "front"]);
+    host.run_container(&["--name", "moved", IMAGE, "sleep", "1000"]);
+    host.docker(&["network", "connect", "--alias", "www", "front", "moved"]);
+    host.docker(&["network", "disconnect", "bridge", "moved"]);
+    let service = Service::start(&unasked(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let made = recreate(&service, json!({"host": "h1", "container": "moved", "image": APP})).await;
+    assert_eq!(made["state"], "done", "{made}");
+    let networks = inspect(host, "moved")["NetworkSettings"]["Networks"].clone();
+    assert_eq!(networks.as_object().unwrap().keys().collect::<Vec<_>>(), ["front"], "{networks}");
+    assert!(networks["front"]["Aliases"].as_array().unwrap().contains(&json!("www")), "{networks}");
+    host.docker(&["rm", "-f", "moved"]);
+    host.docker(&["network", "rm", "front"]);
+    sweep(host);
+    host.registry(false);
+}
+
+/// What differs with Podman beside that.
+const PODMAN_MAY_DIFFER: &[&str] = &[
+    ".ExecIDs",
+    ".NetworkSettings.Networks.front.IPAddress",
+    ".NetworkSettings.Networks.front.MacAddress",
+    ".NetworkSettings.Networks.back.IPAddress",
+];

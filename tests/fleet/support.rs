@@ -24,6 +24,7 @@ pub mod slow_proxy;
 pub mod tcp;
 pub mod trials;
 pub mod wait;
+pub mod wire;
 pub mod witnesses;
 
 pub use away::Away;

@@ -28,6 +28,13 @@ async fn service(fleet: &Fleet, lines: &[&str]) -> Service {
     service
 }
 
+/// The audit, the newest first.
+fn audit(service: &Service) -> Vec<Value> {
+    let home = service.home();
+    let told = home.run(&home.hosts_file(), &["audit", "--json", "--limit", "200"]).stdout;
+    told.lines().map(|line| serde_json::from_str(line).expect("an entry of JSON")).collect()
+}
+
 #[track_caller]
 fn done(job: &Value) -> &Value {
     assert_eq!(job["state"], "done", "{job}");
@@ -173,26 +180,56 @@ async fn protected_things_are_left_alone_by_every_tool(fleet: &Fleet) {
     host.docker(&["create", "--name", "ended", IMAGE, "true"]);
     host.docker(&["volume", "create", "--label", LABEL, "kept"]);
     host.docker(&["network", "create", "--label", LABEL, "kept"]);
+    let recorder = host.record_engine();
     let service = service(fleet, &["protected: [db-*]"]).await;
-    for (tool, arguments) in [
-        ("container_stop", json!({"containers": ["labelled"]})),
-        ("container_stop", json!({"containers": ["ended", "db-1"], "mode": "kill"})),
-        ("container_restart", json!({"containers": ["db-1"]})),
-        ("container_remove", json!({"containers": ["labelled"], "force": true})),
-        ("container_update", json!({"container": "db-1", "rename": "mine"})),
-        ("network_disconnect", json!({"container": "db-1", "network": "bridge"})),
-        ("volume_remove", json!({"volumes": ["kept"]})),
-        ("network_remove", json!({"networks": ["kept"]})),
-        ("container_run", json!({"image": IMAGE, "volumes": ["kept:/v"], "command": ["rm", "-rf", "/v"]})),
-    ] {
-        let mut arguments = arguments;
+    recorder.clear();
+    let by_label = "make it anew without the label dockmaster.protected";
+    let by_file = "take it out of protected: in the hosts file";
+    let written = json!({"container": "labelled", "path": "/etc/x", "content": "x"});
+    let calls = [
+        ("container_stop", json!({"containers": ["labelled"]}), by_label),
+        ("container_stop", json!({"containers": ["ended", "db-1"], "mode": "kill"}), by_file),
+        ("container_restart", json!({"containers": ["db-1"]}), by_file),
+        ("container_remove", json!({"containers": ["labelled"], "force": true}), by_label),
+        ("container_update", json!({"container": "db-1", "rename": "mine"}), by_file),
+        ("container_recreate", json!({"container": "labelled"}), by_label),
+        ("container_recreate", json!({"container": "db-1", "image": IMAGE}), by_file),
+        ("container_exec", json!({"container": "db-1", "command": ["touch", "/x"]}), by_file),
+        ("container_file_write", written, by_label),
+        ("network_disconnect", json!({"container": "db-1", "network": "bridge"}), by_file),
+        ("volume_remove", json!({"volumes": ["kept"]}), by_label),
+        ("network_remove", json!({"networks": ["kept"]}), by_label),
+        (
+            "container_run",
+            json!({"image": IMAGE, "volumes": ["kept:/v"], "command": ["rm", "-rf", "/v"]}),
+            by_label,
+        ),
+    ];
+    for (tool, arguments, way_out) in &calls {
+        let mut arguments = arguments.clone();
         arguments["host"] = json!("h1");
         let refused = service.refusal(tool, arguments).await;
         assert!(
             refused.starts_with("policy_denied: ") && refused.contains("is protected"),
             "{tool}: {refused}"
         );
-        assert!(refused.contains("A person can"), "{tool}: {refused}");
+        assert!(refused.contains("A person can") && refused.contains(way_out), "{tool}: {refused}");
+    }
+    let asked = recorder.requests();
+    let changed: Vec<_> = asked.iter().filter(|request| request.method != "GET").collect();
+    assert!(!asked.is_empty() && changed.is_empty(), "the engine was asked for {changed:#?}");
+    let audit = audit(&service);
+    let refused: Vec<&Value> = audit.iter().filter(|entry| entry["verdict"] == "refused").collect();
+    let tools: Vec<&str> = refused.iter().filter_map(|entry| entry["tool"].as_str()).collect();
+    assert_eq!(tools, calls.iter().rev().map(|(tool, ..)| *tool).collect::<Vec<_>>(), "{audit:#?}");
+    let told = |entry: &Value| entry["reason"].to_string().contains("is protected");
+    assert!(refused.iter().all(|entry| told(entry)), "{refused:#?}");
+    // a tool that disrupts and is not tried here would be found by this
+    for tool in service.client().tools().await {
+        let name = tool["name"].as_str().expect("a name");
+        let elsewhere = ["host_", "job_", "image_", "prune"].iter().any(|kind| name.starts_with(kind));
+        let is_tried = calls.iter().any(|(tried, ..)| *tried == name);
+        assert!(tool["annotations"]["destructiveHint"] == false || elsewhere || is_tried, "{name}");
     }
     let prune = json!({"host": "h1", "what": ["containers", "networks"]});
     let plan = service.structured("prune", prune.clone()).await;

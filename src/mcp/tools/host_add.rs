@@ -1,12 +1,15 @@
 //! `host_add`
 
 use crate::config::{FieldValue, Fields, HostKey};
+use crate::domain::redact;
+use crate::domain::target::without_password;
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::policy::PolicyWord;
-use crate::mcp::tool::{About, Effect, Tool, ToolContext};
+use crate::mcp::tool::{About, Effect, Object, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -43,7 +46,16 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::HostsAdmin,
         effect: Effect { read_only: false, destructive: false, idempotent: true, open_world: false },
     };
-    Tool::structured(about, run)
+    Tool::structured(about, run).audited_by(audited)
+}
+
+/// The place is the only argument where a password may stand that nothing else gives away.
+pub(super) fn audited(arguments: &Object) -> Value {
+    let mut shown = arguments.clone();
+    if let Some(Value::String(target)) = shown.get_mut("target") {
+        *target = without_password(target);
+    }
+    redact::json(&Value::Object(shown))
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {

@@ -7,7 +7,7 @@ use crate::domain::toolset::Toolset;
 use crate::engine::inventory::Section;
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{Patience, gather, select};
-use crate::mcp::shape::rfc3339;
+use crate::mcp::shape::{rfc3339, told};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -141,7 +141,7 @@ fn row(context: &ToolContext, host: &HostHandle) -> Host {
         endpoint: spec.endpoint.url(),
         policy: context.directory.policy(&spec.id).word(),
         engine,
-        description: spec.description.clone(),
+        description: told(&spec.description),
         tags: spec.tags.clone(),
         last_seen: status.last_seen.map(rfc3339),
         cause: cause.map(|fault| fault.kind.word()),

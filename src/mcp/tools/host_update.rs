@@ -4,6 +4,7 @@ use crate::config::{FieldValue, Fields, HostKey};
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::policy::PolicyWord;
+use crate::mcp::shape::told;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,7 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::HostsAdmin,
         effect: Effect { read_only: false, destructive: true, idempotent: true, open_world: false },
     };
-    Tool::structured(about, run)
+    Tool::structured(about, run).audited_by(super::host_add::audited)
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
@@ -67,7 +68,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         policy: policy.word(),
         enabled: saved.spec.enabled,
         tags: saved.spec.tags,
-        description: saved.spec.description,
+        description: told(&saved.spec.description),
         changed: saved.edited.changed,
     })
 }

@@ -69,7 +69,7 @@ start_engine() {
         podman)
             write_containers_conf "$host"
             run_engine "$host" CONTAINERS_CONF=/etc/fleet/containers.conf \
-                podman --log-level warn system service --time 0 unix:///run/engine.sock
+                env CONTAINERS_REGISTRIES_CONF=/etc/fleet/registries.conf podman --log-level warn system service --time 0 unix:///run/engine.sock
             # root's alone by default; an administrator who gives users the socket does this
             own_socket "$host" root:docker
             ;;
@@ -110,6 +110,7 @@ log_driver = "k8s-file"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 CONF
+    printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$REGISTRY" >"$STATE/$1/conf/registries.conf"
 }
 
 engine_answers() { side_docker "$1" version -f '{{.Server.Version}}' >/dev/null 2>&1; }

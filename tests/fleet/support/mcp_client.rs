@@ -91,7 +91,17 @@ impl McpClient {
         ToolAnswer::of(&self.request("tools/call", Some(tool), params).await)
     }
 
-    /// The same of a service that may die meanwhile: `None` when no whole answer came.
+    /// Calls a tool and wants to hear of its progress: the answer, and all that came with it as it came.
+    pub async fn overheard(&self, tool: &str, arguments: Value) -> (Value, String) {
+        let params = json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": tool}});
+        let (id, headers, body) = self.message("tools/call", Some(tool), params);
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let reply = self.raw("POST", "/mcp", &headers, &body).await;
+        let answer = answer_in(&reply.body, id);
+        (answer.unwrap_or_else(|| panic!("no answer to {tool}: {reply:?}")), reply.body)
+    }
+
+    /// A call of a service that may die meanwhile: `None` when no whole answer came.
     pub async fn try_call(&self, tool: &str, arguments: Value) -> Option<ToolAnswer> {
         let params = json!({"name": tool, "arguments": arguments});
         let (id, headers, body) = self.message("tools/call", Some(tool), params);
@@ -122,11 +132,15 @@ impl McpClient {
         name: Option<&str>,
         mut params: Value,
     ) -> (u64, Vec<(&'static str, String)>, String) {
+        let given = params["_meta"].take();
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": PROTOCOL,
             "io.modelcontextprotocol/clientCapabilities": {},
             "io.modelcontextprotocol/clientInfo": {"name": "trial", "version": "1"},
         });
+        for (key, value) in given.as_object().into_iter().flatten() {
+            params["_meta"][key] = value.clone();
+        }
         let id = self.numbers.fetch_add(1, Ordering::Relaxed);
         let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string();
         let mut headers = vec![("mcp-method", method.to_owned())];
