@@ -196,7 +196,10 @@ mod tests {
         assert!(harmless.has("a", Toolset::Networks, true, false), "what changes nothing is offered whole");
         assert!(!harmless.has("a", Toolset::Containers, false, false));
         assert!(!harmless.has("a", Toolset::Compat, true, false), "old names are for who asks for them");
-        assert!(!usual.has("a", Toolset::Compat, true, false) && Offer::all().has("a", Toolset::Compat, true, false));
+        assert!(
+            !usual.has("a", Toolset::Compat, true, false)
+                && Offer::all().has("a", Toolset::Compat, true, false)
+        );
         let kept = Offer { no_destructive: true, ..Offer::default() };
         assert!(
             kept.has("a", Toolset::Containers, false, false)

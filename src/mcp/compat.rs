@@ -199,3 +199,6 @@ fn as_it_is(_: &mut Object) -> Result<(), ToolError> {
 fn check<P: serde::de::DeserializeOwned>(name: &'static str, arguments: Object) -> Result<(), ToolError> {
     parse::<P>(name, arguments).map(drop)
 }
+
+#[cfg(test)]
+mod tests;

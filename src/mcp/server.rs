@@ -100,7 +100,9 @@ impl ServerHandler for Server {
         let CallToolRequestParams { name, arguments, input_responses, request_state, .. } = request;
         let (tool, arguments) = match self.registry.meant(&name, arguments.unwrap_or_default()) {
             Ok(meant) => meant,
-            Err(NoCall::Unknown(unknown)) => return Err(ErrorData::invalid_params(unknown.to_string(), None)),
+            Err(NoCall::Unknown(unknown)) => {
+                return Err(ErrorData::invalid_params(unknown.to_string(), None));
+            }
             Err(NoCall::Refused(error)) => return Ok(failed(&error).into()),
         };
         let way = elicit::way(&context);
@@ -225,9 +227,7 @@ fn wire(tool: &Listed) -> WireTool {
         .destructive(destructive)
         .idempotent(idempotent)
         .open_world(open_world);
-    let wire = WireTool::new(name, description, tool.input.clone())
-        .with_title(title)
-        .with_annotations(hints);
+    let wire = WireTool::new(name, description, tool.input.clone()).with_title(title).with_annotations(hints);
     match &tool.output {
         Some(output) => wire.with_raw_output_schema(output.clone()),
         None => wire,

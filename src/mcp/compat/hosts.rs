@@ -186,7 +186,8 @@ fn target(arguments: &mut Object) -> Result<(), ToolError> {
         if user.is_none() && port.is_none_or(|port| super::asks_for_nothing("ssh_port", &port)) {
             return Ok(());
         }
-        let words = "docker_hosts: ssh_user and ssh_port come with ssh_host: together they say where the host is";
+        let words =
+            "docker_hosts: ssh_user and ssh_port come with ssh_host: together they say where the host is";
         return Err(ToolError::new(ErrorKind::InvalidArguments, words));
     };
     let user = user.as_ref().and_then(Value::as_str).map(|user| format!("{user}@")).unwrap_or_default();
@@ -229,7 +230,8 @@ fn unused(arguments: &mut Object) -> Result<(), ToolError> {
     arguments.insert("what".to_owned(), json!(what));
     if level == "check" {
         if arguments.contains_key("confirm") {
-            let words = "docker_hosts: check removes nothing; a plan is confirmed with the cleanup_type that does it";
+            let words =
+                "docker_hosts: check removes nothing; a plan is confirmed with the cleanup_type that does it";
             return Err(ToolError::new(ErrorKind::InvalidArguments, words));
         }
         arguments.insert("dry_run".to_owned(), true.into());
