@@ -202,3 +202,5 @@ fn check<P: serde::de::DeserializeOwned>(name: &'static str, arguments: Object) 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::least;

@@ -136,3 +136,134 @@ impl Listed {
         Self { about: tool.about, input: Arc::clone(&tool.input), output: tool.output.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn offered(change: impl FnOnce(&mut Offer)) -> Offered {
+        let mut offer = Offer { toolsets: "compat".parse().ok(), ..Offer::default() };
+        change(&mut offer);
+        Offered::of(&offer).unwrap()
+    }
+
+    fn names(offered: &Offered) -> Vec<&'static str> {
+        offered.listed(|_| true).iter().map(|tool| tool.about.name).collect()
+    }
+
+    /// The actions that an old tool is listed with, and its effect.
+    fn actions(listed: &[Listed], name: &str) -> Option<(Vec<String>, Effect)> {
+        let tool = listed.iter().find(|tool| tool.about.name == name)?;
+        let words = tool.input["properties"]["action"]["enum"].as_array().unwrap().iter();
+        let words = words.map(|word| word.as_str().unwrap().to_owned());
+        Some((words.collect(), tool.about.effect))
+    }
+
+    #[test]
+    fn old_names_are_offered_to_who_asks_for_them() {
+        assert_eq!(names(&offered(|_| {})), ["docker_compose", "docker_container", "docker_hosts"]);
+        for offer in [Offer::default(), Offer { read_only: true, ..Offer::default() }] {
+            let offered = Offered::of(&offer).unwrap();
+            assert!(names(&offered).iter().all(|name| !name.starts_with("docker_")));
+            let arguments = json!({"action": "list"}).as_object().unwrap().clone();
+            let called = offered.meant("docker_container", arguments);
+            assert!(matches!(called, Err(NoCall::Unknown(_))), "{:?}", called.err());
+        }
+        let one = Offer { tools: ["docker_hosts".to_owned()].into(), ..Offer::default() };
+        assert_eq!(names(&Offered::of(&one).unwrap()), ["docker_hosts"]);
+        let less = offered(|offer| offer.exclude.extend(["docker_hosts".to_owned()]));
+        assert_eq!(names(&less), ["docker_compose", "docker_container"]);
+        let wrong = Offer { tools: ["docker_host".to_owned()].into(), ..Offer::default() };
+        assert!(Offered::of(&wrong).err().unwrap().to_string().contains("\"docker_hosts\""));
+    }
+
+    #[test]
+    fn an_old_tool_says_what_is_left_of_it() {
+        let listed = |change: fn(&mut Offer)| offered(change).listed(|_| true);
+        let (all, effect) = actions(&listed(|_| {}), "docker_container").unwrap();
+        assert_eq!(all, ["list", "info", "logs", "start", "stop", "restart", "remove", "pull"]);
+        assert!(!effect.read_only && effect.destructive && effect.open_world);
+        let (reading, effect) = actions(&listed(|offer| offer.read_only = true), "docker_container").unwrap();
+        assert_eq!((reading, effect), (vec!["list".into(), "info".into(), "logs".into()], Effect::READ));
+        let (kept, effect) =
+            actions(&listed(|offer| offer.no_destructive = true), "docker_container").unwrap();
+        assert_eq!(kept, ["list", "info", "logs", "start", "pull"]);
+        assert!(!effect.read_only && !effect.destructive);
+        let (less, _) = actions(
+            &listed(|offer| offer.exclude.extend(["container_remove".to_owned()])),
+            "docker_container",
+        )
+        .unwrap();
+        assert_eq!(less, ["list", "info", "logs", "start", "stop", "restart", "pull"]);
+        // What no host permits is not listed.
+        let reads = offered(|_| {}).listed(|tool| !tool.needs_a_host());
+        assert_eq!(actions(&reads, "docker_container").unwrap().0, ["list", "info", "logs"]);
+        let nothing =
+            listed(|offer| offer.exclude.extend(["stack_list", "stack_file_read"].map(String::from)));
+        let nothing_of_stacks = actions(&nothing, "docker_compose");
+        assert!(nothing_of_stacks.is_none(), "{nothing_of_stacks:?}");
+    }
+
+    /// Whatever is offered by an old name is of what may be offered.
+    #[test]
+    fn no_old_action_does_more_to_the_world_than_is_offered() {
+        for (read_only, no_destructive) in [(true, false), (false, true), (true, true)] {
+            let offered = offered(|offer| {
+                (offer.read_only, offer.no_destructive) = (read_only, no_destructive);
+            });
+            let mut tried = 0;
+            for old in compat::all() {
+                for (action, arguments) in compat::least(&old) {
+                    let Ok((tool, _)) = offered.meant(old.about.name, arguments) else { continue };
+                    let Effect { read_only: reads, destructive, .. } = tool.about.effect;
+                    assert!(reads || !read_only, "{action}");
+                    assert!(!destructive || !no_destructive, "{action}");
+                    tried += 1;
+                }
+            }
+            assert!(tried >= 10, "{tried}");
+        }
+    }
+
+    #[test]
+    fn two_offers_leave_what_is_in_both_and_no_old_name_brings_it_back() {
+        let meant = |offered: &Offered, arguments: Value| {
+            let arguments = arguments.as_object().unwrap().clone();
+            offered.meant("docker_container", arguments).map(|(tool, _)| tool.about.name).ok()
+        };
+        let remove = json!({"action": "remove", "host_id": "h", "container_id": "a"});
+        let list = json!({"action": "list"});
+        let (wide, narrow) =
+            (offered(|_| {}), offered(|offer| offer.exclude.extend(["container_remove".to_owned()])));
+        assert_eq!(meant(&wide, remove.clone()), Some("container_remove"));
+        for both in [wide.clone().narrowed(&narrow), narrow.clone().narrowed(&wide)] {
+            assert_eq!(
+                (meant(&both, remove.clone()), meant(&both, list.clone())),
+                (None, Some("container_list"))
+            );
+        }
+        let reads = offered(|offer| offer.read_only = true);
+        for both in [wide.clone().narrowed(&reads), reads.narrowed(&wide)] {
+            assert_eq!(meant(&both, remove.clone()), None);
+            assert_eq!(both.one("docker_container").unwrap().about.effect, Effect::READ);
+        }
+        let usual = Offered::of(&Offer::default()).unwrap();
+        assert_eq!(names(&wide.narrowed(&usual)), [""; 0]);
+    }
+
+    /// A caller that leaves ends what a read does, and not what a deed does: by the tool that is called.
+    #[test]
+    fn an_old_name_ends_with_its_caller_as_the_tool_does() {
+        let offered = offered(|_| {});
+        let goes_on = |name: &str, arguments: Value| {
+            offered.meant(name, arguments.as_object().unwrap().clone()).unwrap().0.goes_on()
+        };
+        assert!(goes_on("docker_hosts", json!({"action": "edit", "host_id": "h", "description": "d"})));
+        assert!(!goes_on("docker_hosts", json!({"action": "list"})));
+        assert!(!goes_on(
+            "docker_container",
+            json!({"action": "start", "host_id": "h", "container_id": "a"})
+        ));
+    }
+}

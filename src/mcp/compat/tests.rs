@@ -260,21 +260,29 @@ fn sample(parameter: &str) -> Value {
     }
 }
 
+/// A call of each action with what it cannot do without.
+pub(in crate::mcp) fn least(old: &OldTool) -> Vec<(&'static str, Object)> {
+    let call = |action: &Action| {
+        let mut least = Object::from_iter([(ACTION.to_owned(), action.word.into())]);
+        least.extend(action.needs.iter().map(|needed| ((*needed).to_owned(), sample(needed))));
+        if action.word == "pull" {
+            least.insert("image_name".to_owned(), "nginx".into());
+        }
+        (action.word, least)
+    };
+    old.actions.iter().map(call).collect()
+}
+
 /// Whatever an action takes is a parameter of its tool, and of the right type there.
 #[test]
 fn an_action_fits_its_tool() {
     let tools = crate::mcp::tools::all();
     for old in all() {
-        for action in old.actions {
+        for (action, (_, least)) in old.actions.iter().zip(least(&old)) {
             let name = format!("{} {}", old.about.name, action.word);
             let tool: &Tool = tools.iter().find(|tool| tool.about.name == action.tool).expect(action.tool);
-            let mut least = Object::from_iter([(ACTION.to_owned(), action.word.into())]);
             let mut most = least.clone();
-            least.extend(action.needs.iter().map(|needed| ((*needed).to_owned(), sample(needed))));
             most.extend(action.takes.iter().map(|(taken, _)| ((*taken).to_owned(), sample(taken))));
-            if action.word == "pull" {
-                least.insert("image_name".to_owned(), "nginx".into());
-            }
             let schema = Value::Object(Object::clone(&tool.input));
             let schema = jsonschema::validator_for(&schema).unwrap();
             for arguments in [least, most] {

@@ -23,13 +23,18 @@ impl World {
     }
 }
 
-async fn call(app: &App, tool: &str, arguments: Value, consent: Consent) -> Result<ToolOutput, String> {
+pub(super) async fn call(
+    app: &App,
+    tool: &str,
+    arguments: Value,
+    consent: Consent,
+) -> Result<ToolOutput, String> {
     let Value::Object(arguments) = arguments else { panic!() };
     let asker = Asker { principal: "owner".into(), client: "test".into() };
     app.registry().call_by_name(tool, arguments, Caller { consent, ..Caller::from(asker) }).await
 }
 
-async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
+pub(super) async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
     match call(app, tool, arguments.clone(), Consent::Askable).await {
         Ok(ToolOutput::Asks(asking)) => *asking,
         other => panic!("{other:?}"),
@@ -37,14 +42,14 @@ async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
 }
 
 /// The answer of a call whose client can ask nobody.
-async fn told(app: &App, tool: &str, arguments: Value) -> Value {
+pub(super) async fn told(app: &App, tool: &str, arguments: Value) -> Value {
     match call(app, tool, arguments, Consent::Unaskable).await {
         Ok(ToolOutput::Structured(answer) | ToolOutput::Planned(answer)) => answer,
         other => panic!("{other:?}"),
     }
 }
 
-fn yes(asking: &Asking) -> Consent {
+pub(super) fn yes(asking: &Asking) -> Consent {
     Consent::Given(Assent { token: asking.token.clone(), name: None })
 }
 
