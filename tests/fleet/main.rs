@@ -50,6 +50,7 @@ mod service_tools;
 mod support;
 mod support_itself;
 mod tools_changes;
+mod tools_compat;
 mod tools_fleet;
 mod tools_logs;
 mod tools_offer;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
     trials.extend(tools_status::trials());
     trials.extend(tools_storage::trials());
     trials.extend(tools_changes::trials());
+    trials.extend(tools_compat::trials());
     trials.extend(tools_fleet::trials());
     trials.extend(tools_logs::trials());
     trials.extend(tools_updates::trials());

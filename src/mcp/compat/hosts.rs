@@ -32,7 +32,8 @@ struct Parameters {
     enabled: Option<bool>,
     /// Aliases to import, with commas between (default all).
     selected_hosts: Option<String>,
-    /// What unused things to remove; check only tells.
+    /// Of what is unused; safe: containers, networks, build cache; moderate: images without a name too; aggressive:
+    /// anonymous volumes too; check only tells.
     cleanup_type: Option<Cleanup>,
     /// Only this port.
     #[schemars(range(min = 0, max = 65535))]
@@ -53,11 +54,8 @@ struct Parameters {
 #[serde(rename_all = "lowercase")]
 enum Cleanup {
     Check,
-    /// Containers, networks, build cache.
     Safe,
-    /// Images without a name too.
     Moderate,
-    /// Anonymous volumes too.
     Aggressive,
 }
 
