@@ -199,8 +199,11 @@ mod tests {
         // What no host permits is not listed.
         let reads = offered(|_| {}).listed(|tool| !tool.needs_a_host());
         assert_eq!(actions(&reads, "docker_container").unwrap().0, ["list", "info", "logs"]);
-        let nothing =
-            listed(|offer| offer.exclude.extend(["stack_list", "stack_file_read"].map(String::from)));
+        let nothing = listed(|offer| {
+            offer
+                .exclude
+                .extend(["stack_list", "stack_inspect", "stack_file_read", "stack_logs"].map(String::from))
+        });
         let nothing_of_stacks = actions(&nothing, "docker_compose");
         assert!(nothing_of_stacks.is_none(), "{nothing_of_stacks:?}");
     }

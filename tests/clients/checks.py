@@ -36,7 +36,9 @@ READING = {
     "network_list",
     "port_list",
     "stack_file_read",
+    "stack_inspect",
     "stack_list",
+    "stack_logs",
     "volume_list",
 }
 # they change the hosts file or hosts; those that are destructive say so

@@ -54,6 +54,7 @@ mod tools_compat;
 mod tools_fleet;
 mod tools_logs;
 mod tools_offer;
+mod tools_stacks;
 mod tools_stale;
 mod tools_status;
 mod tools_storage;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
     trials.extend(service_stacks::trials());
     trials.extend(service_tools::trials());
     trials.extend(tools_offer::trials());
+    trials.extend(tools_stacks::trials());
     trials.extend(tools_stale::trials());
     trials.extend(tools_status::trials());
     trials.extend(tools_storage::trials());

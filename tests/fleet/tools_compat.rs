@@ -1,10 +1,15 @@
 //! The predecessor's tools by their old names, on a real engine.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::trials::Trial;
+use crate::support::wait::wait_for;
 use crate::support::{Fleet, IMAGE, Service, ServiceConfig};
 use crate::trials;
+
+const SOON: Duration = Duration::from_secs(10);
 
 pub fn trials() -> Vec<Trial> {
     trials![
@@ -28,6 +33,8 @@ async fn old_names_do_what_the_tools_do(fleet: &Fleet) {
     let script = "echo said; trap 'exit 0' TERM; while :; do sleep 0.1; done";
     host.run_container(&["--name", "web", "--network=none", IMAGE, "sh", "-c", script]);
     host.run_container(&["--name", "gone", "--network=none", IMAGE, "true"]);
+    let ended = || host.docker(&["inspect", "-f", "{{.State.Status}}", "gone"]) == "exited";
+    wait_for("one has ended", SOON, ended);
     let state = || host.docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "web"]);
 
     // What is read is what the tools answer.

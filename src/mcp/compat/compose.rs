@@ -1,5 +1,6 @@
 //! `docker_compose`
 
+use super::container::followed;
 use super::{Action, EFFECT, OldTool, as_it_is, check};
 use crate::domain::toolset::Toolset;
 use crate::mcp::schema::schema;
@@ -7,6 +8,7 @@ use crate::mcp::tool::About;
 use schemars::JsonSchema;
 use schemars::generate::Contract;
 use serde::Deserialize;
+use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Deserialize, JsonSchema)]
@@ -17,7 +19,12 @@ struct Parameters {
     host_id: Option<String>,
     /// Stack name.
     stack_name: Option<String>,
-    /// `next_cursor`.
+    /// Lines of a log.
+    #[schemars(range(min = 1, max = 5000))]
+    lines: Option<u16>,
+    /// Wait 30 s for new lines.
+    follow: Option<bool>,
+    /// `next_cursor`, or the cursor of a log's footer.
     cursor: Option<String>,
 }
 
@@ -43,6 +50,29 @@ const ACTIONS: &[Action] = &[
         needs: &["host_id", "stack_name"],
         then: as_it_is,
     },
+    Action {
+        word: "ps",
+        tool: "stack_inspect",
+        takes: &[("host_id", "host"), ("stack_name", "stack")],
+        needs: &["host_id", "stack_name"],
+        then: |arguments| {
+            arguments.insert("sections".to_owned(), json!(["services"]));
+            Ok(())
+        },
+    },
+    Action {
+        word: "logs",
+        tool: "stack_logs",
+        takes: &[
+            ("host_id", "host"),
+            ("stack_name", "stack"),
+            ("lines", "tail"),
+            ("follow", "follow"),
+            ("cursor", "cursor"),
+        ],
+        needs: &["host_id", "stack_name"],
+        then: followed,
+    },
 ];
 
 pub(super) fn tool() -> OldTool {
@@ -50,7 +80,7 @@ pub(super) fn tool() -> OldTool {
         about: About {
             name: "docker_compose",
             title: "Stacks (old name)",
-            description: "Deprecated: use stack_list and stack_file_read. Each action is a call of one of them.",
+            description: "Deprecated: use stack_list, stack_inspect, stack_file_read, stack_logs. Each action is a call of one of them.",
             toolset: Toolset::Compat,
             effect: EFFECT,
         },

@@ -197,6 +197,22 @@ fn actions_of_docker_compose_are_calls_of_tools() {
                 "stack_file_read",
                 json!({"host": "nas", "stack": "web_1"}),
             ),
+            (
+                json!({"action": "ps", "host_id": "nas", "stack_name": "web", "lines": 100}),
+                "stack_inspect",
+                json!({"host": "nas", "stack": "web", "sections": ["services"]}),
+            ),
+            (
+                json!({"action": "logs", "host_id": "nas", "stack_name": "web", "follow": false}),
+                "stack_logs",
+                json!({"host": "nas", "stack": "web"}),
+            ),
+            (
+                json!({"action": "logs", "host_id": "nas", "stack_name": "web", "lines": 7, "follow": true,
+                    "cursor": "c"}),
+                "stack_logs",
+                json!({"host": "nas", "stack": "web", "tail": 7, "follow": 30, "cursor": "c"}),
+            ),
         ],
     );
 }
