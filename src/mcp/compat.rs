@@ -97,7 +97,7 @@ impl OldTool {
         let invalid = |words: String| ToolError::new(ErrorKind::InvalidArguments, format!("{name}: {words}"));
         // An empty text was the same as none.
         arguments.retain(|_, value| !value.is_null() && value != "");
-        let action = self.action(arguments.remove(ACTION), &is_offered)?;
+        let action = self.action(arguments.remove(ACTION).as_ref(), &is_offered)?;
         let word = action.word;
         for gone in self.gone {
             if arguments.remove(*gone).is_some_and(|value| !asks_for_nothing(gone, &value)) {
@@ -127,7 +127,7 @@ impl OldTool {
 
     fn action(
         &self,
-        word: Option<Value>,
+        word: Option<&Value>,
         is_offered: impl Fn(&str) -> bool,
     ) -> Result<&'static Action, ToolError> {
         let name = self.about.name;
@@ -136,7 +136,7 @@ impl OldTool {
         let error = |kind, words: String| {
             Err(ToolError::new(kind, format!("{name}: {words}")).with_hint(offered.clone()))
         };
-        let word = match (&word, self.usual) {
+        let word = match (word, self.usual) {
             (Some(Value::String(word)), _) => word,
             (Some(_), _) => return error(ErrorKind::InvalidArguments, "action is a text".to_owned()),
             (None, Some(usual)) => usual,

@@ -200,9 +200,8 @@ mod tests {
         let reads = offered(|_| {}).listed(|tool| !tool.needs_a_host());
         assert_eq!(actions(&reads, "docker_container").unwrap().0, ["list", "info", "logs"]);
         let nothing = listed(|offer| {
-            offer
-                .exclude
-                .extend(["stack_list", "stack_inspect", "stack_file_read", "stack_logs"].map(String::from))
+            let stacks = ["stack_list", "stack_inspect", "stack_file_read", "stack_logs"];
+            offer.exclude.extend(stacks.map(String::from));
         });
         let nothing_of_stacks = actions(&nothing, "docker_compose");
         assert!(nothing_of_stacks.is_none(), "{nothing_of_stacks:?}");

@@ -19,10 +19,11 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// A call by an old name about one container.
-fn one(action: &str, container: &str, more: Value) -> Value {
-    let mut arguments = json!({"action": action, "host_id": "h1", "container_id": container});
-    arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-    arguments
+fn one(action: &str, container: &str, mut more: Value) -> Value {
+    let about = [("action", action), ("host_id", "h1"), ("container_id", container)];
+    let about = about.map(|(name, value)| (name.to_owned(), value.into()));
+    more.as_object_mut().unwrap().extend(about);
+    more
 }
 
 async fn old_names_do_what_the_tools_do(fleet: &Fleet) {

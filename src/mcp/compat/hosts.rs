@@ -177,8 +177,8 @@ fn everywhere(arguments: &mut Object) -> Result<(), ToolError> {
 
 /// Where a host is, which was told in three parts.
 fn target(arguments: &mut Object) -> Result<(), ToolError> {
-    let mut part = |name| arguments.remove(name);
-    let (host, user, port) = (part("ssh_host"), part("ssh_user"), part("ssh_port"));
+    let mut take = |name| arguments.remove(name);
+    let (host, user, port) = (take("ssh_host"), take("ssh_user"), take("ssh_port"));
     let Some(Value::String(host)) = host else {
         // A port that is the usual one may come with every call.
         if user.is_none() && port.is_none_or(|port| super::asks_for_nothing("ssh_port", &port)) {

@@ -65,11 +65,11 @@ struct Answer {
     status: &'static str,
     /// Its containers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    services: Option<Vec<Service>>,
+    services: Option<Vec<ServiceRow>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<Config>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    env: Option<Vec<Env>>,
+    env: Option<Vec<EnvRow>>,
     /// Those its containers are on.
     #[serde(skip_serializing_if = "Option::is_none")]
     networks: Option<Vec<Network>>,
@@ -85,7 +85,7 @@ struct Answer {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Service {
+struct ServiceRow {
     service: String,
     container: String,
     image: String,
@@ -122,7 +122,7 @@ struct ConfigFile {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Env {
+struct EnvRow {
     service: String,
     container: String,
     /// KEY=VALUE; values of secret keys are shown as ***.
@@ -226,13 +226,13 @@ fn status(members: &[Member]) -> &'static str {
     }
 }
 
-fn service(member: &Member) -> Service {
+fn service(member: &Member) -> ServiceRow {
     let container = &member.container;
     let mount = |mount: &Mount| {
         let mode = if mount.writable { "" } else { ":ro" };
         told(&format!("{}:{}{mode}", mount.source, mount.target))
     };
-    Service {
+    ServiceRow {
         service: told(&member.service),
         container: told(&container.name),
         image: told(&container.image),
@@ -267,7 +267,7 @@ async fn config(context: &ToolContext, host: &HostHandle, name: &StackName) -> R
 /// What is read on demand.
 #[derive(Default)]
 struct Rest {
-    env: Option<Vec<Env>>,
+    env: Option<Vec<EnvRow>>,
     networks: Option<Vec<Network>>,
     volumes: Option<Vec<Volume>>,
 }
@@ -303,7 +303,7 @@ async fn rest(
 }
 
 /// The environment of each container; one that went meanwhile has none.
-async fn env(engine: &Engine, members: &[Member]) -> Result<Vec<Env>, EngineError> {
+async fn env(engine: &Engine, members: &[Member]) -> Result<Vec<EnvRow>, EngineError> {
     let mut rows = Vec::new();
     for some in members.chunks(AT_ONCE) {
         let mut asked = Vec::new();
@@ -315,7 +315,7 @@ async fn env(engine: &Engine, members: &[Member]) -> Result<Vec<Env>, EngineErro
     Ok(rows)
 }
 
-async fn env_of(engine: &Engine, member: &Member) -> Result<Option<Env>, EngineError> {
+async fn env_of(engine: &Engine, member: &Member) -> Result<Option<EnvRow>, EngineError> {
     let Ok(id) = member.container.id.parse() else { return Ok(None) };
     let detail = match engine.container(&id).await {
         Ok(detail) => detail,
@@ -323,7 +323,7 @@ async fn env_of(engine: &Engine, member: &Member) -> Result<Option<Env>, EngineE
         Err(error) => return Err(error),
     };
     let env = detail.env.iter().map(|entry| redact::env_entry(&clean(entry))).collect();
-    Ok(Some(Env { service: told(&member.service), container: told(&member.container.name), env }))
+    Ok(Some(EnvRow { service: told(&member.service), container: told(&member.container.name), env }))
 }
 
 async fn networks(engine: &Engine, members: &[Member]) -> Result<Vec<Network>, EngineError> {
