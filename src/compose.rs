@@ -68,6 +68,28 @@ pub fn stacks(containers: &[Container], images: &ImageLabels) -> Vec<Stack> {
     stacks.into_values().collect()
 }
 
+/// A container of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The service it is of; empty when no label says it.
+    pub service: String,
+    /// The container.
+    pub container: Container,
+}
+
+/// The containers of the stack `name`, by service and name. The same labels count as for [`stacks`].
+pub fn members(containers: Vec<Container>, images: &ImageLabels, name: &str) -> Vec<Member> {
+    let none = BTreeMap::new();
+    let member = |container: Container| {
+        let labels = StackLabels::read(&container.labels, images.get(&container.image_id).unwrap_or(&none));
+        let service = labels.service.unwrap_or_default();
+        (labels.project? == name).then_some(Member { service, container })
+    };
+    let mut members: Vec<Member> = containers.into_iter().filter_map(member).collect();
+    members.sort_by(|a, b| (&a.service, &a.container.name).cmp(&(&b.service, &b.container.name)));
+    members
+}
+
 /// Old versions of compose wrote paths relative to the working directory.
 fn absolute(file: &str, directory: &str) -> String {
     if file.starts_with('/') || directory.is_empty() {
@@ -112,15 +134,16 @@ mod tests {
         };
         let unknown_image =
             container("gone", "running", &[(LABEL_PROJECT, "old"), (LABEL_FILES, "/x/y.yml")]);
-        let found = stacks(
-            &[
-                web("app", "running"),
-                web("db", "exited"),
-                container("forged", "running", &evil),
-                unknown_image,
-            ],
-            &images,
-        );
+        let containers = [
+            web("db", "exited"),
+            web("app", "running"),
+            container("forged", "running", &evil),
+            unknown_image,
+        ];
+        let found = stacks(&containers, &images);
+        let of = |name: &str| members(containers.to_vec(), &images, name);
+        let services: Vec<String> = of("web").into_iter().map(|member| member.service).collect();
+        assert_eq!((services, of("evil"), of("old").len()), (vec!["app".into(), "db".into()], vec![], 1));
         assert_eq!(found.iter().map(|stack| stack.name.as_str()).collect::<Vec<_>>(), ["old", "web"]);
         assert!(found[0].files.is_empty());
         assert_eq!((found[1].running, found[1].containers, found[1].status()), (1, 2, "partial"));

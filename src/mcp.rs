@@ -4,6 +4,7 @@
 mod attention;
 mod audit;
 mod caller;
+mod compat;
 mod consent;
 mod container_path;
 mod deed;
@@ -14,6 +15,7 @@ mod job;
 mod keys;
 mod list;
 mod logs;
+mod offered;
 mod page;
 mod policy;
 mod registry;
@@ -28,7 +30,8 @@ mod transport;
 
 pub use caller::{Caller, Progress};
 pub use consent::{Asking, Assent, Consent, Question, Wants};
-pub use registry::{Registry, UnknownTool};
+pub use offered::UnknownTool;
+pub use registry::Registry;
 pub use server::{Principal, catalogue};
 pub use tool::{Effect, ToolContext, ToolOutput};
 pub use transport::{http_service, serve_peer, serve_stdio};

@@ -30,11 +30,13 @@ pub enum Toolset {
     Stacks,
     /// Jobs, and what concerns a whole engine.
     System,
+    /// The predecessor's tools, which are the others by old names.
+    Compat,
 }
 
 impl Toolset {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Hosts,
         Self::HostsAdmin,
         Self::Fleet,
@@ -45,6 +47,7 @@ impl Toolset {
         Self::Networks,
         Self::Stacks,
         Self::System,
+        Self::Compat,
     ];
 
     /// What is offered when nothing is said: what most people want, in as few words to the model as that takes.
@@ -64,6 +67,7 @@ impl Toolset {
             Self::Networks => "networks",
             Self::Stacks => "stacks",
             Self::System => "system",
+            Self::Compat => "compat",
         }
     }
 }
@@ -123,7 +127,7 @@ impl FromStr for Toolsets {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Offer {
-    /// These groups; when nothing is said, the usual ones, or all when nothing can be changed.
+    /// These groups; when nothing is said, the usual ones, or all but old names when nothing can be changed.
     pub toolsets: Option<Toolsets>,
     /// These tools too.
     pub tools: BTreeSet<String>,
@@ -145,11 +149,16 @@ impl Offer {
     pub fn has(&self, name: &str, toolset: Toolset, read_only: bool, destructive: bool) -> bool {
         let is_grouped = match &self.toolsets {
             Some(toolsets) => toolsets.0.contains(&toolset),
-            None => self.read_only || (self.tools.is_empty() && Toolset::DEFAULT.contains(&toolset)),
+            None if self.read_only => toolset != Toolset::Compat,
+            None => self.tools.is_empty() && Toolset::DEFAULT.contains(&toolset),
         };
-        let is_wanted = is_grouped || self.tools.contains(name);
+        (is_grouped || self.tools.contains(name)) && self.allows(name, read_only, destructive)
+    }
+
+    /// Whether the tool may be offered, by whatever name and in whatever group.
+    pub fn allows(&self, name: &str, read_only: bool, destructive: bool) -> bool {
         let is_allowed = (read_only || !self.read_only) && !(destructive && self.no_destructive);
-        is_wanted && is_allowed && !self.exclude.contains(name)
+        is_allowed && !self.exclude.contains(name)
     }
 
     /// The names in it, which ought to be names of tools.
@@ -186,6 +195,11 @@ mod tests {
         let harmless = Offer { read_only: true, ..Offer::default() };
         assert!(harmless.has("a", Toolset::Networks, true, false), "what changes nothing is offered whole");
         assert!(!harmless.has("a", Toolset::Containers, false, false));
+        assert!(!harmless.has("a", Toolset::Compat, true, false), "old names are for who asks for them");
+        assert!(
+            !usual.has("a", Toolset::Compat, true, false)
+                && Offer::all().has("a", Toolset::Compat, true, false)
+        );
         let kept = Offer { no_destructive: true, ..Offer::default() };
         assert!(
             kept.has("a", Toolset::Containers, false, false)

@@ -31,6 +31,8 @@ pub struct Container {
     pub networks: Vec<String>,
     /// The volumes it has mounted.
     pub volumes: Vec<String>,
+    /// All its mounts.
+    pub mounts: Vec<Mount>,
 }
 
 impl Container {
@@ -230,8 +232,12 @@ impl From<ContainerSummary> for Container {
             .map(|networks| networks.into_keys().collect())
             .unwrap_or_default();
         networks.sort();
-        let mounts = summary.mounts.unwrap_or_default().into_iter().map(Mount::from);
-        let volumes = mounts.filter(|mount| mount.kind == "volume").map(|mount| mount.source).collect();
+        let mut mounts: Vec<Mount> =
+            summary.mounts.unwrap_or_default().into_iter().map(Mount::from).collect();
+        // Engines tell them in any order.
+        mounts.sort_by(|a, b| a.target.cmp(&b.target));
+        let volumes = mounts.iter().filter(|mount| mount.kind == "volume");
+        let volumes = volumes.map(|mount| mount.source.clone()).collect();
         Self {
             name: own.unwrap_or(&id).to_owned(),
             id,
@@ -244,6 +250,7 @@ impl From<ContainerSummary> for Container {
             ports,
             networks,
             volumes,
+            mounts,
         }
     }
 }

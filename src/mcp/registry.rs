@@ -6,47 +6,19 @@ use super::consent::Agreements;
 use super::error::ToolError;
 use super::job::Terms;
 use super::keys::Keys;
-use super::tool::{Effect, Kind, Object, Tool, ToolContext, ToolOutput};
+use super::offered::{Listed, NoCall, Offered, UnknownTool};
+use super::tool::{Kind, Object, Tool, ToolContext, ToolOutput};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
 use crate::domain::policy::ConfirmFallback;
-use crate::domain::suggest::did_you_mean;
 use crate::domain::toolset::Offer;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 
-/// A name that is offered, or not, and is no tool's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no tool {name:?}.{near}")]
-pub struct UnknownTool {
-    name: String,
-    near: String,
-}
-
-impl UnknownTool {
-    fn of<'a>(name: &str, tools: impl Iterator<Item = &'a Tool>) -> Self {
-        Self { name: name.to_owned(), near: did_you_mean(name, tools.map(|tool| tool.name)) }
-    }
-}
-
-/// The tools of an offer, in the order of their names.
-pub(super) fn offered(offer: &Offer) -> Result<Vec<Tool>, UnknownTool> {
-    let mut tools = super::tools::all();
-    if let Some(name) = offer.names().find(|name| tools.iter().all(|tool| tool.name != *name)) {
-        return Err(UnknownTool::of(name, tools.iter()));
-    }
-    tools.retain(|tool| {
-        let Effect { read_only, destructive, .. } = tool.effect;
-        offer.has(tool.name, tool.toolset, read_only, destructive)
-    });
-    tools.sort_by_key(|tool| tool.name);
-    Ok(tools)
-}
-
 /// All tools, by name.
 #[derive(Clone)]
 pub struct Registry {
-    tools: Arc<Vec<Tool>>,
+    offered: Arc<Offered>,
     admin: HostAdmin,
     keys: Keys,
     agreements: Agreements,
@@ -56,26 +28,30 @@ impl Registry {
     /// The tools that are offered, over the hosts of the directory that `admin` changes. What a person has to agree
     /// to and nobody can be asked about is dealt with by `fallback`.
     pub fn new(admin: HostAdmin, offer: &Offer, fallback: ConfirmFallback) -> Result<Self, UnknownTool> {
-        let (tools, agreements) = (Arc::new(offered(offer)?), Agreements::new(fallback));
-        Ok(Self { tools, admin, keys: Keys::default(), agreements })
+        let (offered, agreements) = (Arc::new(Offered::of(offer)?), Agreements::new(fallback));
+        Ok(Self { offered, admin, keys: Keys::default(), agreements })
     }
 
     /// Only those of the tools that are offered here too.
     pub fn narrowed(&self, offer: &Offer) -> Result<Self, UnknownTool> {
-        let theirs = offered(offer)?;
-        let both = self.tools.iter().filter(|tool| theirs.iter().any(|other| other.name == tool.name));
-        Ok(Self { tools: Arc::new(both.cloned().collect()), ..self.clone() })
+        let both = Offered::clone(&self.offered).narrowed(&Offered::of(offer)?);
+        Ok(Self { offered: Arc::new(both), ..self.clone() })
     }
 
     /// The tools in the order of their names, but for those that no host permits.
-    pub(super) fn tools(&self) -> impl Iterator<Item = &Tool> {
+    pub(super) fn listed(&self) -> Vec<Listed> {
         let directory = &self.admin.directory;
         let specs = directory.specs();
         let loosest = specs.iter().map(|spec| directory.policy(&spec.id)).min();
-        self.tools.iter().filter(move |tool| match loosest {
-            Some(loosest) if tool.needs_a_host() => tool.effect.is_permitted(loosest),
+        self.offered.listed(|tool| match loosest {
+            Some(loosest) if tool.needs_a_host() => tool.about.effect.is_permitted(loosest),
             _ => true,
         })
+    }
+
+    /// A tool as it is listed.
+    pub(super) fn one(&self, name: &str) -> Option<Listed> {
+        self.offered.one(name)
     }
 
     /// What is done to hosts on the record.
@@ -83,12 +59,9 @@ impl Registry {
         self.admin.directory.changes()
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Tool> {
-        self.tools.iter().find(|tool| tool.name == name)
-    }
-
-    pub(super) fn find(&self, name: &str) -> Result<&Tool, UnknownTool> {
-        self.get(name).ok_or_else(|| UnknownTool::of(name, self.tools.iter()))
+    /// The tool that is meant by a call of `name`, which may be an old one, and its arguments.
+    pub(super) fn meant(&self, name: &str, arguments: Object) -> Result<(&Tool, Object), NoCall> {
+        self.offered.meant(name, arguments)
     }
 
     /// Calls the tool of this name; an error is the text that a model would read.
@@ -98,7 +71,10 @@ impl Registry {
         arguments: Object,
         caller: Caller,
     ) -> Result<ToolOutput, String> {
-        let tool = self.find(name).map_err(|unknown| unknown.to_string())?;
+        let (tool, arguments) = self.meant(name, arguments).map_err(|no| match no {
+            NoCall::Unknown(unknown) => unknown.to_string(),
+            NoCall::Refused(error) => error.text(),
+        })?;
         self.call(tool, arguments, caller).await.map_err(|error| error.text())
     }
 
@@ -111,7 +87,7 @@ impl Registry {
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
         let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
         let Caller { asker, progress, consent, left, gone } = caller;
-        let (name, agreements) = (tool.name, self.agreements.clone());
+        let (name, agreements) = (tool.about.name, self.agreements.clone());
         let context =
             ToolContext { tool: name, directory, admin, asker, progress, consent, left, gone, agreements };
         if tool.kind == Kind::Read {
@@ -164,11 +140,13 @@ mod tests {
 
     #[tokio::test]
     async fn every_tool_declares_itself_as_clients_need_it() {
-        for tool in registry().tools() {
-            let name = tool.name;
+        for tool in registry().listed() {
+            let name = tool.about.name;
             assert!(name.len() <= 24 && (name.contains('_') || name == "prune"), "{name}");
             assert!(
-                !tool.title.is_empty() && !tool.description.is_empty() && tool.description.len() <= 200,
+                !tool.about.title.is_empty()
+                    && !tool.about.description.is_empty()
+                    && tool.about.description.len() <= 200,
                 "{name}"
             );
             assert_eq!(tool.input.get("additionalProperties"), Some(&false.into()), "{name}");
@@ -197,8 +175,9 @@ mod tests {
     async fn arguments_of_the_wrong_type_or_name_are_told() {
         let registry = registry();
         let call = |arguments: Value| {
-            let tool = registry.get("container_list").unwrap();
-            registry.call(tool, arguments.as_object().unwrap().clone(), Caller::default())
+            let arguments = arguments.as_object().unwrap().clone();
+            let (tool, arguments) = registry.meant("container_list", arguments).unwrap();
+            registry.call(tool, arguments, Caller::default())
         };
         let error = call(serde_json::json!({"limit": "many"})).await.unwrap_err();
         assert!(error.text().starts_with("invalid_arguments: container_list: limit: "), "{}", error.text());

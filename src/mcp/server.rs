@@ -4,9 +4,10 @@ use super::caller::{Caller, Progress};
 use super::consent::Consent;
 use super::elicit::{self, Way};
 use super::error::{ErrorKind, ToolError};
-use super::registry::{Registry, UnknownTool, offered};
+use super::offered::{Listed, NoCall, Offered, UnknownTool};
+use super::registry::Registry;
 use super::resources;
-use super::tool::{Effect, Object, Tool, ToolOutput};
+use super::tool::{About, Effect, Object, Tool, ToolOutput};
 use crate::actors::mcp::McpHandle;
 use crate::domain::change::{Asker, OWNER};
 use crate::domain::text::{clean, cut};
@@ -65,14 +66,14 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.registry.tools().map(wire).collect();
+        let tools = self.registry.listed().iter().map(wire).collect();
         Ok(ListToolsResult::with_all_items(tools)
             .with_ttl_ms(TOOLS_TTL_MS)
             .with_cache_scope(CacheScope::Private))
     }
 
     fn get_tool(&self, name: &str) -> Option<WireTool> {
-        self.registry.get(name).map(wire)
+        self.registry.one(name).as_ref().map(wire)
     }
 
     async fn list_resources(
@@ -97,9 +98,13 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let CallToolRequestParams { name, arguments, input_responses, request_state, .. } = request;
-        let tool = self.registry.find(&name);
-        let tool = tool.map_err(|unknown| ErrorData::invalid_params(unknown.to_string(), None))?;
-        let arguments = arguments.unwrap_or_default();
+        let (tool, arguments) = match self.registry.meant(&name, arguments.unwrap_or_default()) {
+            Ok(meant) => meant,
+            Err(NoCall::Unknown(unknown)) => {
+                return Err(ErrorData::invalid_params(unknown.to_string(), None));
+            }
+            Err(NoCall::Refused(error)) => return Ok(failed(&error).into()),
+        };
         let way = elicit::way(&context);
         let consent = match (way, elicit::second_round(request_state, input_responses)) {
             (Some(_), Ok(Some(assent))) => Consent::Given(assent),
@@ -155,9 +160,9 @@ impl Server {
         let work = self.registry.call(tool, arguments, caller);
         let run = async {
             if tool.goes_on() {
-                self.front.run_to_its_end(tool.name, work).await
+                self.front.run_to_its_end(tool.about.name, work).await
             } else {
-                self.front.run(tool.name, work).await
+                self.front.run(tool.about.name, work).await
             }
         };
         tokio::pin!(run);
@@ -210,20 +215,19 @@ fn asker(context: &RequestContext<RoleServer>) -> Asker {
 
 /// The tools of an offer as assistants see them, by name.
 pub fn catalogue(offer: &Offer) -> Result<Vec<Value>, UnknownTool> {
-    let tools = offered(offer)?;
+    let tools = Offered::of(offer)?.listed(|_| true);
     Ok(tools.iter().map(|tool| serde_json::to_value(wire(tool)).unwrap_or_default()).collect())
 }
 
-fn wire(tool: &Tool) -> WireTool {
-    let Effect { read_only, destructive, idempotent, open_world } = tool.effect;
+fn wire(tool: &Listed) -> WireTool {
+    let About { name, title, description, effect, .. } = tool.about;
+    let Effect { read_only, destructive, idempotent, open_world } = effect;
     let hints = ToolAnnotations::new()
         .read_only(read_only)
         .destructive(destructive)
         .idempotent(idempotent)
         .open_world(open_world);
-    let wire = WireTool::new(tool.name, tool.description, tool.input.clone())
-        .with_title(tool.title)
-        .with_annotations(hints);
+    let wire = WireTool::new(name, description, tool.input.clone()).with_title(title).with_annotations(hints);
     match &tool.output {
         Some(output) => wire.with_raw_output_schema(output.clone()),
         None => wire,

@@ -109,11 +109,7 @@ type Call =
 /// A tool.
 #[derive(Clone)]
 pub(super) struct Tool {
-    pub(super) name: &'static str,
-    pub(super) title: &'static str,
-    pub(super) description: &'static str,
-    pub(super) toolset: Toolset,
-    pub(super) effect: Effect,
+    pub(super) about: About,
     pub(super) kind: Kind,
     pub(super) input: Arc<Object>,
     pub(super) output: Option<Arc<Object>>,
@@ -296,7 +292,7 @@ impl Tool {
         + Sync
         + 'static,
     ) -> Self {
-        let About { name, title, description, toolset, effect } = about;
+        let About { name, effect, .. } = about;
         let kind = if effect.read_only { Kind::Read } else { Kind::Deed };
         if kind != Kind::Read {
             keys::declare(&mut input);
@@ -311,12 +307,12 @@ impl Tool {
             None => run(context, arguments),
         });
         let audited = |arguments: &Object| redact::json(&Value::Object(arguments.clone()));
-        Self { name, title, description, toolset, effect, kind, input, output, audited, call }
+        Self { about, kind, input, output, audited, call }
     }
 }
 
 /// A parameter that the tool does not have.
-fn unknown(input: &Object, arguments: &Object) -> Option<String> {
+pub(super) fn unknown(input: &Object, arguments: &Object) -> Option<String> {
     let known = input.get("properties")?.as_object()?;
     let wrong = arguments.keys().find(|name| !known.contains_key(*name))?;
     let names: Vec<String> = known.keys().map(|name| format!("`{name}`")).collect();
@@ -325,7 +321,7 @@ fn unknown(input: &Object, arguments: &Object) -> Option<String> {
     Some(format!("unknown field `{wrong}`, expected one of {}.{near}", names.join(", ")))
 }
 
-fn parse<P: DeserializeOwned>(tool: &str, arguments: Object) -> Result<P, ToolError> {
+pub(super) fn parse<P: DeserializeOwned>(tool: &str, arguments: Object) -> Result<P, ToolError> {
     serde_path_to_error::deserialize(Value::Object(arguments)).map_err(|error| wrong(tool, &error))
 }
 

@@ -45,7 +45,9 @@ mod network_remove;
 mod port_list;
 mod prune;
 mod stack_file_read;
+mod stack_inspect;
 mod stack_list;
+mod stack_logs;
 mod volume_copy;
 mod volume_create;
 mod volume_list;
@@ -96,7 +98,9 @@ pub(super) fn all() -> Vec<Tool> {
         network_disconnect::tool(),
         network_remove::tool(),
         stack_list::tool(),
+        stack_inspect::tool(),
         stack_file_read::tool(),
+        stack_logs::tool(),
         disk_usage::tool(),
         fleet_status::tool(),
         fleet_search::tool(),

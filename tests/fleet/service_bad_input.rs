@@ -365,6 +365,10 @@ async fn names_that_do_not_exist_are_refused_with_the_nearest(fleet: &Fleet) {
         ("event_query", json!({"hosts": "h11"})),
         ("fleet_search", json!({"query": "x", "hosts": "h11"})),
         ("stack_file_read", json!({"host": "h11", "stack": "x"})),
+        ("stack_inspect", json!({"host": "h11", "stack": "x"})),
+        ("stack_logs", json!({"host": "h11", "stack": "x"})),
+        ("docker_container", json!({"action": "list", "host_id": "h11"})),
+        ("docker_container", json!({"action": "remove", "host_id": "h11", "container_id": "x"})),
     ] {
         let text = service.refusal(tool, arguments).await;
         assert!(text.starts_with("host_unknown: no host \"h11\""), "{tool}: {text}");
@@ -424,6 +428,18 @@ async fn arguments_that_make_no_sense_are_refused(fleet: &Fleet) {
         ("container_logs", logs("level", json!("loud")), "warn"),
         ("container_logs", logs("cursor", json!("nonsense")), "cursor"),
         ("stack_file_read", json!({"host": "h1", "stack": "x", "file": "shadow"}), "compose"),
+        ("stack_inspect", json!({"host": "h1", "stack": "x", "sections": ["all"]}), "volumes"),
+        ("stack_inspect", json!({"host": "h1", "stack": "../x"}), "stack name"),
+        ("stack_logs", json!({"host": "h1", "stack": "x y"}), "stack name"),
+        ("stack_logs", json!({"host": "h1", "stack": "x", "tail": 0}), "tail"),
+        ("stack_logs", json!({"host": "h1", "stack": "x", "grep": "("}), "grep"),
+        ("docker_container", json!({"action": "inspect"}), "Its actions"),
+        ("docker_container", json!({"action": "list", "limit": "many"}), "limit"),
+        (
+            "docker_hosts",
+            json!({"action": "cleanup", "host_id": "h1", "cleanup_type": "all"}),
+            "cleanup_type",
+        ),
     ] {
         let text = service.refusal(tool, arguments.clone()).await;
         assert!(text.starts_with("invalid_arguments: "), "{tool} {arguments}: {text}");

@@ -105,15 +105,19 @@ fn lines(requests: &[Recorded]) -> Vec<String> {
 
 async fn reading_only_reads(fleet: &Fleet) {
     let host = fleet.host("h1");
-    let container = host.run_container(&[IMAGE, "sh", "-c", "echo hello; exec sleep 1000"]);
+    let [project, service_name] = ["com.docker.compose.project=labelled", "com.docker.compose.service=web"]
+        .map(|label| ["--label", label]);
+    let script = [IMAGE, "sh", "-c", "echo hello; exec sleep 1000"];
+    let container = host.run_container(&[&project[..], &service_name, &script].concat());
     let before = host.docker(&["ps", "-a", "--no-trunc"]);
     let recorder = host.record_engine();
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
     let sections =
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
+    let stack_sections = ["services", "config", "env", "networks", "volumes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 26] = [
+    let calls: [(&str, Value); 28] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("host_inspect", json!({"host": "h1"})),
@@ -130,6 +134,8 @@ async fn reading_only_reads(fleet: &Fleet) {
         ("fleet_search", json!({"query": "x"})),
         ("stack_list", json!({})),
         ("stack_file_read", json!({"host": "h1", "stack": "none"})),
+        ("stack_inspect", json!({"host": "h1", "stack": "labelled", "sections": stack_sections})),
+        ("stack_logs", json!({"host": "h1", "stack": "labelled", "follow": 1})),
         ("image_list", json!({})),
         ("image_inspect", image),
         ("image_updates", json!({})),

@@ -21,19 +21,19 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// Stacks brought up with real compose; gone with this, their directories too.
-struct Stacks<'a> {
-    host: &'a Host,
+pub struct Stacks<'a> {
+    pub host: &'a Host,
     up: Vec<String>,
     dirs: Vec<String>,
 }
 
 impl<'a> Stacks<'a> {
-    fn on(host: &'a Host) -> Self {
+    pub fn on(host: &'a Host) -> Self {
         Self { host, up: Vec::new(), dirs: Vec::new() }
     }
 
     /// Writes a file, in a directory that goes with this.
-    fn write(&mut self, dir: &str, name: &str, text: &str) -> String {
+    pub fn write(&mut self, dir: &str, name: &str, text: &str) -> String {
         let path = format!("{dir}/{name}");
         self.host.exec(&["mkdir", "-p", dir]);
         // never through a link that a trial that was cut off has left
@@ -44,7 +44,7 @@ impl<'a> Stacks<'a> {
     }
 
     /// `docker compose up -d` with these files.
-    fn up(&mut self, project: &str, files: &[&str]) {
+    pub fn up(&mut self, project: &str, files: &[&str]) {
         let mut words = vec!["docker", "compose", "-p", project];
         words.extend(files.iter().flat_map(|file| ["-f", file]));
         words.extend(["up", "-d"]);
@@ -72,7 +72,7 @@ fn services(names: &[&str]) -> String {
     format!("services:\n{}", names.iter().map(each).collect::<String>())
 }
 
-async fn start(fleet: &Fleet, more: &[&str]) -> Service {
+pub async fn start(fleet: &Fleet, more: &[&str]) -> Service {
     let service = Service::start(&ServiceConfig::none(fleet).with(fleet.host("h1"), more));
     service.wait_ready(&["h1"]).await;
     service
@@ -195,6 +195,9 @@ async fn everything_about(service: &Service, stack: &str) -> String {
             service.call("stack_file_read", json!({"host": "h1", "stack": stack, "file": file})).await;
         assert!(answer.is_error, "{file}: {}", answer.text);
         all.push_str(&answer.everything());
+    }
+    for tool in ["stack_inspect", "stack_logs"] {
+        all.push_str(&service.call(tool, json!({"host": "h1", "stack": stack})).await.everything());
     }
     all.push_str(&service.call("stack_list", json!({})).await.everything());
     all.push_str(&service.log().join("\n"));

@@ -411,7 +411,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
     }
     host.docker(&["rm", "-f", "wants"]);
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 43, "{checked:?}");
+    assert_eq!(checked.len(), 44, "{checked:?}");
 }
 
 /// Calls of a tool that cover what it may answer.
@@ -437,6 +437,13 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
                 [base, full]
             })
             .collect(),
+        "stack_inspect" => {
+            let sections = json!(["services", "config", "env", "networks", "volumes"]);
+            vec![
+                json!({"host": "h1", "stack": "labelled"}),
+                json!({"host": "h1", "stack": "labelled", "sections": sections}),
+            ]
+        }
         "stack_list" | "network_list" => vec![json!({}), json!({"limit": 1})],
         "image_updates" => vec![json!({}), json!({"match": "rich", "limit": 1})],
         "image_list" | "volume_list" => vec![json!({}), json!({"unused": true, "limit": 1})],

@@ -1,5 +1,6 @@
 //! Changes through crashes: for every kind, at every point that its code passes.
 
+mod compat;
 mod consent;
 mod copy;
 mod loose;

@@ -12,8 +12,13 @@ pub(super) fn write(containers: &[ContainerName], marks: &[[Mark; 2]]) -> String
     page::encode(&words.collect::<Vec<_>>())
 }
 
-/// The marks of these containers, which must be those that the cursor was given for.
-pub(super) fn read(cursor: &str, containers: &[ContainerName]) -> Result<Vec<[Mark; 2]>, ToolError> {
+/// The marks of these containers, which must be those that the cursor was given for, unless `new` is the mark of
+/// others.
+pub(super) fn read(
+    cursor: &str,
+    containers: &[ContainerName],
+    new: Option<Mark>,
+) -> Result<Vec<[Mark; 2]>, ToolError> {
     let foreign = || ToolError::new(ErrorKind::InvalidArguments, "cursor is not one of this tool's");
     let words = page::decode(cursor)?;
     let (rows, rest) = words.as_chunks::<3>();
@@ -22,6 +27,9 @@ pub(super) fn read(cursor: &str, containers: &[ContainerName]) -> Result<Vec<[Ma
     }
     let of = |container: &ContainerName| {
         let Some([_, out, err]) = rows.iter().find(|[name, ..]| name == container.as_str()) else {
+            if let Some(new) = new {
+                return Ok([new; 2]);
+            }
             let message = format!("cursor is of another call: it knows no {container}");
             return Err(ToolError::new(ErrorKind::InvalidArguments, message)
                 .with_hint("name the containers of the call that gave it"));
@@ -95,16 +103,16 @@ mod tests {
         let fresh = Mark::before(Timestamp::UNIX_EPOCH);
         let marks = vec![[busy, fresh], [fresh, Mark { open: Open::Traceback, ..busy }]];
         let cursor = write(&names, &marks);
-        assert_eq!(read(&cursor, &names).unwrap(), marks);
+        assert_eq!(read(&cursor, &names, None).unwrap(), marks);
         // The order is the call's.
         let turned: Vec<ContainerName> = names.iter().rev().cloned().collect();
-        assert_eq!(read(&cursor, &turned).unwrap(), [marks[1], marks[0]]);
+        assert_eq!(read(&cursor, &turned, None).unwrap(), [marks[1], marks[0]]);
         let other = ["web".parse().unwrap(), "cache".parse().unwrap()];
-        let message = read(&cursor, &other).unwrap_err().message;
+        let message = read(&cursor, &other, None).unwrap_err().message;
         assert!(message.contains("cache"), "{message}");
         for foreign in [page::encode(&["a".into()]), page::encode(&["web".into(), "1:x".into(), "2".into()])]
         {
-            assert!(read(&foreign, &names[..1]).is_err());
+            assert!(read(&foreign, &names[..1], None).is_err());
         }
     }
 }

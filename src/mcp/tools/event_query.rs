@@ -1,6 +1,5 @@
 //! `event_query`
 
-use super::container_logs::moment;
 use crate::actors::operation::Operation;
 use crate::domain::pattern::Pattern;
 use crate::domain::redact;
@@ -10,6 +9,7 @@ use crate::engine::history::{History, PastEvent};
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::Patience;
 use crate::mcp::list::{Keyed, List, Rest};
+use crate::mcp::logs::moment;
 use crate::mcp::page;
 use crate::mcp::shape::short_id;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};

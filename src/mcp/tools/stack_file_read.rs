@@ -38,7 +38,7 @@ struct Parameters {
 
 #[derive(Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum File {
+pub(super) enum File {
     #[default]
     Compose,
     Env,
@@ -67,7 +67,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
 }
 
 /// The outer failure is the line's, the inner one the stack's.
-async fn texts_of(
+pub(super) async fn texts_of(
     operation: Operation,
     spec: Arc<HostSpec>,
     name: StackName,

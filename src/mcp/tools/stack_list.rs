@@ -1,11 +1,16 @@
 //! `stack_list`
 
+use crate::actors::host::HostHandle;
 use crate::actors::operation::Operation;
-use crate::compose::{Stack, stacks};
+use crate::compose::{Member, Stack, members, stacks};
+use crate::domain::host::HostSpec;
+use crate::domain::stack::StackName;
+use crate::domain::suggest::did_you_mean;
 use crate::domain::toolset::Toolset;
 use crate::engine::inventory::{Inventory, Section};
 use crate::engine::{Engine, EngineError};
-use crate::mcp::error::ToolError;
+use crate::mcp::error::{ErrorKind, ToolError};
+use crate::mcp::fleet::{Patience, on_host};
 use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
@@ -70,6 +75,31 @@ pub(super) fn tool() -> Tool {
 pub(super) async fn stacks_of(engine: &Engine) -> Result<Vec<Stack>, EngineError> {
     let (containers, images) = tokio::try_join!(engine.containers(), engine.image_labels())?;
     Ok(stacks(&containers, &images))
+}
+
+/// The containers of a stack on a host, and the names of all stacks there: two requests.
+pub(super) async fn members_of(
+    context: &ToolContext,
+    host: &HostHandle,
+    name: &StackName,
+) -> Result<(Vec<Member>, Vec<String>), ToolError> {
+    on_host(Patience::Quick, context, host, |operation| {
+        let name = name.clone();
+        async move {
+            let engine = operation.engine();
+            let (containers, images) = tokio::try_join!(engine.containers(), engine.image_labels())?;
+            let names = stacks(&containers, &images).into_iter().map(|stack| stack.name).collect();
+            Ok((members(containers, &images, name.as_str()), names))
+        }
+    })
+    .await
+}
+
+/// That no container is of this stack.
+pub(super) fn no_stack(spec: &HostSpec, name: &StackName, others: &[String]) -> ToolError {
+    let near = did_you_mean(name.as_str(), others.iter().map(String::as_str));
+    ToolError::new(ErrorKind::NotFound, format!("{}: no stack {name} was found.{near}", spec.id))
+        .with_hint("stack_list shows them.")
 }
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {

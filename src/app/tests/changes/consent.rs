@@ -34,7 +34,7 @@ pub(super) async fn call(
     app.registry().call_by_name(tool, arguments, Caller { consent, ..Caller::from(asker) }).await
 }
 
-async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
+pub(super) async fn asked(app: &App, tool: &str, arguments: &Value) -> Asking {
     match call(app, tool, arguments.clone(), Consent::Askable).await {
         Ok(ToolOutput::Asks(asking)) => *asking,
         other => panic!("{other:?}"),
@@ -49,7 +49,7 @@ pub(super) async fn told(app: &App, tool: &str, arguments: Value) -> Value {
     }
 }
 
-fn yes(asking: &Asking) -> Consent {
+pub(super) fn yes(asking: &Asking) -> Consent {
     Consent::Given(Assent { token: asking.token.clone(), name: None })
 }
 
