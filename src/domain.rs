@@ -18,6 +18,7 @@ pub mod ports;
 pub mod protection;
 pub mod redact;
 pub mod retry;
+pub mod rollout;
 pub mod run;
 pub mod saga;
 pub mod selector;

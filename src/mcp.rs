@@ -20,6 +20,7 @@ mod page;
 mod policy;
 mod registry;
 mod resources;
+mod rollout;
 mod schema;
 mod server;
 mod shape;

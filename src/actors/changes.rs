@@ -10,9 +10,12 @@ mod desk;
 mod drive;
 mod live;
 mod means;
+mod rollout;
 
 pub(super) use attend::attend;
 pub use desk::{ChangeDesk, ChangeError, Wish};
 pub use live::Live;
 #[cfg(test)]
 pub(crate) use means::OtherHost;
+pub(super) use rollout::roll_out;
+pub use rollout::{NewRollout, Part, Rollout, RolloutRecord, Rollouts, Target};

@@ -49,11 +49,18 @@ impl FromStr for Pattern {
             Some(Ok((key, value))) => Wants::Label(key.to_owned(), Some(value.to_owned())),
             Some(Err(key)) => Wants::Label(key.to_owned(), None),
             None => {
-                let glob = Glob::new(text).map_err(|error| InvalidPattern(error.to_string()))?;
+                let glob = Glob::new(text).map_err(InvalidPattern::of)?;
                 Wants::Name(glob.compile_matcher())
             }
         };
         Ok(Self { text: text.to_owned(), wants })
+    }
+}
+
+impl InvalidPattern {
+    /// What a glob is not.
+    pub fn of(error: globset::Error) -> Self {
+        Self(error.to_string())
     }
 }
 

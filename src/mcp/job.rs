@@ -13,7 +13,7 @@ use super::shape::{rfc3339, short_id, told as text};
 use super::tool::ToolContext;
 use crate::actors::host::HostHandle;
 use crate::domain::change::{Affected, Change, Made};
-use crate::domain::host::InvalidName;
+use crate::domain::host::{HostId, InvalidName};
 use crate::domain::operation::OperationId;
 use crate::domain::protection::Protected;
 use crate::domain::redact;
@@ -85,6 +85,9 @@ pub(super) struct Job {
 /// What a plan would be done to.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Planned {
+    /// Where it is more than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) host: Option<String>,
     pub(super) kind: &'static str,
     pub(super) name: String,
     pub(super) id: String,
@@ -99,8 +102,14 @@ pub(super) struct Planned {
 }
 
 impl Planned {
+    /// As a part of what would be done to several hosts.
+    pub(super) fn on(host: &HostId, thing: &Affected, kept: Option<&Protected>) -> Self {
+        Self { host: Some(host.to_string()), ..Self::of(thing, kept) }
+    }
+
     fn of(thing: &Affected, kept: Option<&Protected>) -> Self {
         Self {
+            host: None,
             kind: thing.kind.word(),
             name: text(&thing.name),
             id: short_id(&thing.id),
@@ -114,10 +123,13 @@ impl Planned {
 /// A step of a job.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct StepResult {
-    /// What was to be done.
+    /// What was to be done, or of a rollout to what.
     pub(super) step: String,
     #[schemars(schema_with = "step_states")]
     pub(super) state: StepState,
+    /// Of a rollout: the job that does it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) job: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) id: Option<String>,
     /// The state before.
@@ -147,6 +159,29 @@ pub(super) struct StepResult {
     pub(super) health: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+impl StepResult {
+    /// Of which no more is known.
+    pub(super) const fn of(step: String, state: StepState) -> Self {
+        Self {
+            step,
+            state,
+            job: None,
+            id: None,
+            before: None,
+            after: None,
+            removed: vec![],
+            freed: None,
+            left: vec![],
+            old_image: None,
+            new_image: None,
+            copied: None,
+            log: None,
+            health: None,
+            error: None,
+        }
+    }
 }
 
 /// What was copied from another host.
@@ -180,8 +215,6 @@ impl Job {
             let Made { id, before, after, removed, freed, left, old_image, new_image, health, copied, log } =
                 step.made.clone();
             StepResult {
-                step: step.name.clone(),
-                state: step.state,
                 id,
                 before,
                 after,
@@ -198,6 +231,7 @@ impl Job {
                 log: log.as_deref().map(text),
                 health,
                 error: step.words.as_deref().map(redact::text),
+                ..StepResult::of(step.name.clone(), step.state)
             }
         });
         let next = match record.state {
@@ -233,7 +267,18 @@ impl Job {
         token: Option<String>,
     ) -> Self {
         let kept = kept.iter().map(|(thing, why)| Planned::of(thing, Some(why)));
-        let next = match &token {
+        let notes = std::iter::once("nothing was changed".to_owned()).chain(change.dangers());
+        Self {
+            plan: affected.iter().map(|thing| Planned::of(thing, None)).chain(kept).collect(),
+            steps: change.steps().len(),
+            note: Some(text(&notes.collect::<Vec<_>>().join("; "))),
+            ..Self::plan_of(change.word(), host.spec().id.to_string(), change.target(), token)
+        }
+    }
+
+    /// Of what was not begun.
+    pub(super) fn plan_of(tool: &str, host: String, target: String, confirm: Option<String>) -> Self {
+        let next = match &confirm {
             Some(_) => {
                 "show the plan to a person; the same call does it, with confirm where the client cannot ask them"
             }
@@ -241,23 +286,18 @@ impl Job {
         };
         Self {
             job: None,
-            tool: change.word().to_owned(),
-            host: host.spec().id.to_string(),
-            target: change.target(),
+            tool: tool.to_owned(),
+            host,
+            target,
             state: PLANNED,
             started: None,
             ended: None,
             results: vec![],
-            plan: affected.iter().map(|thing| Planned::of(thing, None)).chain(kept).collect(),
-            confirm: token,
-            steps: change.steps().len(),
+            plan: vec![],
+            confirm,
+            steps: 0,
             rolled_back: false,
-            note: Some(text(
-                &std::iter::once("nothing was changed".to_owned())
-                    .chain(change.dangers())
-                    .collect::<Vec<_>>()
-                    .join("; "),
-            )),
+            note: None,
             joined: false,
             next: Some(next.to_owned()),
         }
@@ -339,6 +379,11 @@ pub(super) fn grace(timeout: Option<u32>) -> Result<Option<u32>, ToolError> {
         }
         timeout => Ok(timeout),
     }
+}
+
+/// How long a caller waits for the end of what it began.
+pub(super) fn wait_within(seconds: Option<u64>) -> Duration {
+    Duration::from_secs(seconds.unwrap_or(DEFAULT_WAIT).min(LONGEST_WAIT))
 }
 
 /// The job of this name.

@@ -179,6 +179,23 @@ impl Tool {
         })
     }
 
+    /// As [`Self::structured`], for one whose answer may also be a plan or a question: `run` sees to agreement itself.
+    pub(super) fn planned<P, O, F>(
+        about: About,
+        run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + JsonSchema + 'static,
+        F: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+    {
+        let output = Some(schema::<O>(Contract::Serialize));
+        Self::new(about, schema::<P>(Contract::Deserialize), output, move |context, arguments| {
+            let answer = parse::<P>(context.tool, arguments).map(|parameters| run(context, parameters));
+            Box::pin(async move { answer?.await })
+        })
+    }
+
     /// A tool that answers with text.
     pub(super) fn text<P, F>(about: About, run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static) -> Self
     where

@@ -44,6 +44,7 @@ mod network_list;
 mod network_remove;
 mod port_list;
 mod prune;
+mod rollout;
 mod stack_file_read;
 mod stack_inspect;
 mod stack_list;
@@ -99,6 +100,7 @@ pub(super) fn all() -> Vec<Tool> {
         network_remove::tool(),
         stack_list::tool(),
         stack_inspect::tool(),
+        rollout::tool(),
         stack_file_read::tool(),
         stack_logs::tool(),
         disk_usage::tool(),

@@ -27,6 +27,7 @@ mod fleet_itself;
 mod fleet_logins;
 mod operations;
 mod recreate;
+mod rollout;
 mod secrets;
 mod service_admin;
 mod service_bad_input;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
     trials.extend(changes_record::trials());
     trials.extend(consent::trials());
     trials.extend(recreate::trials());
+    trials.extend(rollout::trials());
     trials.extend(secrets::trials());
     trials.extend(exec::trials());
     trials.extend(service_lines::trials());

@@ -1,6 +1,7 @@
 //! The client side of changes: where wishes are brought, and where what became of them is asked.
 
 use super::live::Live;
+use super::rollout::{NewRollout, Rollout, Rollouts};
 use crate::actors::host::{HostError, HostHandle, Session};
 use crate::actors::journal::JournalHandle;
 use crate::actors::reaper::ReaperHandle;
@@ -71,6 +72,7 @@ pub struct ChangeDesk {
     live: Arc<Mutex<BTreeMap<OperationId, Arc<Live>>>>,
     /// Every change that this service began or took in.
     met: Arc<Mutex<BTreeSet<OperationId>>>,
+    rollouts: Rollouts,
 }
 
 impl ChangeDesk {
@@ -81,7 +83,27 @@ impl ChangeDesk {
         clock: Clock,
         doubt: Duration,
     ) -> Self {
-        Self { journal, reaper, clock, doubt, live: Arc::default(), met: Arc::default() }
+        Self {
+            journal,
+            reaper,
+            clock,
+            doubt,
+            live: Arc::default(),
+            met: Arc::default(),
+            rollouts: Rollouts::default(),
+        }
+    }
+
+    /// Has a rollout seen to, which no longer needs whoever asked for it.
+    pub fn roll_out(&self, new: NewRollout) -> Arc<Rollout> {
+        let rollout = self.rollouts.enter(new, self.clock.now());
+        self.reaper.attend();
+        rollout
+    }
+
+    /// The rollouts.
+    pub fn rollouts(&self) -> &Rollouts {
+        &self.rollouts
     }
 
     /// The journal.

@@ -1,7 +1,7 @@
 //! The Reaper's actor: a task for each ledger, and what each does.
 
 use super::handle::ReaperMessage;
-use crate::actors::changes::attend;
+use crate::actors::changes::{attend, roll_out};
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::Session;
 use crate::actors::operation::Ledger;
@@ -60,6 +60,8 @@ enum Charge {
     Ledger(String),
     /// A change.
     Change(OperationId),
+    /// Changes of many hosts.
+    Rollout(OperationId),
     /// What a service before this one left.
     Recovery,
 }
@@ -96,6 +98,11 @@ impl Actor for ReaperActor {
                     let id = change.id();
                     let work = attend(change, state.directory.clone());
                     state.charge(&myself, Charge::Change(id), work).await?;
+                }
+                for rollout in state.directory.changes().rollouts().open() {
+                    let id = rollout.id();
+                    let work = roll_out(rollout, state.directory.clone());
+                    state.charge(&myself, Charge::Rollout(id), work).await?;
                 }
             }
             ReaperMessage::Recover => {

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// The protocol of the Reaper.
 #[derive(strum::IntoStaticStr, strum::VariantNames)]
 pub enum ReaperMessage {
-    /// `ReaperHandle::hand_over` and `attend`, its own start, and a timer: see to every ledger and every
-    /// change there is.
+    /// `ReaperHandle::hand_over` and `attend`, its own start, and a timer: see to every ledger, every
+    /// change and every rollout there is.
     Look,
     /// Its own start, and a timer while the journal cannot be read: take in what a service before this one
     /// left.
@@ -59,7 +59,7 @@ impl ReaperHandle {
         self.actor.cast(ReaperMessage::Look);
     }
 
-    /// Has every change attended to that is not over.
+    /// Has every change and every rollout attended to that is not over.
     pub(in crate::actors) fn attend(&self) {
         self.actor.cast(ReaperMessage::Look);
     }

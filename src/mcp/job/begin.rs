@@ -1,6 +1,6 @@
 //! From a call to a job: what it would be done to, whether that is permitted and agreed to, and then its beginning.
 
-use super::{DEFAULT_WAIT, Job, LINE_LIMIT, LONGEST_WAIT, Terms, get};
+use super::{Job, LINE_LIMIT, Terms, get, wait_within};
 use crate::actors::changes::{ChangeError, Wish};
 use crate::actors::host::{HostHandle, Session};
 use crate::changes::survey;
@@ -256,7 +256,7 @@ impl<'a> Call<'a> {
     }
 
     fn wait(&self) -> Duration {
-        Duration::from_secs(self.terms.wait.unwrap_or(DEFAULT_WAIT).min(LONGEST_WAIT))
+        wait_within(self.terms.wait)
     }
 
     fn failure(&self, error: &ChangeError) -> ToolError {

@@ -3,6 +3,7 @@
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
+use crate::mcp::rollout;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -31,6 +32,9 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
     let id = job::id(&parameters.job)?;
+    if let Some(rollout) = rollout::cancel(&context, id, PATIENCE).await {
+        return Ok(rollout);
+    }
     // One that is over stays as it is.
     context.directory.changes().cancel(id, &context.asker).await?;
     Ok(Job::of(&job::get(&context, id, PATIENCE).await?, false))

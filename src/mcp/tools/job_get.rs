@@ -3,6 +3,7 @@
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
+use crate::mcp::rollout;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,5 +31,9 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
     let wait = Duration::from_secs(parameters.wait.unwrap_or(0).min(job::DEFAULT_WAIT));
-    Ok(Job::of(&job::get(&context, job::id(&parameters.job)?, wait).await?, false))
+    let id = job::id(&parameters.job)?;
+    match rollout::get(&context, id, wait).await {
+        Some(rollout) => Ok(rollout),
+        None => Ok(Job::of(&job::get(&context, id, wait).await?, false)),
+    }
 }

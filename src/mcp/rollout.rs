@@ -1,0 +1,274 @@
+//! Rollouts as tools begin them and tell about them: in the shape of a job, whose steps are jobs.
+
+use super::consent::{Asking, Next, Question, Wants};
+use super::deed;
+use super::error::{ErrorKind, HostFailure, ToolError};
+use super::fleet::{Patience, gather, select};
+use super::job::{Job, Planned, StepResult, wait_within};
+use super::shape::{rfc3339, told};
+use super::tool::{ToolContext, ToolOutput, planned, structured};
+use crate::actors::changes::{NewRollout, Rollout, RolloutRecord, Target};
+use crate::actors::operation::Operation;
+use crate::changes::survey;
+use crate::domain::change::{Affected, AffectedKind, Bound};
+use crate::domain::operation::OperationId;
+use crate::domain::policy::Policy;
+use crate::domain::redact;
+use crate::domain::rollout::{Fate, Pace, RolloutAction, Selection};
+use crate::domain::saga::StepState;
+use crate::engine::EngineError;
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// More are no rollout that anybody has looked at.
+const MOST_TARGETS: usize = 200;
+
+/// Containers that are named in a question; the plan has them all.
+const MOST_NAMED: usize = 20;
+
+/// A survey asks about each container.
+const SURVEY: Duration = Duration::from_secs(20);
+
+/// What a rollout is to be.
+pub(super) struct Wanted {
+    pub(super) action: RolloutAction,
+    pub(super) selector: String,
+    pub(super) selection: Selection,
+    pub(super) hosts: String,
+    pub(super) pace: Pace,
+    /// Seconds each gets to become healthy.
+    pub(super) patience: u32,
+}
+
+/// What a rollout would be made to.
+struct Survey {
+    targets: Vec<Target>,
+    plan: Vec<Planned>,
+    machines: Vec<String>,
+    errors: Vec<HostFailure>,
+}
+
+/// Begins a rollout, or says what it would do or what has to be agreed to, and waits for its end at most so long.
+pub(super) async fn roll_out(
+    context: &ToolContext,
+    wanted: Wanted,
+    plans_only: bool,
+    confirm: Option<&str>,
+    wait: Option<u64>,
+) -> Result<ToolOutput, ToolError> {
+    let found = look(context, &wanted).await?;
+    if found.targets.is_empty() {
+        let mut words = format!("no container is to be {}", done(wanted.action));
+        for error in &found.errors {
+            words.push_str(&format!("; {}: {}", error.host, error.message));
+        }
+        return Err(ToolError::new(ErrorKind::NotFound, words)
+            .with_hint("container_list shows what there is; stopped containers are only started."));
+    }
+    let Survey { targets, plan, machines, errors } = found;
+    let Pace { batch, pause, max_failures } = wanted.pace;
+    let bounds: Vec<_> =
+        targets.iter().map(|target| json!([target.host.as_str(), target.change, target.bound])).collect();
+    let deal = json!([context.asker.principal, context.tool, machines, bounds, batch, pause, max_failures])
+        .to_string();
+    let agreements = &context.agreements;
+    let told = |token: String| Job::planned_rollout(&wanted, &targets, plan, &errors, token);
+    if plans_only {
+        return planned(&told(agreements.seal(&deal)));
+    }
+    let next = agreements.once(&Wants::Yes, &context.consent, confirm, &deal)?;
+    if let Next::Make(_) = next {
+        let what = format!("{} {}", wanted.action.word(), wanted.selector);
+        let arguments = json!({"rollout": what, "hosts": wanted.hosts});
+        let asker = context.asker.clone();
+        let new = NewRollout { what, targets, pace: wanted.pace, asker, arguments };
+        let rollout = context.directory.changes().roll_out(new);
+        return structured(&wait_for(context, &rollout, wait_within(wait)).await);
+    }
+    let token = agreements.seal(&deal);
+    let question = Question { text: ask(&wanted, &targets), wants: Wants::Yes };
+    let plan = told(token.clone());
+    if next == Next::Plan {
+        return planned(&plan);
+    }
+    let plan = serde_json::to_value(&plan).unwrap_or_default();
+    Ok(ToolOutput::Asks(Box::new(Asking { question, token, plan })))
+}
+
+/// The rollout of this name, as a job, at its end or after so long.
+pub(super) async fn get(context: &ToolContext, id: OperationId, wait: Duration) -> Option<Job> {
+    let rollout = context.directory.changes().rollouts().get(id)?;
+    Some(wait_for(context, &rollout, wait).await)
+}
+
+/// Keeps further batches of a rollout from beginning; `None` when there is none of that name.
+pub(super) async fn cancel(context: &ToolContext, id: OperationId, wait: Duration) -> Option<Job> {
+    context.directory.changes().rollouts().get(id)?.cancel();
+    get(context, id, wait).await
+}
+
+async fn wait_for(context: &ToolContext, rollout: &Arc<Rollout>, wait: Duration) -> Job {
+    let all = rollout.plan().targets.len();
+    let record = rollout
+        .wait(wait, |record| {
+            let ended =
+                record.parts.iter().filter(|part| matches!(part.fate, Fate::Well | Fate::Failed)).count();
+            context.progress.say(|| format!("{ended} of {all} containers"));
+        })
+        .await;
+    Job::of_rollout(rollout, &record)
+}
+
+/// Finds the containers on each host, and what they are.
+async fn look(context: &ToolContext, wanted: &Wanted) -> Result<Survey, ToolError> {
+    let hosts = select(&context.directory, Some(&wanted.hosts))?;
+    let (action, selection, patience) = (wanted.action, wanted.selection.clone(), wanted.patience);
+    let now = context.directory.clock().now();
+    let asked = move |operation: Operation| {
+        let selection = selection.clone();
+        async move {
+            let (mut found, mut images) = (vec![], BTreeSet::new());
+            let mut containers = operation.engine().containers().await?;
+            containers.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+            for container in containers {
+                let is_meant = selection.admits(&container.name, &container.image, &container.labels);
+                if !is_meant || !action.is_for(&container.state) {
+                    continue;
+                }
+                let Ok(name) = container.name.parse() else { continue };
+                let Some(change) = action.change(name, &container.image, patience) else { continue };
+                // An image of several containers is pulled once.
+                if action == RolloutAction::Pull && !images.insert(container.image.clone()) {
+                    continue;
+                }
+                let looked = match survey(operation.engine(), &change.steps(), now).await {
+                    Ok(affected) => Ok((change, affected)),
+                    // The others are well fit.
+                    Err(EngineError::Unfit(why)) => Err(why),
+                    Err(error) => return Err(error.into()),
+                };
+                found.push((container, looked));
+            }
+            Ok((operation.machine(), found))
+        }
+    };
+    let (answers, mut errors) = gather(Patience::Longer(SURVEY), context, &hosts, asked).await?;
+    let (mut targets, mut plan, mut machines) = (vec![], vec![], vec![]);
+    for (host, (machine, found)) in answers {
+        let id = &host.spec().id;
+        let (policy, protection) = (context.directory.policy(id), context.directory.protection(id));
+        machines.push(format!("{} {:?} {:?}", machine.endpoint, machine.engine, machine.host_key));
+        for (container, looked) in found {
+            let (change, affected) = match looked {
+                Ok(fit) => fit,
+                Err(why) => {
+                    let thing = Affected::new(AffectedKind::Container, container.id, container.name);
+                    plan.push(Planned { kept: Some(told(&why)), ..Planned::on(id, &thing, None) });
+                    continue;
+                }
+            };
+            if !change.is_permitted(policy) {
+                let denied = deed::denied(id, policy, "which does not permit it; nothing was changed");
+                errors.push(HostFailure::plain(id.as_str(), denied));
+                break;
+            }
+            let loses = !change.is_permitted(Policy::NoDestructive);
+            let guarded = affected.iter().find_map(|thing| Some((thing, protection.of(thing)?)));
+            if let (Some((thing, why)), true) = (guarded, loses) {
+                plan.push(Planned::on(id, thing, Some(&why)));
+                continue;
+            }
+            plan.extend(affected.iter().map(|thing: &Affected| Planned::on(id, thing, None)));
+            let bound = Bound::to(&affected);
+            targets.push(Target { host: id.clone(), name: container.name, change, bound });
+        }
+    }
+    if targets.len() > MOST_TARGETS {
+        let words = format!(
+            "{} containers are meant, and at most {MOST_TARGETS} at once; choose fewer",
+            targets.len()
+        );
+        return Err(ToolError::new(ErrorKind::InvalidArguments, words));
+    }
+    Ok(Survey { targets, plan, machines, errors })
+}
+
+/// What becomes of a container, in a word.
+fn done(action: RolloutAction) -> &'static str {
+    match action {
+        RolloutAction::Restart => "restarted",
+        RolloutAction::Recreate => "made anew",
+        RolloutAction::Pull => "pulled for",
+        RolloutAction::Start => "started",
+        RolloutAction::Stop => "stopped",
+    }
+}
+
+fn ask(wanted: &Wanted, targets: &[Target]) -> String {
+    let mut named: Vec<String> =
+        targets.iter().take(MOST_NAMED).map(|target| format!("{}/{}", target.host, target.name)).collect();
+    if let more @ 1.. = targets.len().saturating_sub(MOST_NAMED) {
+        named.push(format!("{more} more"));
+    }
+    let (action, batch) = (wanted.action.word(), wanted.pace.batch);
+    told(&format!("rollout of {action}, {batch} at once: {}. Do it?", named.join(", ")))
+}
+
+fn hosts_of(targets: &[Target]) -> String {
+    let hosts: BTreeSet<&str> = targets.iter().map(|target| target.host.as_str()).collect();
+    hosts.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+impl Job {
+    fn planned_rollout(
+        wanted: &Wanted,
+        targets: &[Target],
+        plan: Vec<Planned>,
+        errors: &[HostFailure],
+        token: String,
+    ) -> Self {
+        let mut notes = vec!["nothing was changed".to_owned()];
+        notes.extend(errors.iter().map(|error| format!("{}: {}", error.host, error.message)));
+        Self {
+            steps: targets.len(),
+            plan,
+            note: Some(told(&notes.join("; "))),
+            ..Self::plan_of(
+                "rollout",
+                hosts_of(targets),
+                told(&format!("{} {}", wanted.action.word(), wanted.selector)),
+                Some(token),
+            )
+        }
+    }
+
+    fn of_rollout(rollout: &Rollout, record: &RolloutRecord) -> Self {
+        let plan = rollout.plan();
+        let begun = plan.targets.iter().zip(&record.parts).filter(|(_, part)| part.fate != Fate::Waits);
+        let results = begun.map(|(target, part)| {
+            let state = match part.fate {
+                Fate::Waits | Fate::AtWork => StepState::Intended,
+                Fate::Well => StepState::Done,
+                Fate::Failed => StepState::Failed,
+            };
+            StepResult {
+                job: part.job.map(|job| job.to_string()),
+                error: part.words.as_deref().map(redact::text),
+                ..StepResult::of(told(&format!("{}/{}", target.host, target.name)), state)
+            }
+        });
+        Self {
+            job: Some(record.id.to_string()),
+            state: record.state.word(),
+            started: Some(rfc3339(record.started)),
+            ended: record.ended.map(rfc3339),
+            results: results.collect(),
+            steps: plan.targets.len(),
+            note: record.words.clone(),
+            next: (!record.state.is_final()).then(|| "job_get".to_owned()),
+            ..Self::plan_of("rollout", hosts_of(&plan.targets), told(&plan.what), None)
+        }
+    }
+}
