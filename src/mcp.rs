@@ -16,6 +16,7 @@ mod keys;
 mod list;
 mod logs;
 mod offered;
+mod outdated;
 mod page;
 mod policy;
 mod registry;

@@ -545,7 +545,8 @@ fn settled(containers: &[ContainerName], patience: Option<u32>) -> Vec<Step> {
     patience.into_iter().flat_map(settle).collect()
 }
 
-fn list(names: &[impl ToString]) -> String {
+/// Names as people write them.
+pub fn list(names: &[impl ToString]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

@@ -7,6 +7,7 @@ use super::error::ToolError;
 use super::job::Terms;
 use super::keys::Keys;
 use super::offered::{Listed, NoCall, Offered, UnknownTool};
+use super::outdated::Outdated;
 use super::tool::{Kind, Object, Tool, ToolContext, ToolOutput};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
@@ -22,6 +23,7 @@ pub struct Registry {
     admin: HostAdmin,
     keys: Keys,
     agreements: Agreements,
+    outdated: Outdated,
 }
 
 impl Registry {
@@ -29,7 +31,7 @@ impl Registry {
     /// to and nobody can be asked about is dealt with by `fallback`.
     pub fn new(admin: HostAdmin, offer: &Offer, fallback: ConfirmFallback) -> Result<Self, UnknownTool> {
         let (offered, agreements) = (Arc::new(Offered::of(offer)?), Agreements::new(fallback));
-        Ok(Self { offered, admin, keys: Keys::default(), agreements })
+        Ok(Self { offered, admin, keys: Keys::default(), agreements, outdated: Outdated::default() })
     }
 
     /// Only those of the tools that are offered here too.
@@ -88,8 +90,19 @@ impl Registry {
         let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
         let Caller { asker, progress, consent, left, gone } = caller;
         let (name, agreements) = (tool.about.name, self.agreements.clone());
-        let context =
-            ToolContext { tool: name, directory, admin, asker, progress, consent, left, gone, agreements };
+        let outdated = self.outdated.clone();
+        let context = ToolContext {
+            tool: name,
+            directory,
+            admin,
+            asker,
+            progress,
+            consent,
+            left,
+            gone,
+            agreements,
+            outdated,
+        };
         if tool.kind == Kind::Read {
             return (tool.call)(context, arguments);
         }

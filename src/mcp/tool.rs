@@ -5,6 +5,7 @@ use super::consent::{Agreements, Asking, Consent, Next, Question};
 use super::error::{ErrorKind, ToolError};
 use super::job::{self, Terms};
 use super::keys;
+use super::outdated::Outdated;
 use super::schema::schema;
 use crate::actors::admin::HostAdmin;
 use crate::actors::directory::HostDirectory;
@@ -75,6 +76,8 @@ pub struct ToolContext {
     pub gone: CancellationToken,
     /// What people agree to.
     pub(super) agreements: Agreements,
+    /// What registries were found to have newer images of.
+    pub(super) outdated: Outdated,
 }
 
 /// What a tool answers.

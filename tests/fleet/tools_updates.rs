@@ -65,6 +65,15 @@ async fn images_are_compared_with_what_their_registry_holds(fleet: &Fleet) {
     let outdated = json!({"host": "h1", "image": APP, "containers": ["one", "two"], "current_digest": old,
         "latest_digest": new, "outdated": true});
     assert_eq!(row(&ask(json!({})).await, APP), &outdated);
+    // what was found is told where everything is that needs attention, while the old image is run
+    let found = async || {
+        let status = service.structured("fleet_status", json!({"min_severity": "info"})).await;
+        let findings = status["findings"].as_array().unwrap().clone();
+        findings.into_iter().filter(|finding| finding["kind"] == "image_outdated").collect::<Vec<_>>()
+    };
+    let told = found().await;
+    assert_eq!((told.len(), &told[0]["subject"]), (1, &json!(APP)), "{told:?}");
+    assert_eq!(told[0]["suggest"], "container_recreate one, two on h1");
     // and the old one's again
     host.docker(&["tag", IMAGE, APP]);
     assert_eq!(row(&ask(json!({})).await, APP), &outdated);
@@ -103,7 +112,9 @@ async fn images_are_compared_with_what_their_registry_holds(fleet: &Fleet) {
     }
     assert_eq!(row(&answer, "built:1")["error"]["kind"], "local", "{answer:#}");
     assert_eq!(answer["errors"], json!([]), "{answer:#}");
-    for name in ["one", "two", "mine", "pinned", "resting", "newer", "gone"] {
+    host.docker(&["rm", "-f", "one", "two"]);
+    assert_eq!(found().await, Vec::<Value>::new(), "nothing runs it any more");
+    for name in ["mine", "pinned", "resting", "newer", "gone"] {
         host.docker(&["rm", "-f", name]);
     }
     host.docker(&["rmi", "-f", APP, "built:1", "newer:1", gone]);

@@ -21,6 +21,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -67,7 +68,7 @@ struct Row {
     /// Absent where it is about Dockmaster itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<String>,
-    /// `host_*`, `container_*`, `stack_*`, `disk_full` or configuration.
+    /// `host_*`, `container_*`, `stack_*`, `disk_full`, `image_outdated` or configuration.
     kind: &'static str,
     /// What it is about: a name or a path.
     subject: String,
@@ -83,7 +84,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "fleet_status",
         title: "Show what needs attention",
-        description: "What needs attention now, the worst first: hosts down, containers unhealthy, restarting, OOM-killed or failed, stacks partly running, full disks, faults of the configuration.",
+        description: "What needs attention now, the worst first: hosts down, containers unhealthy, restarting, OOM-killed or failed, stacks partly running, full disks, images that image_updates found outdated (info), faults of the configuration.",
         toolset: Toolset::Fleet,
         effect: Effect::READ,
     };
@@ -111,6 +112,8 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     for (host, seen) in answers {
         let id = host.spec().id.as_ref();
         rows.extend(seen.findings(id, now).into_iter().map(|(unique, found)| row(Some(id), &unique, found)));
+        let outdated = context.outdated.findings(id, &seen.images, now);
+        rows.extend(outdated.into_iter().map(|found| row(Some(id), "", found)));
     }
     rows.retain(|(_, row)| row.severity >= parameters.min_severity);
     let (findings, rest) = list.page(rows, errors);
@@ -151,6 +154,8 @@ fn of_failure(host: &HostHandle, failure: &HostFailure) -> Finding {
 /// What was seen of a host.
 struct Seen {
     stacks: Vec<Stack>,
+    /// Of running containers: by their names, the identifiers.
+    images: BTreeMap<String, String>,
     /// Those that may be in trouble, with the project each says to belong to.
     suspects: Vec<(Option<String>, ContainerDetail)>,
     /// How many more there were.
@@ -174,11 +179,13 @@ async fn look(operation: Operation) -> Result<Seen, HostError> {
             labels => labels.unwrap_or_default(),
         };
         let (suspects, unread) = inspect(engine, &containers).await?;
-        Ok((stacks(&containers, &labels), suspects, unread))
+        let running = containers.iter().filter(|container| container.state == "running");
+        let images = running.map(|container| (container.name.clone(), container.image_id.clone())).collect();
+        Ok((stacks(&containers, &labels), images, suspects, unread))
     };
     let (found, disk) = tokio::join!(of_containers, timeout(SPACE_PATIENCE, of_disk));
-    let (stacks, suspects, unread) = found?;
-    Ok(Seen { stacks, suspects, unread, disk: disk.ok().flatten() })
+    let (stacks, images, suspects, unread) = found?;
+    Ok(Seen { stacks, images, suspects, unread, disk: disk.ok().flatten() })
 }
 
 /// Looks into those that the list does not clear, the newest of them when they are many.

@@ -83,6 +83,8 @@ struct Row {
     /// What the registry is asked for.
     #[serde(skip)]
     asked: Option<ImageName>,
+    #[serde(skip)]
+    id: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -168,12 +170,17 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
                 .extend(asked.iter().map(|host| HostFailure::plain(host.spec().id.as_ref(), error.clone()))),
         }
     }
+    let now = context.directory.clock().now();
     for row in &mut page.rows {
         let Some(image) = &row.asked else { continue };
         match held.get(&row.host).and_then(|held| held.get(image.as_str())) {
             Some(Ok(latest)) => {
                 row.outdated = row.current_digest.as_ref().map(|current| current != latest);
                 row.latest_digest = Some(latest.clone());
+                if let Some(outdated) = row.outdated {
+                    let named = (row.image.as_str(), row.containers.as_slice());
+                    context.outdated.learn((&row.host, &row.id), named, outdated, now);
+                }
             }
             Some(Err(failure)) => row.error = Some(failure.clone()),
             None => row.error = Some(Failure::new(Kind::HostUnreachable, "the host did not ask; see errors")),
@@ -237,6 +244,7 @@ fn rows_of(host: &str, used: BTreeMap<(String, String), Used>) -> Vec<(Vec<Strin
             pinned: false,
             error: None,
             asked: None,
+            id: id.clone(),
         };
         let is_id = image.starts_with("sha256:") || id.trim_start_matches("sha256:").starts_with(&image);
         match image.parse::<ImageName>() {
