@@ -175,10 +175,9 @@ impl Tool {
         O: Serialize + JsonSchema + 'static,
         F: Future<Output = Result<O, ToolError>> + Send + 'static,
     {
-        let output = Some(schema::<O>(Contract::Serialize));
-        Self::new(about, schema::<P>(Contract::Deserialize), output, move |context, arguments| {
-            let answer = parse::<P>(context.tool, arguments).map(|parameters| run(context, parameters));
-            Box::pin(async move { structured(&answer?.await?) })
+        Self::of(about, Some(schema::<O>(Contract::Serialize)), move |context, parameters| {
+            let answer = run(context, parameters);
+            async move { structured(&answer.await?) }
         })
     }
 
@@ -192,11 +191,7 @@ impl Tool {
         O: Serialize + JsonSchema + 'static,
         F: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
     {
-        let output = Some(schema::<O>(Contract::Serialize));
-        Self::new(about, schema::<P>(Contract::Deserialize), output, move |context, arguments| {
-            let answer = parse::<P>(context.tool, arguments).map(|parameters| run(context, parameters));
-            Box::pin(async move { answer?.await })
-        })
+        Self::of(about, Some(schema::<O>(Contract::Serialize)), run)
     }
 
     /// A tool that answers with text.
@@ -205,9 +200,25 @@ impl Tool {
         P: DeserializeOwned + JsonSchema + Send + 'static,
         F: Future<Output = Result<String, ToolError>> + Send + 'static,
     {
-        Self::new(about, schema::<P>(Contract::Deserialize), None, move |context, arguments| {
+        Self::of(about, None, move |context, parameters| {
+            let answer = run(context, parameters);
+            async move { answer.await.map(ToolOutput::Text) }
+        })
+    }
+
+    /// A tool whose parameters are `P`.
+    fn of<P, F>(
+        about: About,
+        output: Option<Object>,
+        run: impl Fn(ToolContext, P) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        F: Future<Output = Result<ToolOutput, ToolError>> + Send + 'static,
+    {
+        Self::new(about, schema::<P>(Contract::Deserialize), output, move |context, arguments| {
             let answer = parse::<P>(context.tool, arguments).map(|parameters| run(context, parameters));
-            Box::pin(async move { Ok(ToolOutput::Text(answer?.await?)) })
+            Box::pin(async move { answer?.await })
         })
     }
 
