@@ -49,7 +49,7 @@ impl FromStr for Pattern {
             Some(Ok((key, value))) => Wants::Label(key.to_owned(), Some(value.to_owned())),
             Some(Err(key)) => Wants::Label(key.to_owned(), None),
             None => {
-                let glob = Glob::new(text).map_err(InvalidPattern::of)?;
+                let glob = Glob::new(text).map_err(|error| InvalidPattern::of(&error))?;
                 Wants::Name(glob.compile_matcher())
             }
         };
@@ -59,7 +59,7 @@ impl FromStr for Pattern {
 
 impl InvalidPattern {
     /// What a glob is not.
-    pub fn of(error: globset::Error) -> Self {
+    pub fn of(error: &globset::Error) -> Self {
         Self(error.to_string())
     }
 }

@@ -83,7 +83,9 @@ impl FromStr for Selection {
             return Ok(Self::Stack(stack.to_owned()));
         }
         match text.strip_prefix("image=") {
-            Some(glob) => Ok(Self::Image(Glob::new(glob).map_err(InvalidPattern::of)?.compile_matcher())),
+            Some(glob) => Ok(Self::Image(
+                Glob::new(glob).map_err(|error| InvalidPattern::of(&error))?.compile_matcher(),
+            )),
             None => text.parse().map(Self::Like),
         }
     }
