@@ -46,7 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let host = app.directory().host("nas")?;
         // A wish says what is to be done, who asks, and by which key the same wish is known again.
         let wish = Wish {
-            change: Change::ContainerRestart { containers: vec!["web".parse()?], grace: Some(1), patience: None },
+            change: Change::ContainerRestart {
+                containers: vec!["web".parse()?],
+                grace: Some(1),
+                patience: None,
+            },
             bound: None,
             agreement: None,
             asker: Asker { principal: OWNER.to_owned(), client: "an example".to_owned() },

@@ -82,10 +82,12 @@ impl FromStr for BuildContext {
         if !is_git {
             return Err(invalid("write an absolute path on the host, or the URL of a Git repository"));
         }
-        // It would stand in the argument vector of a process.
+        // It would stand in the argument vector of a process. Where a password is asked for a name may be a token.
         let user = text.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
-        if user.is_some_and(|(user, _)| user.contains(':')) {
-            return Err(invalid("a password has no place in it; let the host's own git know it"));
+        if user.is_some_and(|(user, _)| user.contains(':') || text.starts_with("http")) {
+            // Not repeated, as any other would be.
+            let words = "context: a login has no place in it; let the host's own git know it";
+            return Err(InvalidBuild(words.to_owned()));
         }
         Ok(Self::Git(text.to_owned()))
     }
@@ -209,6 +211,8 @@ mod tests {
             "file:///etc",
             "ftp://x/y",
             "https://me:pw@x/y.git",
+            "https://token@x/y.git",
+            "ssh://git:pw@x/y.git",
         ] {
             assert!(bad.parse::<BuildContext>().is_err(), "{bad:?}");
         }
