@@ -369,10 +369,11 @@ impl Change {
         let mut text = words.to_owned();
         if !whole {
             let (open, shown) = (self.values(), masked.values());
-            for (secret, _) in open.into_iter().zip(shown).filter(|(value, shown)| value != shown) {
-                text = text.replace(secret.as_str(), redact::MASK);
+            for (secret, shown) in open.into_iter().zip(shown).filter(|(value, shown)| value != shown) {
+                text = text.replace(secret.as_str(), shown);
                 // What is told may begin amid it, as the end of a log does.
-                for line in secret.lines().map(str::trim).filter(|line| line.len() >= TELLING) {
+                let lines = secret.lines().map(str::trim);
+                for line in lines.filter(|line| line.len() >= TELLING && !shown.contains(line)) {
                     text = text.replace(line, redact::MASK);
                 }
             }

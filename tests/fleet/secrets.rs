@@ -20,7 +20,7 @@ const STACK: &str = "/opt/stacks/vault";
 const BUILD: &str = "/srv/vault-image";
 
 pub fn trials() -> Vec<Trial> {
-    trials![no_tool_shows_a_planted_secret_and_nothing_kept_has_one => 240]
+    trials![no_tool_shows_a_planted_secret_and_nothing_kept_has_one => 360]
 }
 
 /// What looks like a secret to a careless eye.
