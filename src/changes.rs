@@ -41,6 +41,7 @@ pub enum Look {
 
 /// What a look after an interruption found.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Found {
     /// It was made.
     Made(Made),

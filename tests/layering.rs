@@ -38,7 +38,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("notify", &["config"]),
     ("rmcp", &["mcp"]),
     ("bollard", &["engine"]),
-    ("tar", &["engine/archive"]),
+    ("tar", &["engine/archive", "engine/fingerprint", "transport/fake"]),
     ("sqlx", &["journal"]),
     ("openssh", &["transport/ssh"]),
     ("rustls", &["transport/tcp"]),

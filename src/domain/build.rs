@@ -70,7 +70,8 @@ impl FromStr for BuildContext {
     type Err = InvalidBuild;
 
     fn from_str(text: &str) -> Result<Self, InvalidBuild> {
-        let invalid = |why: &str| InvalidBuild(format!("context {:?}: {why}", redact::text(text)));
+        let invalid =
+            |why: &str| InvalidBuild(format!("context {:?}: {why}", redact::text(&without_login(text))));
         if text.is_empty() || text.chars().any(|char| char.is_control() || char.is_whitespace()) {
             return Err(invalid("it must be one word"));
         }
@@ -82,12 +83,24 @@ impl FromStr for BuildContext {
         if !is_git {
             return Err(invalid("write an absolute path on the host, or the URL of a Git repository"));
         }
-        // It would stand in the argument vector of a process.
+        // It would stand in the argument vector of a process. Where a password is asked for a name may be a token.
         let user = text.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
-        if user.is_some_and(|(user, _)| user.contains(':')) {
-            return Err(invalid("a password has no place in it; let the host's own git know it"));
+        if user.is_some_and(|(user, _)| user.contains(':') || text.starts_with("http")) {
+            return Err(invalid("a login has no place in it; let the host's own git know it"));
         }
         Ok(Self::Git(text.to_owned()))
+    }
+}
+
+/// What was given as a context, as it may be told: a login that it is refused for may be a token.
+pub fn without_login(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    let end = rest.find('/').unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) if scheme.to_ascii_lowercase().starts_with("http") => {
+            format!("{scheme}://{}{}", redact::MASK, &rest[at..])
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -209,6 +222,8 @@ mod tests {
             "file:///etc",
             "ftp://x/y",
             "https://me:pw@x/y.git",
+            "https://token@x/y.git",
+            "ssh://git:pw@x/y.git",
         ] {
             assert!(bad.parse::<BuildContext>().is_err(), "{bad:?}");
         }
@@ -220,6 +235,17 @@ mod tests {
         }
         for bad in ["", "1A", "A=B", "A B", "-A", "Ä"] {
             assert!(bad.parse::<ArgName>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_that_is_refused_is_not_repeated() {
+        for bad in ["https://token@x/y.git", "HTTPS://me:token@x/y.git", "ssh://git:token@x/y.git"] {
+            let told = bad.parse::<BuildContext>().unwrap_err().to_string();
+            assert!(!told.contains("token") && told.contains("***@x/y.git"), "{told}");
+        }
+        for kept in ["https://x/y@1.git", "ssh://git@x/y.git", "/srv/a@b"] {
+            assert_eq!(without_login(kept), kept);
         }
     }
 

@@ -25,6 +25,9 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use strum::{IntoStaticStr, VariantNames};
 
+/// A line of a secret is one too when it is so long; shorter ones stand anywhere.
+const TELLING: usize = 8;
+
 /// What is to be done to a host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, VariantNames, IntoStaticStr)]
 #[serde(tag = "change", rename_all = "snake_case")]
@@ -363,14 +366,19 @@ impl Change {
     /// Somebody's words about it, without what it keeps secret: engines repeat what they were asked.
     pub fn hide(&self, words: &str) -> String {
         let (masked, whole) = self.masked();
-        let mut text = redact::text(words);
+        let mut text = words.to_owned();
         if !whole {
             let (open, shown) = (self.values(), masked.values());
-            for (secret, _) in open.into_iter().zip(shown).filter(|(value, shown)| value != shown) {
-                text = text.replace(secret.as_str(), redact::MASK);
+            for (secret, shown) in open.into_iter().zip(shown).filter(|(value, shown)| value != shown) {
+                text = text.replace(secret.as_str(), shown);
+                // What is told may begin amid it, as the end of a log does.
+                let lines = secret.lines().map(str::trim);
+                for line in lines.filter(|line| line.len() >= TELLING && !shown.contains(line)) {
+                    text = text.replace(line, redact::MASK);
+                }
             }
         }
-        text
+        redact::text(&text)
     }
 
     /// Whatever in it may be a secret.
@@ -642,6 +650,19 @@ mod tests {
             assert_eq!(kept, change);
             assert!(change.limit() > change.steps().iter().map(Step::lasts).sum());
         }
+    }
+
+    #[test]
+    fn the_end_of_what_a_build_said_has_no_part_of_a_secret() {
+        let Some(Change::ImageBuild(mut spec)) =
+            all().into_iter().find(|change| matches!(change, Change::ImageBuild(_)))
+        else {
+            panic!("no build");
+        };
+        let secret = "first-line-of-it\nlogin password=x for all\nthe-last-line";
+        spec.args = [("TOKEN".parse().unwrap(), secret.to_owned())].into();
+        let told = Change::ImageBuild(spec).hide("for all\nlogin password=x for all\nthe-last-line\ndone");
+        assert_eq!(told, "for all\n***\n***\ndone");
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Fingerprint {
             entries.push(hash.finalize());
         }
         entries.sort_unstable();
-        let whole = entries.iter().fold(Sha256::new(), |whole, entry| whole.chain_update(entry));
+        let whole = entries.iter().fold(Sha256::new(), Sha256::chain_update);
         let sha256 = whole.finalize().iter().fold(String::new(), |mut text, byte| {
             // Into a string it cannot fail.
             let _ = write!(text, "{byte:02x}");

@@ -59,6 +59,8 @@ CHANGING = {
     "host_import": False,
     "host_remove": True,
     "host_update": True,
+    "image_build": False,
+    "image_copy": False,
     "image_pull": False,
     "image_push": True,
     "image_remove": True,
@@ -69,6 +71,7 @@ CHANGING = {
     "network_disconnect": True,
     "network_remove": True,
     "prune": True,
+    "volume_copy": True,
     "volume_create": False,
     "volume_remove": True,
 }

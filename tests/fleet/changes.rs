@@ -252,7 +252,7 @@ async fn the_same_wish_is_one_change(fleet: &Fleet) {
     service.wait_ready(&["h1"]).await;
     // it does not mind being asked to stop, so that stopping it takes as long as it may
     host.run_container(&["--name", "slow", IMAGE, "sh", "-c", "trap '' TERM; sleep 1000"]);
-    let restart = json!({"host": "h1", "containers": ["slow"], "timeout": 3});
+    let restart = json!({"host": "h1", "containers": ["slow"], "timeout": 3, "wait_healthy": 0});
     let calls = (0..5).map(|_| Box::pin(job(&service, "container_restart", restart.clone())));
     let jobs = futures_util::future::join_all(calls).await;
     assert!(jobs.iter().all(|one| one["job"] == jobs[0]["job"] && one["state"] == "done"), "{jobs:?}");
@@ -260,7 +260,7 @@ async fn the_same_wish_is_one_change(fleet: &Fleet) {
     let later = job(&service, "container_restart", restart.clone()).await;
     assert_ne!(later["job"], jobs[0]["job"], "a second restart is a new wish");
 
-    let with_key = |timeout: u32| json!({"host": "h1", "containers": ["slow"], "timeout": timeout, "idempotency_key": "k1"});
+    let with_key = |timeout: u32| json!({"host": "h1", "containers": ["slow"], "timeout": timeout, "wait_healthy": 0, "idempotency_key": "k1"});
     let first = job(&service, "container_restart", with_key(1)).await;
     let again = job(&service, "container_restart", with_key(1)).await;
     assert_eq!((&again["job"], &again["joined"]), (&first["job"], &json!(true)));
@@ -273,7 +273,7 @@ async fn the_same_wish_is_one_change(fleet: &Fleet) {
     assert_eq!(after["job"], first["job"], "it is remembered");
 
     // 45 s are not enough for nobody: a job that goes on is told as one
-    let slow = json!({"host": "h1", "containers": ["slow"], "timeout": 4, "wait": 0});
+    let slow = json!({"host": "h1", "containers": ["slow"], "timeout": 4, "wait": 0, "wait_healthy": 0});
     let running = job(&service, "container_restart", slow).await;
     assert_eq!((&running["state"], &running["next"]), (&json!("running"), &json!("job_get")), "{running}");
     let got = service.structured("job_get", json!({"job": running["job"], "wait": 30})).await;

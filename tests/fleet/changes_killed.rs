@@ -340,7 +340,11 @@ fn plan(rng: &mut StdRng, round: u64, hosts: &mut [Loaded<'_>]) -> Vec<Call> {
         let arguments = match tool {
             "container_restart" | "container_stop" => {
                 let timeout = *[1, 1, 3].choose(rng).expect("some");
-                json!({"host": host, "containers": targets, "timeout": timeout})
+                let mut arguments = json!({"host": host, "containers": targets, "timeout": timeout});
+                if tool == "container_restart" {
+                    arguments["wait_healthy"] = json!(0);
+                }
+                arguments
             }
             "container_start" => json!({"host": host, "containers": targets}),
             "container_remove" => json!({"host": host, "containers": targets, "force": true}),
@@ -599,7 +603,7 @@ impl Crash {
     fn of_restart(host: &Host, number: usize, point: &str) -> Self {
         let name = format!("again-{number}");
         host.run_container(&["--name", &name, IMAGE, "sleep", "1000"]);
-        let arguments = json!({"host": "h1", "containers": [name], "timeout": 1});
+        let arguments = json!({"host": "h1", "containers": [name], "timeout": 1, "wait_healthy": 0});
         let point = point.replace("CONTAINER", &name);
         Self { point, call: call("container_restart", "h1", vec![name], arguments), home: None }
     }

@@ -150,7 +150,7 @@ async fn a_key_finds_the_answer_of_a_tool_that_begins_no_job(fleet: &Fleet) {
 async fn interrupted(service: Service, host: &Host) -> (Home, String) {
     service.wait_ready(&["h1"]).await;
     host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
-    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1, "wait": 0});
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1, "wait_healthy": 0, "wait": 0});
     // Whether its answer comes before its end or not.
     service.client().try_call("container_restart", restart).await;
     let (_, mut home) = service.ended();
@@ -263,7 +263,7 @@ async fn when_the_first_stdio_is_killed_a_carried_one_takes_over(fleet: &Fleet) 
         listed(stdio, 1);
     }
     let logins = host.ssh_logins();
-    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 3});
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 3, "wait_healthy": 0});
     all[1].send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
         "params": {"name": "container_restart", "arguments": restart}}));
     let on_record = || lines(&ops(&home, &["ops", "export"]).stdout);
@@ -348,7 +348,7 @@ async fn on_a_full_or_closed_disk_nothing_is_changed_and_reads_go_on(fleet: &Fle
     service.wait_ready(&["h1"]).await;
     host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
     let started = || host.docker(&["inspect", "-f", "{{.State.StartedAt}}", "one"]);
-    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1});
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1, "wait_healthy": 0});
     let first = service.structured("container_restart", restart.clone()).await;
     assert_eq!(first["state"], "done", "{first}");
     let before = started();
@@ -370,7 +370,7 @@ async fn on_a_full_or_closed_disk_nothing_is_changed_and_reads_go_on(fleet: &Fle
     assert_eq!(again["state"], "done", "with room it goes on: {again}");
 
     // what is under way when the disk fills is made once, and is put on record when there is room
-    let slow = json!({"host": "h1", "containers": ["one"], "timeout": 3, "wait": 0});
+    let slow = json!({"host": "h1", "containers": ["one"], "timeout": 3, "wait_healthy": 0, "wait": 0});
     let id = json!({"job": service.structured("container_restart", slow).await["job"]});
     let job = async || service.structured("job_get", id.clone()).await;
     eventually("it is under way", SOON, async || job().await["results"][0]["state"] == "intended").await;

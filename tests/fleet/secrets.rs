@@ -16,9 +16,11 @@ const SOON: Duration = Duration::from_secs(20);
 /// An image with secrets of its own, also in a registry.
 const MADE: &str = "127.0.0.1:5000/made:1";
 const STACK: &str = "/opt/stacks/vault";
+/// A directory that an image is built from.
+const BUILD: &str = "/srv/vault-image";
 
 pub fn trials() -> Vec<Trial> {
-    trials![no_tool_shows_a_planted_secret_and_nothing_kept_has_one => 240]
+    trials![no_tool_shows_a_planted_secret_and_nothing_kept_has_one => 360]
 }
 
 /// What looks like a secret to a careless eye.
@@ -103,7 +105,7 @@ struct Planted<'a> {
 
 impl Drop for Planted<'_> {
     fn drop(&mut self) {
-        self.host.clean_up(&["rm", "-rf", "--", STACK]);
+        self.host.clean_up(&["rm", "-rf", "--", STACK, BUILD]);
     }
 }
 
@@ -113,6 +115,7 @@ impl<'a> Planted<'a> {
         planted.image();
         planted.containers();
         planted.stack();
+        planted.build();
         let secrets = &planted.secrets;
         let options = format!("o=username=me,password={},vers=3.0", secrets.word("volume-option"));
         let label = format!("backup.password={}", secrets.word("volume-label"));
@@ -183,6 +186,20 @@ impl<'a> Planted<'a> {
             &secrets.word("command-flag"),
             &format!("--token={}", secrets.word("command-joined")),
         ]);
+        host.run_container(&[
+            "--name=stacked",
+            "--label=com.docker.compose.project=vault",
+            "--label=com.docker.compose.service=app",
+            &format!("--label=vault.auth.token={}", secrets.word("stack-label")),
+            &env("DB_PASSWORD", &secrets.word("stack-env")),
+            &env("GIT_SHA", sha),
+            "--network=none",
+            IMAGE,
+            "sh",
+            "-c",
+            "printf %s \"$0\"; exec sleep 1000",
+            &secrets.text("stacklog"),
+        ]);
         let tick = format!("while true; do echo tick password={}; usleep 100000; done", secrets.word("tick"));
         host.run_container(&["--name=ticker", "--network=none", IMAGE, "sh", "-c", &tick]);
         let file = secrets.text("file");
@@ -250,6 +267,19 @@ volumes:
         for (name, text) in [("compose.yml", &compose), (".env", &env)] {
             self.host.exec(&["sh", "-c", "printf %s \"$1\" >\"$2\"", "sh", text, &format!("{STACK}/{name}")]);
         }
+    }
+
+    /// What an image is built from: its builder repeats what it reads and what is said meanwhile.
+    fn build(&self) {
+        let dockerfile = format!(
+            "FROM {IMAGE} AS whole\nARG API_TOKEN\nARG VERSION\nENV BUILD_PASSWORD={}\n\
+             RUN echo told $API_TOKEN and $VERSION; echo password=$API_TOKEN; echo key=\"$API_TOKEN\"\n\
+             FROM whole AS broken\nRUN echo $API_TOKEN >&2; exit 3\n",
+            self.secrets.word("build-env")
+        );
+        self.host.exec(&["mkdir", "-p", BUILD]);
+        let path = format!("{BUILD}/Dockerfile");
+        self.host.exec(&["sh", "-c", "printf %s \"$1\" >\"$2\"", "sh", &dockerfile, &path]);
     }
 
     /// Calls that touch what was planted, or bring secrets themselves.
@@ -366,9 +396,41 @@ volumes:
             ],
             "image_list" | "stack_list" | "network_list" | "volume_list" | "disk_usage" | "image_updates"
             | "port_list" | "container_stats" => vec![json!({})],
-            "image_inspect" => {
-                vec![at(json!({"image": MADE, "sections": ["summary", "config", "history"]}))]
+            "image_inspect" => ["made:3", MADE]
+                .map(|image| at(json!({"image": image, "sections": ["summary", "config", "history"]})))
+                .to_vec(),
+            "image_build" => {
+                let build = |stage: &str, tag: &str, place: &str| {
+                    at(json!({"context": BUILD, "tags": [tag], "target": stage,
+                        "args": {"API_TOKEN": given(place), "VERSION": HARMLESS[2]}}))
+                };
+                vec![
+                    build("whole", "made:3", "build-arg"),
+                    build("broken", "made:4", "build-broken"),
+                    at(
+                        json!({"context": format!("https://me:{}@127.0.0.1/x.git", given("build-context")), "tags": ["made:4"]}),
+                    ),
+                    at(
+                        json!({"context": format!("https://{}@127.0.0.1/x.git", given("build-login")), "tags": ["made:4"]}),
+                    ),
+                    at(
+                        json!({"context": BUILD, "tags": ["made:4"], "dockerfile": format!("password={}", given("build-file"))}),
+                    ),
+                    at(
+                        json!({"context": BUILD, "tags": ["made:4"], "target": format!("password={}", given("build-stage"))}),
+                    ),
+                    at(
+                        json!({"context": BUILD, "tags": ["made:4"], "args": {format!("password={}", given("build-name")): "x"}}),
+                    ),
+                ]
             }
+            "image_copy" => vec![
+                at(json!({"image": MADE, "to": ["spare"]})),
+                at(
+                    json!({"image": format!("https://me:{}@127.0.0.1:5000/x", given("copy-image")), "to": ["spare"]}),
+                ),
+                at(json!({"image": MADE, "to": [format!("password={}", given("copy-to"))]})),
+            ],
             "image_pull" => vec![
                 json!({"hosts": "h1", "image": MADE}),
                 json!({"hosts": "h1", "image": format!("https://me:{}@127.0.0.1:5000/x", given("pull"))}),
@@ -392,11 +454,44 @@ volumes:
                 let of = |file: &str| at(json!({"stack": "vault", "file": file}));
                 vec![of("compose"), of("env"), of("rendered")]
             }
+            "stack_inspect" => {
+                let sections = json!(["services", "config", "env", "networks", "volumes"]);
+                vec![at(json!({"stack": "vault", "sections": sections}))]
+            }
+            "stack_logs" => vec![
+                at(json!({"stack": "vault", "tail": 5000})),
+                at(json!({"stack": "vault", "tail": 5})),
+                at(json!({"stack": "vault", "grep": "MIIE|ready"})),
+            ],
+            "docker_hosts" => {
+                let add = |user: &str, about: &str| json!({"action": "add", "host_id": "old", "ssh_host": self.spare.address(), "ssh_user": user, "description": about});
+                vec![
+                    json!({}),
+                    add(&format!("ops:{}", given("old-user")), "x"),
+                    json!({"action": "edit", "host_id": "h1", "description": format!("token={}", given("old-description"))}),
+                ]
+            }
+            "docker_container" => ["info", "logs"]
+                .map(|action| json!({"action": action, "host_id": "h1", "container_id": "vault"}))
+                .to_vec(),
+            "docker_compose" => ["view", "logs"]
+                .map(|action| json!({"action": action, "host_id": "h1", "stack_name": "vault"}))
+                .to_vec(),
             "volume_create" => vec![
                 at(json!({"name": "mine", "labels": {"backup.password": given("volume-label")},
                     "options": {"type": "cifs", "device": "//nas/mine", "o": format!("password={}", given("volume-option"))}})),
                 at(json!({"name": "odd", "options": {"password": given("volume-key")}})),
                 at(json!({"name": "odder", "driver": format!("token={}", given("volume-driver"))})),
+            ],
+            "volume_copy" => vec![
+                at(json!({"volume": "kept", "to_host": "h1", "to_volume": "copied"})),
+                // it cannot be mounted, and the engine tells by which options
+                at(json!({"volume": "share", "to_host": "h1", "to_volume": "copied-share"})),
+                // one that may lie elsewhere is left alone
+                at(json!({"volume": "kept", "to_host": "h1", "to_volume": "share", "overwrite": true})),
+                at(
+                    json!({"volume": format!("password={}", given("copy-volume")), "to_host": "h1", "to_volume": "copied"}),
+                ),
             ],
             "volume_remove" => vec![at(json!({"volumes": ["share", "mine", "nobody"]}))],
             "network_create" => vec![
@@ -477,9 +572,22 @@ const SHOWN: &[(&str, &[&str])] = &[
             "VERSION=v1.27.3-alpine",
         ],
     ),
+    (
+        "stack_inspect",
+        &["DB_PASSWORD=***", "GIT_SHA=9fceb02d0ae598e95dc970b74767f19372d61af8", "\"services\""],
+    ),
+    ("stack_logs", &["password=*** user=bob", "got *** for it", "ready"]),
+    ("docker_container", &["password=*** user=bob", "\"name\":\"vault\""]),
+    ("docker_compose", &["password=*** user=bob"]),
     ("event_query", &["api_key=***"]),
     ("container_run", &["TOKEN=***"]),
     ("fleet_search", &["traefik.auth.token", "vault"]),
+    (
+        "image_build",
+        &["told *** and v1.27.3-alpine", "ENV BUILD_PASSWORD=***", "\"state\":\"done\"", "non-zero code: 3"],
+    ),
+    ("image_copy", &["\"state\":\"done\""]),
+    ("volume_copy", &["\"state\":\"done\"", "may lie elsewhere"]),
     ("volume_create", &["\"state\":\"done\""]),
     ("network_create", &["\"state\":\"done\""]),
     ("container_recreate", &["\"state\":\"planned\""]),
@@ -614,22 +722,25 @@ async fn no_tool_shows_a_planted_secret_and_nothing_kept_has_one(fleet: &Fleet) 
     heard.check_files(&home.path().join("data"));
     assert!(heard.leaks.is_empty(), "{} leaks: {:#?}", heard.leaks.len(), heard.leaks);
     assert!(unseen.is_empty(), "not shown although harmless, or never touched: {unseen:#?}");
-    clean(host);
+    clean(host, fleet.host("h2"));
 }
 
-fn clean(host: &Host) {
+fn clean(host: &Host, spare: &Host) {
     let listed = host.docker(&["ps", "-aq"]);
     for id in listed.split_whitespace() {
         host.docker(&["rm", "-f", id]);
     }
-    for (kind, names) in
-        [("volume", ["share", "mine", "first", "kept"]), ("network", ["back", "mine", "odd", "x"])]
-    {
+    for (kind, names) in [
+        ("volume", &["share", "mine", "first", "kept", "copied", "copied-share"][..]),
+        ("network", &["back", "mine", "odd", "x"]),
+    ] {
         for name in names {
             let _ = host.try_docker(&[kind, "rm", name]);
         }
     }
-    let _ = host.try_docker(&["rmi", "-f", MADE, "made:2"]);
-    host.docker(&["image", "prune", "-f"]);
+    for host in [host, spare] {
+        let _ = host.try_docker(&["rmi", "-f", MADE, "made:2", "made:3", "made:4"]);
+        host.docker(&["image", "prune", "-f"]);
+    }
     host.registry(false);
 }

@@ -11,6 +11,8 @@ use crate::trials;
 
 const SOON: Duration = Duration::from_secs(10);
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
+/// A name that one host has for an image, to be copied to another.
+const COPIED: &str = "copied:1";
 
 pub fn trials() -> Vec<Trial> {
     trials![
@@ -20,7 +22,7 @@ pub fn trials() -> Vec<Trial> {
         a_cursor_reads_a_growing_log_without_gap_or_repetition,
         a_log_of_a_terminal_and_of_standard_error_are_read,
         lists_are_filtered_and_paged_over_all_hosts,
-        every_answer_fits_the_schema_its_tool_declares,
+        every_answer_fits_the_schema_its_tool_declares => 120,
     ]
 }
 
@@ -371,6 +373,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
         "--label=com.docker.compose.project=labelled",
         "--label=com.docker.compose.service=web",
         "--health-cmd=true",
+        "--health-interval=1s",
         "--memory=64m",
         "--cpus=0.5",
         "--volume=/tmp:/host:ro",
@@ -410,11 +413,16 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
         checked.insert(name);
     }
     host.docker(&["rm", "-f", "wants"]);
+    for host in [host, fleet.host("h2")] {
+        host.docker(&["rmi", COPIED]);
+        host.docker(&["volume", "rm", "copied"]);
+    }
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 44, "{checked:?}");
+    assert_eq!(checked.len(), 47, "{checked:?}");
 }
 
 /// Calls of a tool that cover what it may answer.
+#[expect(clippy::too_many_lines, reason = "a table with a row for every tool")]
 async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
     match tool {
         "host_list" => vec![json!({}), json!({"probe": true}), json!({"hosts": "resting"})],
@@ -477,6 +485,18 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
             json!({"host": "h2", "container": "ran", "restart": "on-failure"}),
             json!({"host": "h1", "container": "over", "cpus": 0.5}),
         ],
+        // Nothing is at either place.
+        "image_build" => vec![
+            json!({"host": "h1", "context": "/srv/nowhere", "tags": ["checked:2"]}),
+            json!({"host": "h1", "context": "http://127.0.0.1:1/none.git", "tags": ["checked:2"]}),
+        ],
+        "image_copy" => {
+            fleet.host("h1").docker(&["tag", IMAGE, COPIED]);
+            vec![
+                json!({"host": "h1", "image": COPIED, "to": ["h2", "h3"]}),
+                json!({"host": "h1", "image": IMAGE, "to": ["h2"]}),
+            ]
+        }
         "image_pull" => vec![json!({"hosts": "h1,h3", "image": "127.0.0.1:1/none"})],
         "image_tag" => vec![json!({"host": "h2", "image": IMAGE, "tag": "127.0.0.1:1/checked:1"})],
         "image_push" => vec![json!({"host": "h2", "image": "127.0.0.1:1/checked:1"})],
@@ -484,6 +504,11 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
             json!({"host": "h2", "images": [IMAGE]}),
             json!({"host": "h2", "images": [IMAGE], "dry_run": true}),
         ],
+        "volume_copy" => {
+            fleet.host("h1").docker(&["volume", "create", "copied"]);
+            let copy = |overwrite: bool| json!({"host": "h1", "volume": "copied", "to_host": "h2", "overwrite": overwrite});
+            vec![copy(false), copy(true)]
+        }
         "volume_create" => vec![json!({"host": "h2", "name": "checked"})],
         "volume_remove" => vec![json!({"host": "h2", "volumes": ["checked"]})],
         "network_create" => vec![json!({"host": "h2", "name": "checked", "internal": true})],

@@ -39,17 +39,17 @@ async fn an_image_is_built_from_a_directory_of_the_host_when_that_is_agreed_to(f
     assert_eq!(plan["state"], "planned", "{plan}");
     assert!(plan["note"].as_str().unwrap().contains("/srv/app"), "{plan}");
     assert!(host.try_docker(&["image", "inspect", "built:1"]).is_err());
-    let built = service.agreed("image_build", build.clone()).await;
-    assert_eq!(built["state"], "done", "{built}");
-    let result = &built["results"][0];
-    assert_eq!(result["id"], host.docker(&["image", "inspect", "-f", "{{.Id}}", "built:2"]), "{built}");
-    assert!(result["log"].as_str().unwrap().contains("Successfully tagged built:2"), "{built}");
+    let job = service.agreed("image_build", build.clone()).await;
+    assert_eq!(job["state"], "done", "{job}");
+    let result = &job["results"][0];
+    assert_eq!(result["id"], host.docker(&["image", "inspect", "-f", "{{.Id}}", "built:2"]), "{job}");
+    assert!(result["log"].as_str().unwrap().contains("Successfully tagged built:2"), "{job}");
     let told = host.docker(&["run", "--rm", "built:1", "sh", "-c", "ls -a /app; cat /app/greeting"]);
     assert_eq!(
         told, ".\n..\n.dockerignore\ndeploy\ngreeting\npublic\nit's a 'word'",
         "the ignored file is not in it"
     );
-    assert!(!built.to_string().contains(SECRET) && !service.log().join("\n").contains(SECRET));
+    assert!(!job.to_string().contains(SECRET) && !service.log().join("\n").contains(SECRET));
     // A build that fails says why, and is no image.
     let mut last = build.clone();
     (last["target"], last["tags"]) = (json!("last"), json!(["failed:1"]));

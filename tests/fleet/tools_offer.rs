@@ -88,7 +88,7 @@ async fn a_tool_is_called_from_the_command_line_with_and_without_a_service(fleet
             .unwrap_or_else(|error| panic!("{error}: {}", called.stdout))
     };
     let started = || host.docker(&["inspect", "-f", "{{.State.StartedAt}}", "one"]);
-    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1});
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 1, "wait_healthy": 0});
     let look = |home: &Home| {
         let listed = call(home, "container_list", json!({"hosts": "h1", "match": "one"}));
         assert_eq!(listed["containers"][0]["state"], "running", "{listed}");
@@ -130,7 +130,7 @@ async fn a_client_that_asks_for_it_hears_how_far_a_job_is(fleet: &Fleet) {
     for name in ["one", "two"] {
         host.run_container(&["--name", name, IMAGE, "sleep", "1000"]);
     }
-    let restart = json!({"host": "h1", "containers": ["one", "two"], "timeout": 1});
+    let restart = json!({"host": "h1", "containers": ["one", "two"], "timeout": 1, "wait_healthy": 0});
     stdio.send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {
         "name": "container_restart", "arguments": restart, "_meta": {"progressToken": "t"}}}));
     let mut heard = vec![];

@@ -92,7 +92,10 @@ impl OtherHost {
         let sent = async move {
             let work = |operation| {
                 let opened = open(operation);
-                async move { Ok(pass_on(opened.await?, sender).await) }
+                async move {
+                    pass_on(opened.await?, sender).await;
+                    Ok(())
+                }
             };
             let sent = host.serve(name, SENDING, work).await;
             sent.err().map(|error| Err(Self::told(&host.spec().id, error)))

@@ -237,9 +237,8 @@ impl Step {
     pub fn limit(&self) -> Duration {
         match self {
             Self::Image(step) if step.is_transfer() => TRANSFER,
-            Self::Volume(VolumeStep::Fill { .. }) => TRANSFER,
+            Self::Volume(VolumeStep::Fill { .. }) | Self::Recreate(RecreateStep::Pull { .. }) => TRANSFER,
             Self::Prune(..) => SWEEP,
-            Self::Recreate(RecreateStep::Pull { .. }) => TRANSFER,
             Self::Recreate(step) => step.takes() + CALL,
             Self::Container(ContainerStep::Settle(_, patience)) => {
                 Duration::from_secs((*patience).into()) + CALL

@@ -1,13 +1,15 @@
 //! `image_build`
 
-use crate::domain::build::{ArgName, BuildSpec};
+use crate::domain::build::{ArgName, BuildSpec, without_login};
 use crate::domain::change::Change;
+use crate::domain::redact;
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::job;
-use crate::mcp::tool::{About, Effect, Gate, Tool};
+use crate::mcp::tool::{About, Effect, Gate, Object, Tool};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 #[derive(Deserialize, JsonSchema)]
@@ -37,7 +39,16 @@ pub(super) fn tool() -> Tool {
         toolset: Toolset::Images,
         effect: Effect { read_only: false, destructive: false, idempotent: false, open_world: true },
     };
-    Tool::job(about, Gate::Asks, read)
+    Tool::job(about, Gate::Asks, read).audited_by(audited)
+}
+
+/// The context is the only argument where a token may stand that nothing gives away.
+fn audited(arguments: &Object) -> Value {
+    let mut shown = arguments.clone();
+    if let Some(Value::String(context)) = shown.get_mut("context") {
+        *context = without_login(context);
+    }
+    redact::json(&Value::Object(shown))
 }
 
 fn read(parameters: Parameters) -> Result<Change, ToolError> {

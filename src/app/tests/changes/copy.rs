@@ -4,6 +4,7 @@ use super::consent::{call, told};
 use super::{World, make, the, write};
 use crate::journal::record::ChangeState;
 use crate::mcp::Consent;
+use crate::transport::fake::Model;
 use serde_json::json;
 
 impl World {
@@ -21,7 +22,7 @@ fn what_arrives_is_what_was_sent_or_it_is_taken_back() {
     assert_eq!(here, Some(there));
 
     let world = World::new();
-    world.fake.model("nas", |model| model.spoil());
+    world.fake.model("nas", Model::spoil);
     let record = world.lives(async |app| make(app, the("volume_copy")).await);
     assert_eq!(record.state, ChangeState::Failed, "{record:?}");
     assert!(record.words.unwrap().contains("others arrived"));
