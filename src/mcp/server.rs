@@ -151,7 +151,7 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<ToolOutput, ToolError>, ErrorData> {
         let token = context.meta.get_progress_token();
-        let (progress, mut told) = Progress::channel();
+        let (progress, told) = Progress::channel();
         let progress = if token.is_some() { progress } else { Progress::default() };
         let gone = CancellationToken::new();
         let _gone = gone.clone().drop_guard();
@@ -165,26 +165,25 @@ impl Server {
                 self.front.run(tool.about.name, work).await
             }
         };
-        tokio::pin!(run);
         let mut notes = 0.0;
-        loop {
-            tokio::select! {
-                result = &mut run => return Ok(match result {
-                    Ok(outcome) => outcome,
-                    Err(cut_off) => Err(ToolError::new(ErrorKind::Internal, cut_off.to_string())),
-                }),
-                Some(message) = told.recv() => if let Some(token) = &token {
-                    notes += 1.0;
-                    let note = ProgressNotificationParam::new(token.clone(), notes).with_message(message);
-                    tokio::select! {
-                        // A client that has left is told of by its cancellation.
-                        _ = context.peer.notify_progress(note) => {}
-                        () = context.ct.cancelled() => return Err(cancelled()),
-                    }
-                },
-                // Dropping the run cancels it; the peer no longer listens for the answer.
-                () = context.ct.cancelled() => return Err(cancelled()),
+        let tell = |message| {
+            notes += 1.0;
+            let note = token.clone().map(|token| ProgressNotificationParam::new(token, notes));
+            let peer = context.peer.clone();
+            async move {
+                if let Some(note) = note {
+                    // A client that has left is told of by its cancellation.
+                    let _ = peer.notify_progress(note.with_message(message)).await;
+                }
             }
+        };
+        tokio::select! {
+            result = told.until(run, tell) => Ok(match result {
+                Ok(outcome) => outcome,
+                Err(cut_off) => Err(ToolError::new(ErrorKind::Internal, cut_off.to_string())),
+            }),
+            // Dropping the run cancels it; the peer no longer listens for the answer.
+            () = context.ct.cancelled() => Err(cancelled()),
         }
     }
 }
