@@ -150,7 +150,7 @@ impl<'a> Call<'a> {
             if !self.change.may_take_from(policy) {
                 let why =
                     "and for reading a volume a container is made there that never runs; nothing was changed";
-                return Err(deed::denied(source, policy, why));
+                return Err(deed::denied(&self.context.directory, source, policy, why));
             }
         }
         let id = &self.host.spec().id;
@@ -167,7 +167,7 @@ impl<'a> Call<'a> {
             }
             Policy::ReadOnly | Policy::ReadWrite => "which permits no change",
         };
-        Err(deed::denied(id, policy, &format!("{why}; nothing was changed")))
+        Err(deed::denied(&self.context.directory, id, policy, &format!("{why}; nothing was changed")))
     }
 
     /// What the change would be made to, and what is left out of it because it is protected. Where a protected thing

@@ -251,6 +251,26 @@ fn a_host_is_forgotten_when_a_person_agrees_and_a_key_remembers_only_that() {
 }
 
 #[test]
+fn a_refusal_names_the_host_that_holds_the_engine_to_its_policy() {
+    let world = World::new();
+    let file = "  nas: {hostname: nas}\n  again: {hostname: NAS, policy: no_destructive}\n  pi: {hostname: pi, policy: ro}\n";
+    std::fs::write(world.data.path().join("hosts.yml"), format!("hosts:\n{file}")).unwrap();
+    world.lives(async |app| {
+        let refused = call(app, "container_remove", remove(&["a"]), Consent::Askable).await.unwrap_err();
+        assert!(
+            refused.contains("nas is held to no_destructive by again, another name of its engine"),
+            "{refused}"
+        );
+        assert!(refused.contains("dockmaster hosts edit again --policy rw."), "{refused}");
+        let mut own = remove(&["a"]);
+        own["host"] = "pi".into();
+        let refused = call(app, "container_remove", own, Consent::Askable).await.unwrap_err();
+        assert!(refused.contains("pi is held to ro, which"), "{refused}");
+        assert!(refused.contains("dockmaster hosts edit pi --policy rw."), "{refused}");
+    });
+}
+
+#[test]
 fn other_names_of_an_engine_protect_what_they_name() {
     let world = World::new();
     let file = "  nas: {hostname: nas}\n  again: {hostname: NAS, protected: [label=keep]}\n";
