@@ -99,7 +99,7 @@ impl Registry {
             let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
             let host = named.map(ToOwned::to_owned);
             let mut told = arguments.clone();
-            Terms::take_confirm(&mut told);
+            Terms::drop_confirm(&mut told);
             let told = Called { host, arguments: audited(&told) };
             // What begins or ends a job is put on the audit with it.
             let outcome = if kind == Kind::Job {

@@ -249,7 +249,8 @@ impl Tool {
         Self::new(about, input, output, move |context, mut arguments| {
             let (ask, run) = (Arc::clone(&ask), Arc::clone(&run));
             Box::pin(async move {
-                let confirm = Terms::take_confirm(&mut arguments);
+                let confirm =
+                    Terms::take_confirm(&mut arguments).map_err(|error| wrong(context.tool, &error))?;
                 let parameters = parse::<P>(context.tool, arguments.clone())?;
                 let question = ask(context.clone(), parameters.clone()).await?;
                 // To what was asked: that names what it is about.

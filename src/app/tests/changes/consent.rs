@@ -251,6 +251,17 @@ fn a_host_is_forgotten_when_a_person_agrees_and_a_key_remembers_only_that() {
 }
 
 #[test]
+fn a_confirm_that_is_no_text_is_refused() {
+    let world = World::new();
+    world.lives(async |app| {
+        let wrong =
+            call(app, "host_remove", json!({"host": "pi", "confirm": true}), Consent::Unaskable).await;
+        let wrong = wrong.unwrap_err();
+        assert!(wrong.starts_with("invalid_arguments: host_remove: confirm: invalid type"), "{wrong}");
+    });
+}
+
+#[test]
 fn a_refusal_names_the_host_that_holds_the_engine_to_its_policy() {
     let world = World::new();
     let file = "  nas: {hostname: nas}\n  again: {hostname: NAS, policy: no_destructive}\n  pi: {hostname: pi, policy: ro}\n";
