@@ -203,13 +203,13 @@ impl Talk {
         let error = json!({"code": -32603, "message": words});
         let answer = |id| json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into_bytes();
         let reason = "the Dockmaster that asked this has ended";
-        let take_back = |question| {
+        let cancel = |question| {
             let params = json!({"requestId": question, "reason": reason});
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
                 .to_string()
                 .into_bytes()
         };
-        let taken_back = std::mem::take(&mut self.asked).into_keys().map(take_back);
+        let taken_back = std::mem::take(&mut self.asked).into_keys().map(cancel);
         taken_back.chain(lost.into_values().map(answer)).collect()
     }
 }
