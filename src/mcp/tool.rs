@@ -19,7 +19,7 @@ use schemars::generate::Contract;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// A JSON object.
@@ -75,6 +75,8 @@ pub struct ToolContext {
     pub gone: CancellationToken,
     /// What people agree to.
     pub(super) agreements: Agreements,
+    /// How this call was agreed to, for the audit, where it is no job's.
+    pub(super) agreed: Arc<OnceLock<String>>,
 }
 
 /// What a tool answers.
@@ -258,7 +260,11 @@ impl Tool {
                     json!([context.asker.principal, context.tool, arguments, question.text]).to_string();
                 let (agreements, confirm) = (&context.agreements, confirm.as_deref());
                 let next = agreements.once(&question.wants, &context.consent, confirm, &deal)?;
-                if let Next::Make(_) = next {
+                if let Next::Make(agreement) = next {
+                    if let Some(agreement) = agreement {
+                        // It is made once.
+                        let _ = context.agreed.set(agreement.words);
+                    }
                     return structured(&run(context, parameters).await?);
                 }
                 let token = agreements.seal(&deal);

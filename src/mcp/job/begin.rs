@@ -7,7 +7,7 @@ use crate::changes::survey;
 use crate::domain::change::{Affected, Asks, Bound, Change};
 use crate::domain::policy::Policy;
 use crate::domain::protection::Protected;
-use crate::journal::record::Receipt;
+use crate::journal::record::{Agreement, Receipt};
 use crate::mcp::audit::{self, Called};
 use crate::mcp::consent::{Asking, Next, Question, Wants};
 use crate::mcp::deed;
@@ -31,8 +31,9 @@ pub(in crate::mcp) async fn begin(
     terms: Terms,
 ) -> Result<ToolOutput, ToolError> {
     let call = Call::of(context, change, terms)?;
-    let made = call.make().await;
-    call.on_audit(made).await
+    let made = call.on_audit(call.make().await).await?;
+    audit::planned(context, &call.called, &made).await;
+    Ok(made)
 }
 
 /// As [`begin`], for a change that nobody is asked about.
@@ -240,7 +241,7 @@ impl<'a> Call<'a> {
         &self,
         session: &Session,
         bound: Option<Bound>,
-        agreement: Option<String>,
+        agreement: Option<Agreement>,
     ) -> Result<Job, ToolError> {
         let wish = Wish {
             change: self.change.clone(),
