@@ -15,7 +15,7 @@ mod volume;
 pub use container::affected as container_affected;
 pub use means::{Means, Source};
 
-use crate::domain::change::{Affected, Before, Made, Step};
+use crate::domain::change::{Affected, Before, Made, RecreateStep, Step};
 use crate::domain::container::ContainerName;
 use crate::domain::operation::OperationId;
 use crate::engine::{Engine, EngineError};
@@ -116,6 +116,18 @@ impl Hands<'_> {
             Step::Network(step) => network::look(self, step).await,
             Step::Prune(kind, sieve) => prune::look(self, *kind, sieve).await,
             Step::Recreate(step) => recreate::look(self, step).await,
+        }
+    }
+
+    /// What of that the step would be made to, as it is now: what is protected since is left alone. What is made anew
+    /// is gone on with once it was stopped.
+    pub async fn affected(&self, step: &Step, before: &Before) -> Result<Vec<Affected>, EngineError> {
+        match step {
+            Step::Recreate(RecreateStep::Pull { .. } | RecreateStep::Stop) => {
+                let found = self.engine.container(&name(container::id_of(before))?).await?;
+                Ok(vec![container_affected(found)])
+            }
+            _ => survey(self.engine, std::slice::from_ref(step), self.now).await,
         }
     }
 

@@ -170,6 +170,17 @@ impl HostDirectory {
         found.and_then(|(_, identity, _)| of_engine(identity, &identities)).unwrap_or(Policy::ReadOnly)
     }
 
+    /// The names of a host's engine that hold it to something, the strictest first; of equal ones its own.
+    pub fn holders(&self, id: &HostId) -> Vec<(HostId, Policy)> {
+        let identities = self.identities(|_| true);
+        let Some((_, identity, _)) = identities.iter().find(|(entry, ..)| entry == id) else { return vec![] };
+        let names = identities.iter().map(|(name, identity, policy)| (identity, (name.clone(), *policy)));
+        let mut held = of_one_engine(identity, names);
+        held.retain(|(_, policy)| *policy > Policy::ReadWrite);
+        held.sort_by_key(|(name, policy)| (std::cmp::Reverse(*policy), name != id));
+        held
+    }
+
     /// What is left alone on a host: what any entry of its engine names, and what Dockmaster itself needs.
     pub fn protection(&self, id: &HostId) -> Protection {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);

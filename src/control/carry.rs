@@ -5,6 +5,7 @@ use super::{ControlError, Request, existing};
 use crate::domain::toolset::Offer;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Carried<I, O> {
     }
 
     /// Carries the client to the service at `socket` until one of both ends. What it had asked a service that has
-    /// ended is answered with an error by then.
+    /// ended is answered with an error by then, and what that had asked is taken back.
     pub async fn to(
         &mut self,
         socket: &Path,
@@ -53,10 +54,10 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Carried<I, O> {
         let (from_service, to_service) = ask(socket, &request).await?;
         let ended = self.between(from_service, to_service).await;
         // A client that has ended its input may still wait for answers.
-        let unanswered = lock(&self.talk).service_ended();
-        for answer in unanswered {
+        let last_words = lock(&self.talk).service_ended();
+        for line in last_words {
             // A client that no longer reads is found out by its input.
-            let _ = put(&mut self.output, &answer).await;
+            let _ = put(&mut self.output, &line).await;
         }
         Ok(ended)
     }
@@ -73,15 +74,20 @@ impl<I: AsyncRead + Unpin, O: AsyncWrite + Unpin> Carried<I, O> {
                 put(&mut to_service, &line).await?;
             }
             while let Ok(Some(line)) = input.next_segment().await {
-                lock(talk).client_says(&line);
-                put(&mut to_service, &line).await?;
+                let told = lock(talk).client_says(&line);
+                if let Some(told) = told {
+                    put(&mut to_service, &told).await?;
+                }
             }
             to_service.shutdown().await
         };
         let outward = async {
             let mut from_service = BufReader::new(from_service).split(b'\n');
             while let Ok(Some(line)) = from_service.next_segment().await {
-                if lock(talk).service_says(&line) && put(output, &line).await.is_err() {
+                let told = lock(talk).service_says(&line);
+                if let Some(told) = told
+                    && put(output, &told).await.is_err()
+                {
                     break;
                 }
             }
@@ -115,6 +121,11 @@ struct Talk {
     greeting: Vec<Vec<u8>>,
     /// What is not answered yet, by identifier; the greeting too.
     waiting: BTreeMap<String, Value>,
+    /// What the service has asked and the client has not answered yet: the service's identifier by the number that
+    /// the client knows it by. Each service counts from the beginning; these numbers go on.
+    asked: BTreeMap<u64, Value>,
+    /// What services have asked so far.
+    questions: u64,
 }
 
 /// What of a message counts here.
@@ -127,32 +138,59 @@ struct Message {
 }
 
 impl Talk {
-    fn client_says(&mut self, line: &[u8]) {
-        let Ok(Message { id, method: Some(method), params }) = serde_json::from_slice(line) else { return };
-        match method.as_str() {
-            "initialize" => self.greeting = vec![line.to_owned()],
-            "notifications/initialized" if self.greeting.len() == 1 => self.greeting.push(line.to_owned()),
-            // Nobody answers it, and nobody waits for it.
-            "notifications/cancelled" => drop(self.waiting.remove(&params["requestId"].to_string())),
-            _ => {}
-        }
-        if let Some(id) = id {
-            self.waiting.insert(id.to_string(), id);
+    /// What the service is told: nothing of an answer to what it did not ask.
+    fn client_says<'a>(&mut self, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let Ok(message) = serde_json::from_slice(line) else { return Some(line.into()) };
+        match message {
+            Message { id, method: Some(method), params } => {
+                match method.as_str() {
+                    "initialize" => self.greeting = vec![line.to_owned()],
+                    "notifications/initialized" if self.greeting.len() == 1 => {
+                        self.greeting.push(line.to_owned());
+                    }
+                    // Nobody answers it, and nobody waits for it.
+                    "notifications/cancelled" => drop(self.waiting.remove(&params["requestId"].to_string())),
+                    _ => {}
+                }
+                if let Some(id) = id {
+                    self.waiting.insert(id.to_string(), id);
+                }
+                Some(line.into())
+            }
+            Message { id: Some(id), method: None, .. } => {
+                let asked = self.asked.remove(&id.as_u64()?)?;
+                with(line, "/id", asked)
+            }
+            Message { id: None, method: None, .. } => Some(line.into()),
         }
     }
 
-    /// Whether it is for the client: not what it did not ask for, as a greeting that was repeated, nor what is no
-    /// message.
-    fn service_says(&mut self, line: &[u8]) -> bool {
-        match serde_json::from_slice(line) {
-            Ok(Message { id: Some(id), method: None, .. }) => self.waiting.remove(&id.to_string()).is_some(),
-            Ok(_) => true,
-            // The rest of a line that a service had no time to end.
-            Err(_) => false,
+    /// What the client is told: nothing of what it did not ask for, as a greeting that was repeated, nor of what is
+    /// no message.
+    fn service_says<'a>(&mut self, line: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        // No message is the rest of a line that a service had no time to end.
+        let Message { id, method, params } = serde_json::from_slice(line).ok()?;
+        match (id, method.as_deref()) {
+            (Some(id), None) => self.waiting.remove(&id.to_string()).map(|_| line.into()),
+            (Some(id), Some(_)) => {
+                self.questions += 1;
+                self.asked.insert(self.questions, id);
+                with(line, "/id", self.questions.into())
+            }
+            (None, Some("notifications/cancelled")) => {
+                let mut asked = self.asked.iter();
+                let Some((&question, _)) = asked.find(|(_, id)| **id == params["requestId"]) else {
+                    return Some(line.into());
+                };
+                self.asked.remove(&question);
+                with(line, "/params/requestId", question.into())
+            }
+            (None, _) => Some(line.into()),
         }
     }
 
-    /// What the client is told of what it waits for. Its greeting is the next service's to answer.
+    /// What the client is told of what it waits for, and of what it was asked. Its greeting is the next service's to
+    /// answer.
     fn service_ended(&mut self) -> Vec<Vec<u8>> {
         let greeting = self.greeting.first().and_then(|line| serde_json::from_slice::<Message>(line).ok());
         let greeting = greeting.and_then(|greeting| greeting.id).map(|id| id.to_string());
@@ -164,13 +202,29 @@ impl Talk {
                      record and goes on: job_list shows it. Anything else can be asked again.";
         let error = json!({"code": -32603, "message": words});
         let answer = |id| json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string().into_bytes();
-        lost.into_values().map(answer).collect()
+        let reason = "the Dockmaster that asked this has ended";
+        let cancel = |question| {
+            let params = json!({"requestId": question, "reason": reason});
+            json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
+                .to_string()
+                .into_bytes()
+        };
+        let taken_back = std::mem::take(&mut self.asked).into_keys().map(cancel);
+        taken_back.chain(lost.into_values().map(answer)).collect()
     }
+}
+
+/// A message with another identifier at this place.
+fn with(line: &[u8], place: &str, identifier: Value) -> Option<Cow<'static, [u8]>> {
+    let mut message: Value = serde_json::from_slice(line).ok()?;
+    *message.pointer_mut(place)? = identifier;
+    Some(message.to_string().into_bytes().into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, duplex, split};
 
     fn said(value: &Value) -> Vec<u8> {
         value.to_string().into_bytes()
@@ -184,18 +238,18 @@ mod tests {
         talk.client_says(&initialize);
         assert_eq!(talk.service_ended(), [[0_u8; 0]; 0], "the next service answers the greeting");
         let greeted = said(&json!({"jsonrpc": "2.0", "id": 0, "result": {}}));
-        assert!(talk.service_says(&greeted));
+        assert_eq!(talk.service_says(&greeted), Some(Cow::from(&greeted)));
         talk.client_says(&initialized);
         for id in [json!(1), json!("1")] {
             talk.client_says(&said(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/call"})));
         }
-        assert!(talk.service_says(&said(&json!({"jsonrpc": "2.0", "method": "notifications/message"}))));
-        assert!(
-            talk.service_says(&said(&json!({"jsonrpc": "2.0", "id": 5, "method": "elicitation/create"})))
-        );
-        assert!(talk.service_says(&said(&json!({"jsonrpc": "2.0", "id": null, "error": {}}))));
-        talk.client_says(&said(&json!({"jsonrpc": "2.0", "id": 5, "result": {}})));
-        assert!(talk.service_says(&said(&json!({"jsonrpc": "2.0", "id": 1, "result": {}}))));
+        for told in [
+            json!({"jsonrpc": "2.0", "method": "notifications/message"}),
+            json!({"jsonrpc": "2.0", "id": null, "error": {}}),
+            json!({"jsonrpc": "2.0", "id": 1, "result": {}}),
+        ] {
+            assert_eq!(talk.service_says(&said(&told)), Some(Cow::from(said(&told))));
+        }
         let told: Vec<Value> =
             talk.service_ended().iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
         assert_eq!((told.len(), &told[0]["id"], &told[0]["error"]["code"]), (1, &json!("1"), &json!(-32603)));
@@ -204,9 +258,74 @@ mod tests {
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 9}});
         talk.client_says(&said(&cancelled));
         assert_eq!(talk.service_ended(), [[0_u8; 0]; 0], "nobody waits for it");
-        assert!(!talk.service_says(br#"{"jsonrpc": "2.0", "id": 1, "resu"#), "the rest did not come");
+        assert_eq!(talk.service_says(br#"{"jsonrpc": "2.0", "id": 1, "resu"#), None, "the rest did not come");
         assert_eq!(talk.greeting, [initialize, initialized]);
-        assert!(!talk.service_says(&greeted), "to the client it is no news");
+        assert_eq!(talk.service_says(&greeted), None, "to the client it is no news");
         assert_eq!(talk.service_ended(), [[0_u8; 0]; 0], "it is told once");
+    }
+
+    /// The next line of a stream, as what it says.
+    async fn heard(stream: &mut (impl AsyncRead + Unpin)) -> Value {
+        let mut line = vec![];
+        while line.last() != Some(&b'\n') {
+            let byte = stream.read_u8().await.unwrap();
+            line.push(byte);
+        }
+        serde_json::from_slice(&line).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_for_the_service_that_asked_and_for_no_other() {
+        let (mut to_us, input) = duplex(4096);
+        let (output, mut from_us) = duplex(4096);
+        let mut carried = Carried::new(input, output);
+        let question = json!({"jsonrpc": "2.0", "id": 0, "method": "elicitation/create"});
+        let answer = |id: &Value| json!({"jsonrpc": "2.0", "id": id, "result": {"action": "accept"}});
+
+        let (mut first, ours) = duplex(4096);
+        let (from_first, to_first) = split(ours);
+        let client = async {
+            let mut asked = vec![];
+            // The first is answered, the second taken back by the service itself, the third left open.
+            for id in 0..3 {
+                let question = json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create"});
+                put(&mut first, &said(&question)).await.unwrap();
+                asked.push(heard(&mut from_us).await["id"].clone());
+            }
+            put(&mut to_us, &said(&answer(&asked[0]))).await.unwrap();
+            assert_eq!(heard(&mut first).await, answer(&json!(0)), "the service knows it by its own number");
+            let taken_back = |id: &Value| json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+            put(&mut first, &said(&taken_back(&json!(1)))).await.unwrap();
+            assert_eq!(heard(&mut from_us).await, taken_back(&asked[1]));
+            drop(first);
+            asked
+        };
+        let (ended, asked) = tokio::join!(carried.between(from_first, to_first), client);
+        assert_eq!(ended, Ended::Service);
+        let told = lock(&carried.talk).service_ended();
+        let told: Vec<Value> = told.iter().map(|line| serde_json::from_slice(line).unwrap()).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0]["method"], "notifications/cancelled");
+        assert_eq!(told[0]["params"]["requestId"], asked[2]);
+
+        let (mut second, ours) = duplex(4096);
+        let (from_second, to_second) = split(ours);
+        let client = async move {
+            put(&mut second, &said(&question)).await.unwrap();
+            let again = heard(&mut from_us).await["id"].clone();
+            assert!(!asked.contains(&again), "{again} was asked before");
+            for old in &asked {
+                put(&mut to_us, &said(&answer(old))).await.unwrap();
+            }
+            put(&mut to_us, &said(&answer(&again))).await.unwrap();
+            assert_eq!(heard(&mut second).await, answer(&json!(0)));
+            drop(to_us);
+            let mut more = vec![];
+            second.read_to_end(&mut more).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&more), "", "one answer for one question");
+        };
+        let (ended, ()) = tokio::join!(carried.between(from_second, to_second), client);
+        assert_eq!(ended, Ended::Client);
+        assert_eq!(lock(&carried.talk).service_ended(), [[0_u8; 0]; 0]);
     }
 }

@@ -73,6 +73,15 @@ pub struct Machine {
     pub host_key: Option<String>,
 }
 
+/// A person's agreement to a change, or what stood in for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Agreement {
+    /// By which it counts once; none where nobody was asked.
+    pub word: Option<String>,
+    /// How it was given, for the audit.
+    pub words: String,
+}
+
 /// A change that is to begin.
 #[derive(Debug, Clone)]
 pub struct NewChange {
@@ -84,8 +93,8 @@ pub struct NewChange {
     pub machine: Machine,
     /// What it may be made to, of what was there before it; `None` when that was not looked at.
     pub bound: Option<Bound>,
-    /// By which agreement of a person: it counts once.
-    pub agreement: Option<String>,
+    /// By which agreement, where one was wanted.
+    pub agreement: Option<Agreement>,
     /// Who asked.
     pub asker: Asker,
     /// The client's idempotency key.
@@ -172,6 +181,8 @@ pub struct HeldRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// What it would do was told, or a person is asked: nothing is done by this.
+    Planned,
     /// It is about to be done: what became of it is a later entry, unless the service ended meanwhile.
     Asked,
     /// It was done, or began an operation.
@@ -186,6 +197,7 @@ impl Verdict {
     /// The word it is written by.
     pub const fn word(self) -> &'static str {
         match self {
+            Self::Planned => "planned",
             Self::Asked => "asked",
             Self::Accepted => "accepted",
             Self::Joined => "joined",
@@ -207,7 +219,7 @@ pub struct AuditEntry {
     pub arguments: Value,
     /// What became of it.
     pub verdict: Verdict,
-    /// Why it was refused.
+    /// Why it was refused, who is asked, or how it was agreed to.
     pub words: Option<String>,
     /// The operation it is about.
     pub operation: Option<OperationId>,

@@ -275,8 +275,9 @@ async fn begin(
         }
         None => Receipt::Written,
     };
-    if receipt == Receipt::Written && agreement.is_some() {
-        let query = sqlx::query("SELECT 1 FROM operations WHERE agreement = ?").bind(agreement);
+    let word = agreement.as_ref().and_then(|agreement| agreement.word.as_deref());
+    if receipt == Receipt::Written && word.is_some() {
+        let query = sqlx::query("SELECT 1 FROM operations WHERE agreement = ?").bind(word);
         if query.fetch_optional(&mut *connection).await?.is_some() {
             return Ok(Receipt::Spent);
         }
@@ -291,7 +292,7 @@ async fn begin(
         host: Some(machine.host.to_string()),
         arguments: arguments.clone(),
         verdict,
-        words: None,
+        words: agreement.as_ref().map(|agreement| agreement.words.clone()),
         operation: Some(operation),
     };
     audit(connection, &entry, now).await?;
@@ -308,7 +309,7 @@ async fn begin(
         let query = query.bind(&asker.principal).bind(&asker.client).bind(client_key).bind(fingerprint);
         let limit = i64::try_from(change.limit().as_millis()).unwrap_or(i64::MAX);
         let query = query.bind(json(&masked)).bind(whole).bind(limit).bind(now);
-        query.bind(bound.as_ref().map(json)).bind(agreement).execute(connection).await?;
+        query.bind(bound.as_ref().map(json)).bind(word).execute(connection).await?;
     }
     Ok(receipt)
 }

@@ -1,6 +1,7 @@
 //! The audit of calls that would change something: what is about to be done is on it before it is done, so that
 //! no change goes without.
 
+use super::consent::with_mark;
 use super::error::{ErrorKind, ToolError};
 use super::tool::{ToolContext, ToolOutput};
 use crate::domain::redact;
@@ -27,8 +28,7 @@ where
     write(context, called, Verdict::Asked, None).await?;
     match call.await {
         Ok(output @ (ToolOutput::Planned(_) | ToolOutput::Asks(_))) => {
-            let words = Some("it waits for a person's agreement".to_owned());
-            let _ = write(context, called, Verdict::Refused, words).await;
+            planned(context, called, &output).await;
             Ok(output)
         }
         Ok(output) => {
@@ -41,9 +41,35 @@ where
 
 /// What is done already. One that cannot be written now is in the log; that it was asked for is on the audit.
 pub(super) async fn made(context: &ToolContext, called: &Called, verdict: Verdict) {
-    if let Err(error) = write(context, called, verdict, None).await {
+    let words = context.agreed.get().cloned();
+    if let Err(error) = write(context, called, verdict, words).await {
         tracing::warn!(%error, tool = context.tool, "what became of a call is not on the audit");
     }
+}
+
+/// What was not done yet: its plan was told, or a person is asked.
+pub(super) async fn planned(context: &ToolContext, called: &Called, output: &ToolOutput) {
+    let words = match output {
+        ToolOutput::Asks(asking) => with_mark("a person is asked", &asking.token),
+        ToolOutput::Planned(plan) => match plan.get("confirm").and_then(Value::as_str) {
+            Some(token) => with_mark("it was told what it would do", token),
+            None => "it was told what it would do".to_owned(),
+        },
+        ToolOutput::Structured(_) | ToolOutput::Text(_) => return,
+    };
+    let _ = write(context, called, Verdict::Planned, Some(words)).await;
+}
+
+/// What a person did not agree to, with the plan that they were asked about.
+pub(super) async fn unagreed(
+    context: &ToolContext,
+    called: &Called,
+    token: &str,
+    error: ToolError,
+) -> ToolError {
+    let words = with_mark(&redact::text(&error.message), token);
+    let _ = write(context, called, Verdict::Refused, Some(words)).await;
+    ToolError { is_on_audit: true, ..error }
 }
 
 /// What was not done, once.

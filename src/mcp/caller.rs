@@ -42,9 +42,9 @@ pub struct Progress(Option<mpsc::Sender<String>>);
 
 impl Progress {
     /// One whose messages come out at the other end.
-    pub(super) fn channel() -> (Self, mpsc::Receiver<String>) {
+    pub(super) fn channel() -> (Self, Told) {
         let (notes, told) = mpsc::channel(NOTES);
-        (Self(Some(notes)), told)
+        (Self(Some(notes)), Told(told))
     }
 
     /// Tells it, when somebody listens. `false` when they are behind: it was not told.
@@ -58,5 +58,55 @@ impl Progress {
             Err(TrySendError::Full(())) => false,
             Err(TrySendError::Closed(())) => true,
         }
+    }
+}
+
+/// What is told of a call's progress.
+pub(super) struct Told(mpsc::Receiver<String>);
+
+impl Told {
+    /// Passes on what is told of `run` until it ends, all of it before its end.
+    pub(super) async fn until<T, F>(
+        mut self,
+        run: impl Future<Output = T>,
+        mut tell: impl FnMut(String) -> F,
+    ) -> T
+    where
+        F: Future<Output = ()>,
+    {
+        tokio::pin!(run);
+        let result = loop {
+            tokio::select! {
+                result = &mut run => break result,
+                Some(message) = self.0.recv() => tell(message).await,
+            }
+        };
+        while let Ok(message) = self.0.try_recv() {
+            tell(message).await;
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_told_last_is_passed_on_before_the_end() {
+        let (progress, told) = Progress::channel();
+        let run = async {
+            progress.say(|| "first".to_owned());
+            tokio::task::yield_now().await;
+            progress.say(|| "last but one".to_owned());
+            progress.say(|| "last".to_owned());
+        };
+        let mut heard = vec![];
+        let hear = |message| {
+            heard.push(message);
+            std::future::ready(())
+        };
+        told.until(run, hear).await;
+        assert_eq!(heard, ["first", "last but one", "last"]);
     }
 }

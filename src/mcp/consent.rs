@@ -8,10 +8,12 @@
 use super::error::{ErrorKind, ToolError};
 use crate::domain::change::Asks;
 use crate::domain::policy::ConfirmFallback;
+use crate::journal::record::Agreement;
 use rand::RngCore as _;
 use rmcp::model::{RequestStateCodec, RequestStateError, SealOptions};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,6 +25,9 @@ const LIFE: Duration = Duration::from_secs(600);
 
 /// Bytes of the word in a token.
 const WORD_BYTES: usize = 16;
+
+/// Bytes of a token's fingerprint, by which the audit tells plans apart.
+const MARK_BYTES: usize = 6;
 
 /// What the person behind a call has said to it.
 #[derive(Debug, Clone, Default)]
@@ -79,7 +84,7 @@ pub struct Asking {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Make it, by this agreement if there is one.
-    Make(Option<String>),
+    Make(Option<Agreement>),
     /// Ask the person first.
     Ask,
     /// Tell the plan; the call is repeated with its token.
@@ -108,11 +113,7 @@ impl Agreements {
     pub(super) fn seal(&self, deal: &str) -> String {
         let mut bytes = [0; WORD_BYTES];
         rand::rng().fill_bytes(&mut bytes);
-        let word = bytes.iter().fold(String::new(), |mut word, byte| {
-            // Writing to a string cannot fail.
-            let _ = write!(word, "{byte:02x}");
-            word
-        });
+        let word = hex(&bytes);
         let options = SealOptions::new().associated_data(deal.as_bytes()).ttl(LIFE);
         self.codec.seal_with(word.as_bytes(), &options)
     }
@@ -147,7 +148,7 @@ impl Agreements {
             Wants::Name(name) => (Asks::Name, &**name),
         };
         let next = self.next(asks, consent, confirm, deal, name)?;
-        if let Next::Make(Some(word)) = &next {
+        if let Next::Make(Some(Agreement { word: Some(word), .. })) = &next {
             let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
             spent.retain(|_, at| at.elapsed() < LIFE);
             if spent.insert(word.clone(), Instant::now()).is_some() {
@@ -171,6 +172,7 @@ impl Agreements {
         if asks == Asks::Nothing {
             return Ok(Next::Make(None));
         }
+        let agreed = |word: Option<String>, words: String| Ok(Next::Make(Some(Agreement { word, words })));
         match (consent, confirm) {
             (Consent::Given(reply), _) => {
                 let word = self.open(&reply.token, deal)?;
@@ -179,11 +181,14 @@ impl Agreements {
                         "the name that was typed is not the one of what would be lost; nothing was changed";
                     return Err(ToolError::new(ErrorKind::ConfirmationRequired, message));
                 }
-                Ok(Next::Make(Some(word)))
+                let said = if asks == Asks::Name { "typed the name" } else { "said yes" };
+                agreed(Some(word), with_mark(&format!("a person {said}"), &reply.token))
             }
             // A model may repeat what it was told. Who can be asked is.
             (Consent::Askable, _) => Ok(Next::Ask),
-            (Consent::Unaskable, _) if self.fallback == ConfirmFallback::Allow => Ok(Next::Make(None)),
+            (Consent::Unaskable, _) if self.fallback == ConfirmFallback::Allow => {
+                agreed(None, "nobody was asked: confirm_fallback is allow".to_owned())
+            }
             (Consent::Unaskable, _) if self.fallback == ConfirmFallback::Deny => {
                 let message =
                     "a person has to agree to this, and this client cannot ask one; nothing was changed";
@@ -191,10 +196,27 @@ impl Agreements {
                     "A person can call it: dockmaster tool call; or set server.confirm_fallback to plan.",
                 ))
             }
-            (Consent::Unaskable, Some(token)) => self.open(token, deal).map(|word| Next::Make(Some(word))),
+            (Consent::Unaskable, Some(token)) => {
+                let word = self.open(token, deal)?;
+                agreed(Some(word), with_mark("the call brought its plan's confirm", token))
+            }
             (Consent::Unaskable, None) => Ok(Next::Plan),
         }
     }
+}
+
+/// Words for the audit, with the plan that they are about.
+pub(super) fn with_mark(words: &str, token: &str) -> String {
+    let digest = Sha256::digest(token);
+    format!("{words} (plan {})", hex(&digest[..MARK_BYTES]))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]
@@ -258,13 +280,18 @@ mod tests {
         let agreements = Agreements::new(ConfirmFallback::Plan);
         let token = agreements.seal("remove web 1");
         let next = |asks, consent: &Consent, deal| agreements.next(asks, consent, None, deal, "web");
-        let Ok(Next::Make(Some(word))) = next(Asks::Agreement, &given(&token, None), "remove web 1") else {
-            panic!("it was agreed to")
+        let agreed = |asks, consent: &Consent| match next(asks, consent, "remove web 1") {
+            Ok(Next::Make(Some(agreement))) => agreement,
+            other => panic!("it was agreed to: {other:?}"),
         };
-        assert_eq!(
-            next(Asks::Name, &given(&token, Some(" web ")), "remove web 1"),
-            Ok(Next::Make(Some(word.clone())))
+        let (yes, typed) = (
+            agreed(Asks::Agreement, &given(&token, None)),
+            agreed(Asks::Name, &given(&token, Some(" web "))),
         );
+        assert!(yes.word.is_some());
+        assert_eq!(yes.word, typed.word);
+        assert_eq!(yes.words, with_mark("a person said yes", &token));
+        assert_eq!(typed.words, with_mark("a person typed the name", &token));
         for name in [None, Some(""), Some("we"), Some("Web")] {
             assert!(next(Asks::Name, &given(&token, name), "remove web 1").is_err(), "{name:?}");
         }
@@ -274,6 +301,11 @@ mod tests {
             assert!(next(Asks::Agreement, &given(foreign, None), "remove web 1").is_err(), "{foreign}");
         }
         let other = agreements.seal("remove web 1");
-        assert_ne!(next(Asks::Agreement, &given(&other, None), "remove web 1"), Ok(Next::Make(Some(word))));
+        let other = agreed(Asks::Agreement, &given(&other, None));
+        assert_ne!((&other.word, &other.words), (&yes.word, &yes.words));
+        let allows = Agreements::new(ConfirmFallback::Allow);
+        let unasked = allows.next(Asks::Agreement, &Consent::Unaskable, None, "remove web 1", "web");
+        let words = "nobody was asked: confirm_fallback is allow".to_owned();
+        assert_eq!(unasked, Ok(Next::Make(Some(Agreement { word: None, words }))));
     }
 }

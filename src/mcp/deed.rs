@@ -3,6 +3,7 @@
 use super::error::{ErrorKind, HostFailure, ToolError};
 use super::fleet::{Patience, on_host};
 use super::tool::ToolContext;
+use crate::actors::directory::HostDirectory;
 use crate::actors::host::HostHandle;
 use crate::changes::container_affected;
 use crate::domain::change::Affected;
@@ -26,7 +27,12 @@ pub(super) async fn permit(
     let id = &host.spec().id;
     let permit = || match context.directory.policy(id) {
         Policy::ReadWrite => Ok(()),
-        policy => Err(denied(id, policy, "which permits nothing to be done inside a container; nothing was")),
+        policy => Err(denied(
+            &context.directory,
+            id,
+            policy,
+            "which permits nothing to be done inside a container; nothing was",
+        )),
     };
     permit()?;
     let session = host.session(LINE_LIMIT).await;
@@ -45,10 +51,20 @@ pub(super) async fn permit(
     }
 }
 
-/// What the policy of a host does not permit.
-pub(super) fn denied(id: &HostId, policy: Policy, why: &str) -> ToolError {
-    ToolError::new(ErrorKind::PolicyDenied, format!("{id} is held to {policy}, {why}"))
-        .with_hint(format!("A person can loosen it: dockmaster hosts edit {id} --policy rw."))
+/// What the policy of a host does not permit, with the names of its engine that hold it to that.
+pub(super) fn denied(directory: &HostDirectory, id: &HostId, policy: Policy, why: &str) -> ToolError {
+    let holders = directory.holders(id);
+    let by = match holders.first() {
+        Some((holder, _)) if holder != id => format!(" by {holder}, another name of its engine"),
+        _ => String::new(),
+    };
+    let mut names: Vec<&HostId> = holders.iter().map(|(holder, _)| holder).collect();
+    if names.is_empty() {
+        names.push(id);
+    }
+    let ways: Vec<_> = names.iter().map(|name| format!("dockmaster hosts edit {name} --policy rw")).collect();
+    ToolError::new(ErrorKind::PolicyDenied, format!("{id} is held to {policy}{by}, {why}"))
+        .with_hint(format!("A person can loosen it: {}.", ways.join("; ")))
 }
 
 /// What is done to nothing that is protected.

@@ -66,7 +66,7 @@ impl Keys {
         let _alone = turn.lock().await;
         let journal = context.directory.changes().journal().clone();
         let mut told = arguments.clone();
-        Terms::take_confirm(&mut told);
+        Terms::drop_confirm(&mut told);
         let told = Value::Object(told).to_string();
         let mut record = AnswerRecord { principal, tool, key, arguments: told, answer: Value::Null };
         match journal.reader().await?.answer(&record, context.directory.clock().now()).await? {

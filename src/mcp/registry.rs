@@ -11,6 +11,7 @@ use super::outdated::Outdated;
 use super::tool::{Kind, Object, Tool, ToolContext, ToolOutput};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
+use crate::domain::change::Asker;
 use crate::domain::policy::ConfirmFallback;
 use crate::domain::toolset::Offer;
 use futures_util::future::BoxFuture;
@@ -87,33 +88,13 @@ impl Registry {
         arguments: Object,
         caller: Caller,
     ) -> BoxFuture<'static, Result<ToolOutput, ToolError>> {
-        let (directory, admin) = (self.admin.directory.clone(), self.admin.clone());
-        let Caller { asker, progress, consent, left, gone } = caller;
-        let (name, agreements) = (tool.about.name, self.agreements.clone());
-        let outdated = self.outdated.clone();
-        let context = ToolContext {
-            tool: name,
-            directory,
-            admin,
-            asker,
-            progress,
-            consent,
-            left,
-            gone,
-            agreements,
-            outdated,
-        };
+        let context = self.context(tool, caller);
         if tool.kind == Kind::Read {
             return (tool.call)(context, arguments);
         }
-        let (call, kind, audited) = (Arc::clone(&tool.call), tool.kind, tool.audited);
+        let (call, kind, told) = (Arc::clone(&tool.call), tool.kind, called(tool, &arguments));
         let keys = self.keys.clone();
         Box::pin(async move {
-            let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
-            let host = named.map(ToOwned::to_owned);
-            let mut told = arguments.clone();
-            Terms::take_confirm(&mut told);
-            let told = Called { host, arguments: audited(&told) };
             // What begins or ends a job is put on the audit with it.
             let outcome = if kind == Kind::Job {
                 call(context.clone(), arguments).await
@@ -129,6 +110,45 @@ impl Registry {
             }
         })
     }
+
+    /// Puts on the audit that the person behind a call was asked with `token` and did not agree.
+    pub(super) async fn unagreed(
+        &self,
+        tool: &Tool,
+        arguments: &Object,
+        asker: Asker,
+        token: &str,
+        error: ToolError,
+    ) -> ToolError {
+        let (context, called) = (self.context(tool, Caller::from(asker)), called(tool, arguments));
+        audit::unagreed(&context, &called, token, error).await
+    }
+
+    fn context(&self, tool: &Tool, caller: Caller) -> ToolContext {
+        let Caller { asker, progress, consent, left, gone } = caller;
+        ToolContext {
+            tool: tool.about.name,
+            directory: self.admin.directory.clone(),
+            admin: self.admin.clone(),
+            asker,
+            progress,
+            consent,
+            left,
+            gone,
+            agreements: self.agreements.clone(),
+            outdated: self.outdated.clone(),
+            agreed: Arc::default(),
+        }
+    }
+}
+
+/// A call as the audit has it when it has not come to a change.
+fn called(tool: &Tool, arguments: &Object) -> Called {
+    let named = ["host", "name", "hosts"].into_iter().find_map(|key| arguments.get(key)?.as_str());
+    let host = named.map(ToOwned::to_owned);
+    let mut told = arguments.clone();
+    Terms::drop_confirm(&mut told);
+    Called { host, arguments: (tool.audited)(&told) }
 }
 
 #[cfg(test)]

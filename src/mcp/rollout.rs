@@ -79,7 +79,11 @@ pub(super) async fn roll_out(
         return planned(&told(agreements.seal(&deal)));
     }
     let next = agreements.once(&Wants::Yes, &context.consent, confirm, &deal)?;
-    if let Next::Make(_) = next {
+    if let Next::Make(agreement) = next {
+        if let Some(agreement) = agreement {
+            // Set once: a call is agreed to once.
+            let _ = context.agreed.set(agreement.words);
+        }
         let what = format!("{} {}", wanted.action.word(), wanted.selector);
         let arguments = json!({"rollout": what, "hosts": wanted.hosts});
         let asker = context.asker.clone();
@@ -170,7 +174,12 @@ async fn look(context: &ToolContext, wanted: &Wanted) -> Result<Survey, ToolErro
                 }
             };
             if !change.is_permitted(policy) {
-                let denied = deed::denied(id, policy, "which does not permit it; nothing was changed");
+                let denied = deed::denied(
+                    &context.directory,
+                    id,
+                    policy,
+                    "which does not permit it; nothing was changed",
+                );
                 errors.push(HostFailure::plain(id.as_str(), denied));
                 break;
             }

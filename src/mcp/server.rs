@@ -106,11 +106,14 @@ impl ServerHandler for Server {
             Err(NoCall::Refused(error)) => return Ok(failed(&error).into()),
         };
         let way = elicit::way(&context);
+        let token = request_state.clone().unwrap_or_default();
         let consent = match (way, elicit::second_round(request_state, input_responses)) {
             (Some(_), Ok(Some(assent))) => Consent::Given(assent),
             (Some(_), Ok(None)) => Consent::Askable,
             (None, _) => Consent::Unaskable,
-            (Some(_), Err(error)) => return Ok(failed(&error).into()),
+            (Some(_), Err(no)) => {
+                return Ok(failed(&self.no(tool, &arguments, &context, &token, no).await).into());
+            }
         };
         let mut outcome = self.make(tool, arguments.clone(), consent, &context).await?;
         if let (Ok(ToolOutput::Asks(asking)), Some(way)) = (&outcome, way) {
@@ -126,7 +129,7 @@ impl ServerHandler for Server {
             };
             outcome = match asked {
                 Ok(assent) => self.make(tool, arguments, Consent::Given(assent), &context).await?,
-                Err(error) => Err(error),
+                Err(no) => Err(self.no(tool, &arguments, &context, &asking.token, no).await),
             };
         }
         Ok(match outcome {
@@ -142,6 +145,22 @@ impl ServerHandler for Server {
 }
 
 impl Server {
+    /// A person's no, which is on the audit as such.
+    async fn no(
+        &self,
+        tool: &Tool,
+        arguments: &Object,
+        context: &RequestContext<RoleServer>,
+        token: &str,
+        no: ToolError,
+    ) -> ToolError {
+        if tool.about.effect.read_only {
+            // Nobody is asked about it.
+            return no;
+        }
+        self.registry.unagreed(tool, arguments, asker(context), token, no).await
+    }
+
     /// Makes a call as a request of the front's actor, and tells the client how far it is.
     async fn make(
         &self,
@@ -151,7 +170,7 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Result<Result<ToolOutput, ToolError>, ErrorData> {
         let token = context.meta.get_progress_token();
-        let (progress, mut told) = Progress::channel();
+        let (progress, told) = Progress::channel();
         let progress = if token.is_some() { progress } else { Progress::default() };
         let gone = CancellationToken::new();
         let _gone = gone.clone().drop_guard();
@@ -165,26 +184,25 @@ impl Server {
                 self.front.run(tool.about.name, work).await
             }
         };
-        tokio::pin!(run);
         let mut notes = 0.0;
-        loop {
-            tokio::select! {
-                result = &mut run => return Ok(match result {
-                    Ok(outcome) => outcome,
-                    Err(cut_off) => Err(ToolError::new(ErrorKind::Internal, cut_off.to_string())),
-                }),
-                Some(message) = told.recv() => if let Some(token) = &token {
-                    notes += 1.0;
-                    let note = ProgressNotificationParam::new(token.clone(), notes).with_message(message);
-                    tokio::select! {
-                        // A client that has left is told of by its cancellation.
-                        _ = context.peer.notify_progress(note) => {}
-                        () = context.ct.cancelled() => return Err(cancelled()),
-                    }
-                },
-                // Dropping the run cancels it; the peer no longer listens for the answer.
-                () = context.ct.cancelled() => return Err(cancelled()),
+        let tell = |message| {
+            notes += 1.0;
+            let note = token.clone().map(|token| ProgressNotificationParam::new(token, notes));
+            let peer = context.peer.clone();
+            async move {
+                if let Some(note) = note {
+                    // A client that has left is told of by its cancellation.
+                    let _ = peer.notify_progress(note.with_message(message)).await;
+                }
             }
+        };
+        tokio::select! {
+            result = told.until(run, tell) => Ok(match result {
+                Ok(outcome) => outcome,
+                Err(cut_off) => Err(ToolError::new(ErrorKind::Internal, cut_off.to_string())),
+            }),
+            // Dropping the run cancels it; the peer no longer listens for the answer.
+            () = context.ct.cancelled() => Err(cancelled()),
         }
     }
 }

@@ -20,7 +20,7 @@ use schemars::generate::Contract;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio_util::sync::CancellationToken;
 
 /// A JSON object.
@@ -78,6 +78,8 @@ pub struct ToolContext {
     pub(super) agreements: Agreements,
     /// What registries were found to have newer images of.
     pub(super) outdated: Outdated,
+    /// How this call was agreed to, for the audit, where it is no job's.
+    pub(super) agreed: Arc<OnceLock<String>>,
 }
 
 /// What a tool answers.
@@ -280,7 +282,8 @@ impl Tool {
         Self::new(about, input, output, move |context, mut arguments| {
             let (ask, run) = (Arc::clone(&ask), Arc::clone(&run));
             Box::pin(async move {
-                let confirm = Terms::take_confirm(&mut arguments);
+                let confirm =
+                    Terms::take_confirm(&mut arguments).map_err(|error| wrong(context.tool, &error))?;
                 let parameters = parse::<P>(context.tool, arguments.clone())?;
                 let question = ask(context.clone(), parameters.clone()).await?;
                 // To what was asked: that names what it is about.
@@ -288,7 +291,11 @@ impl Tool {
                     json!([context.asker.principal, context.tool, arguments, question.text]).to_string();
                 let (agreements, confirm) = (&context.agreements, confirm.as_deref());
                 let next = agreements.once(&question.wants, &context.consent, confirm, &deal)?;
-                if let Next::Make(_) = next {
+                if let Next::Make(agreement) = next {
+                    if let Some(agreement) = agreement {
+                        // It is made once.
+                        let _ = context.agreed.set(agreement.words);
+                    }
                     return structured(&run(context, parameters).await?);
                 }
                 let token = agreements.seal(&deal);

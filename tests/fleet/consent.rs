@@ -151,6 +151,61 @@ impl Cell {
         }
     }
 
+    /// What the audit has of the thing that is left and of the other: the verdicts, and how their reasons begin.
+    fn audited(&self) -> [Vec<(&'static str, &'static str)>; 2] {
+        let (asked, told) =
+            (("planned", "a person is asked (plan "), ("planned", "it was told what it would do (plan "));
+        match self.outcome() {
+            Outcome::Done if self.risk == Risk::Nothing => [vec![], vec![("accepted", "")]],
+            Outcome::Done => [vec![], vec![("accepted", "nobody was asked: confirm_fallback is allow")]],
+            Outcome::Denied => [vec![("refused", self.host)], vec![]],
+            Outcome::Unagreed => [vec![("refused", "a person has to agree to this")], vec![]],
+            Outcome::Planned => [
+                vec![told, ("refused", "confirm: it is for another call")],
+                vec![told, ("accepted", "the call brought its plan's confirm (plan ")],
+            ],
+            Outcome::Asked => {
+                let (other, agreed) = match self.risk {
+                    Risk::Name => ("the name that was typed is not", "a person typed the name (plan "),
+                    _ => ("the person did not agree; nothing was changed (plan ", "a person said yes (plan "),
+                };
+                let no = ("refused", "the person said no; nothing was changed (plan ");
+                let nothing = ("refused", "the person did not answer; nothing was changed (plan ");
+                [
+                    vec![asked, no, asked, ("refused", other), told, asked, nothing],
+                    vec![asked, ("accepted", agreed)],
+                ]
+            }
+        }
+    }
+
+    /// Whether the audit, the newest first, has that.
+    fn is_audited(&self, audit: &[Value]) {
+        for (which, wanted) in ["left", "done"].into_iter().zip(self.audited()) {
+            let name = format!("\"{}\"", self.thing(which));
+            let is_mine =
+                |entry: &&Value| entry["host"] == self.host && entry["arguments"].to_string().contains(&name);
+            let found: Vec<(&str, &str)> = audit
+                .iter()
+                .rev()
+                .filter(is_mine)
+                .map(|entry| {
+                    (entry["verdict"].as_str().unwrap(), entry["reason"].as_str().unwrap_or_default())
+                })
+                .collect();
+            let fits = found.iter().zip(&wanted).all(|(found, wanted)| {
+                found.0 == wanted.0
+                    && found.1.starts_with(wanted.1)
+                    && found.1.is_empty() == wanted.1.is_empty()
+            });
+            assert!(fits && found.len() == wanted.len(), "{self:?} {which}: {found:#?}, not {wanted:#?}");
+            if let ([(_, plan), (_, agreed)], "done") = (&found[..], which) {
+                let plan = plan.rsplit_once("(plan ").expect("a plan").1;
+                assert!(agreed.ends_with(plan), "{self:?}: {found:?}");
+            }
+        }
+    }
+
     async fn try_it(&self, wire: &mut Wire) {
         let (tool, kept) = self.risk.call(self.host, &self.thing("left"));
         let (_, taken) = self.risk.call(self.host, &self.thing("done"));
@@ -292,6 +347,15 @@ async fn who_is_asked_is_the_same_by_every_way_in(fleet: &Fleet) {
     });
     for tried in join_all(tried.collect::<Vec<_>>()).await {
         tried.expect("no cell fails");
+    }
+    for (service, fallback) in services.iter().zip(FALLBACKS) {
+        let home = service.home();
+        let told = home.command(&["audit", "--json", "--limit", "10000"]).output().expect("it runs").stdout;
+        let audit: Vec<Value> = String::from_utf8_lossy(&told)
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("an entry of JSON"))
+            .collect();
+        all.iter().filter(|cell| cell.fallback == fallback).for_each(|cell| cell.is_audited(&audit));
     }
     // what the engines have had done to them, cell by cell
     for ((host, _), before) in POLICIES.into_iter().zip(before) {

@@ -9,7 +9,9 @@ use crate::domain::change::{Asker, Bound, Change};
 use crate::domain::host::HostId;
 use crate::domain::operation::OperationId;
 use crate::domain::saga::{Course, Ending, Why};
-use crate::journal::record::{AuditEntry, ChangeRecord, ChangeState, Entry, NewChange, Receipt, Verdict};
+use crate::journal::record::{
+    Agreement, AuditEntry, ChangeRecord, ChangeState, Entry, NewChange, Receipt, Verdict,
+};
 use crate::journal::{JournalError, Page};
 use crate::runtime::clock::Clock;
 use serde_json::Value;
@@ -27,8 +29,8 @@ pub struct Wish {
     pub change: Change,
     /// What it may be made to, of what was there before it; `None` when that was not looked at.
     pub bound: Option<Bound>,
-    /// The agreement of a person that it is made by, which counts once.
-    pub agreement: Option<String>,
+    /// The agreement that it is made by, where one was wanted.
+    pub agreement: Option<Agreement>,
     /// Who asks.
     pub asker: Asker,
     /// The client's idempotency key.

@@ -9,6 +9,7 @@ use crate::actors::journal::JournalHandle;
 use crate::actors::operation::Operation;
 use crate::changes::{Earlier, Found, Hands, Look};
 use crate::domain::change::{Before, Made, Step};
+use crate::domain::policy::Policy;
 use crate::domain::saga::{Course, Ending, Move, StepState, Why};
 use crate::engine::EngineError;
 use crate::journal::JournalError;
@@ -144,7 +145,7 @@ impl Drive {
                 let done = Entry::Settle(id, at, StepState::Done, made, None);
                 self.put(&format!("already {step}"), vec![intend(&before), done]).await?;
             }
-            Ok(Look::Todo(before)) => match self.held(step, before) {
+            Ok(Look::Todo(before)) => match self.free(hands, step, before).await? {
                 Ok(before) => {
                     let entries = vec![intend(&before)];
                     self.journal.write(&format!("intend {step}"), entries.clone()).await?;
@@ -168,6 +169,41 @@ impl Drive {
             }),
             _ => Ok(before),
         }
+    }
+
+    /// The same without what is protected: labels and the configuration may say so since.
+    async fn free(
+        &self,
+        hands: &Hands<'_>,
+        step: &Step,
+        before: Before,
+    ) -> Result<Result<Before, String>, Stopped> {
+        let before = match self.held(step, before) {
+            Ok(before) if step.is_bound() && !self.live.change().is_permitted(Policy::NoDestructive) => {
+                before
+            }
+            held => return Ok(held),
+        };
+        let found = match self.refusal(self.remote("guard", step, hands.affected(step, &before)).await)? {
+            Ok(found) => found,
+            Err(Refusal { words, .. }) => return Ok(Err(words)),
+        };
+        let protection = self.directory.protection(&self.live.record().machine.host);
+        let protected = found.into_iter().filter_map(|thing| protection.of(&thing).map(|why| (thing, why)));
+        let protected: Vec<_> = protected.collect();
+        Ok(match (before, protected.first()) {
+            // Chosen by itself, it is left out.
+            (Before::Things { mut things }, _) => {
+                things.retain(|thing| !protected.iter().any(|(kept, _)| kept.id == thing.id));
+                Ok(Before::Things { things })
+            }
+            (_, Some((thing, why))) => Err(format!(
+                "the {} {} is protected: {why}; it was left alone",
+                thing.kind.word(),
+                thing.name
+            )),
+            (before, None) => Ok(before),
+        })
     }
 
     /// Makes a step that is on record as intended.
@@ -227,7 +263,10 @@ impl Drive {
                     sleep(LOOK_EVERY.min(until - Instant::now())).await;
                 }
                 Found::NotYet if course == Course::Forward && !self.live.is_cancelled() => {
-                    return self.act(hands, at, step, &before).await;
+                    match self.free(hands, step, before).await? {
+                        Ok(before) => return self.act(hands, at, step, &before).await,
+                        Err(words) => break (StepState::Failed, Made::default(), Some(words)),
+                    }
                 }
                 Found::NotYet => break (StepState::Undone, Made::default(), None),
             }

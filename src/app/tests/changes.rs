@@ -363,6 +363,44 @@ fn a_change_is_held_to_the_policy_of_the_moment() {
     assert_eq!((records[0].state, world.effects()), (ChangeState::RolledBack, vec!["restart a".to_owned()]));
 }
 
+#[test]
+fn a_change_leaves_alone_what_is_protected_by_now() {
+    // Before it is intended, and after that.
+    for at in ["after settle restart a", "before act restart b"] {
+        for by_label in [true, false] {
+            let (world, restart) = (World::new(), the("container_restart"));
+            let crashed = world.live(move |point| point == at, async |app| make(app, restart).await);
+            assert_eq!(crashed, Life::Crashed);
+            if by_label {
+                world.fake.model("nas", |model| model.label("b", "dockmaster.protected", "true"));
+            } else {
+                let protected = ["  nas: {hostname: nas, protected: [b]}\n".to_owned()];
+                write(&world.data.path().join("hosts.yml"), protected.into_iter());
+            }
+            let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+            assert_eq!(world.effects(), ["restart a"], "{at} {by_label}");
+            assert_eq!(records[0].state, ChangeState::Failed, "{at} {by_label}: {records:?}");
+            let words = records[0].words.as_deref().unwrap_or_default();
+            assert!(words.contains("container b is protected"), "{words}");
+        }
+    }
+}
+
+#[test]
+fn a_prune_leaves_out_what_is_protected_by_now() {
+    let world = World::new();
+    let at = |point: &str| point == "before look prune containers";
+    assert_eq!(world.live(at, async |app| make(app, the("prune")).await), Life::Crashed);
+    world.fake.model("nas", |model| {
+        model.add("kept", false);
+        model.label("kept", "dockmaster.protected", "true");
+    });
+    let Life::Lived(records) = world.live(|_| false, settled) else { panic!() };
+    assert_eq!(records[0].state, ChangeState::Done, "{records:?}");
+    let left = world.containers();
+    assert!(left.contains_key("kept") && !left.contains_key("ended"), "{left:?}");
+}
+
 /// Also before it was taken in, and while its host is away.
 #[test]
 fn what_a_service_before_began_can_be_cancelled_at_once() {

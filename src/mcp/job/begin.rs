@@ -7,7 +7,7 @@ use crate::changes::survey;
 use crate::domain::change::{Affected, Asks, Bound, Change};
 use crate::domain::policy::Policy;
 use crate::domain::protection::Protected;
-use crate::journal::record::Receipt;
+use crate::journal::record::{Agreement, Receipt};
 use crate::mcp::audit::{self, Called};
 use crate::mcp::consent::{Asking, Next, Question, Wants};
 use crate::mcp::deed;
@@ -31,8 +31,9 @@ pub(in crate::mcp) async fn begin(
     terms: Terms,
 ) -> Result<ToolOutput, ToolError> {
     let call = Call::of(context, change, terms)?;
-    let made = call.make().await;
-    call.on_audit(made).await
+    let made = call.on_audit(call.make().await).await?;
+    audit::planned(context, &call.called, &made).await;
+    Ok(made)
 }
 
 /// As [`begin`], for a change that nobody is asked about.
@@ -150,7 +151,7 @@ impl<'a> Call<'a> {
             if !self.change.may_take_from(policy) {
                 let why =
                     "and for reading a volume a container is made there that never runs; nothing was changed";
-                return Err(deed::denied(source, policy, why));
+                return Err(deed::denied(&self.context.directory, source, policy, why));
             }
         }
         let id = &self.host.spec().id;
@@ -167,7 +168,7 @@ impl<'a> Call<'a> {
             }
             Policy::ReadOnly | Policy::ReadWrite => "which permits no change",
         };
-        Err(deed::denied(id, policy, &format!("{why}; nothing was changed")))
+        Err(deed::denied(&self.context.directory, id, policy, &format!("{why}; nothing was changed")))
     }
 
     /// What the change would be made to, and what is left out of it because it is protected. Where a protected thing
@@ -240,7 +241,7 @@ impl<'a> Call<'a> {
         &self,
         session: &Session,
         bound: Option<Bound>,
-        agreement: Option<String>,
+        agreement: Option<Agreement>,
     ) -> Result<Job, ToolError> {
         let wish = Wish {
             change: self.change.clone(),

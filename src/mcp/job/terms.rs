@@ -24,6 +24,9 @@ const WAIT: &str = "wait";
 const DRY_RUN: &str = "dry_run";
 const CONFIRM: &str = "confirm";
 
+/// What is wrong with arguments, and where.
+type Fault = serde_path_to_error::Error<serde_json::Error>;
+
 impl Terms {
     /// Those of a call that begins a job without asking anybody.
     pub(in crate::mcp) fn plain(host: String, idempotency_key: Option<String>, wait: Option<u64>) -> Self {
@@ -69,15 +72,23 @@ impl Terms {
     }
 
     /// Takes that out of a call's arguments.
-    pub(in crate::mcp) fn take_confirm(arguments: &mut Object) -> Option<String> {
-        arguments.remove(CONFIRM).and_then(|confirm| confirm.as_str().map(ToOwned::to_owned))
+    pub(in crate::mcp) fn take_confirm(arguments: &mut Object) -> Result<Option<String>, Fault> {
+        #[derive(Deserialize)]
+        struct Confirm {
+            confirm: Option<String>,
+        }
+        let taken: Object = arguments.remove_entry(CONFIRM).into_iter().collect();
+        let taken: Confirm = serde_path_to_error::deserialize(Value::Object(taken))?;
+        Ok(taken.confirm)
+    }
+
+    /// Leaves it out of what is told of a call.
+    pub(in crate::mcp) fn drop_confirm(arguments: &mut Object) {
+        arguments.remove(CONFIRM);
     }
 
     /// Takes them out of a call's arguments.
-    pub(in crate::mcp) fn take(
-        arguments: &mut Object,
-        gate: Gate,
-    ) -> Result<Self, serde_path_to_error::Error<serde_json::Error>> {
+    pub(in crate::mcp) fn take(arguments: &mut Object, gate: Gate) -> Result<Self, Fault> {
         let names = [HOST, KEY, WAIT, DRY_RUN, CONFIRM];
         let taken: Object = names.iter().filter_map(|name| arguments.remove_entry(*name)).collect();
         let terms: Self = serde_path_to_error::deserialize(Value::Object(taken))?;
@@ -115,5 +126,20 @@ mod tests {
         assert!(!plans(Gate::PlansFirst, json!({"host": "a", "dry_run": false})));
         assert!(plans(Gate::Asks, json!({"host": "a", "dry_run": true, "confirm": "x"})));
         assert!(!plans(Gate::Asks, json!({"host": "a"})));
+    }
+
+    #[test]
+    fn a_confirm_is_a_text_or_is_not_there() {
+        let take = |arguments: Value| {
+            let Value::Object(mut arguments) = arguments else { panic!() };
+            let taken = Terms::take_confirm(&mut arguments).map_err(|error| error.to_string());
+            (taken, arguments.len())
+        };
+        assert_eq!(take(json!({"host": "a"})), (Ok(None), 1));
+        assert_eq!(take(json!({"host": "a", "confirm": "x"})), (Ok(Some("x".to_owned())), 1));
+        for wrong in [json!(true), json!(1), json!({})] {
+            let words = take(json!({"confirm": wrong})).0.unwrap_err();
+            assert!(words.starts_with("confirm: invalid type"), "{words}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::{LONG, Life, World};
 use crate::actors::changes::Wish;
 use crate::app::App;
 use crate::domain::change::{Affected, AffectedKind, Asker, Bound, Change, StopMode};
-use crate::journal::record::ChangeState;
+use crate::journal::record::{ChangeState, Verdict};
 use crate::mcp::{Asking, Assent, Caller, Consent, ToolOutput, Wants};
 use serde_json::{Value, json};
 
@@ -247,6 +247,99 @@ fn a_host_is_forgotten_when_a_person_agrees_and_a_key_remembers_only_that() {
         assert!(app.directory().host("pi").is_err());
         let again = told(app, "host_remove", json!({"host": "pi", "idempotency_key": "k"})).await;
         assert_eq!(again["removed"], true, "its key is remembered with what was done");
+    });
+}
+
+/// The audit of `tool`, the oldest first.
+async fn audit(app: &App, tool: &str) -> Vec<(Verdict, String)> {
+    let journal = app.directory().changes().journal().reader().await.unwrap();
+    let audit = journal.audit(50, None).await.unwrap().into_iter().rev().map(|record| record.entry);
+    let of_tool = audit.filter(|entry| entry.tool == tool);
+    of_tool.map(|entry| (entry.verdict, entry.words.unwrap_or_default())).collect()
+}
+
+/// Words with the plan that they are about.
+fn about(words: &str, plan: &str) -> String {
+    format!("{words} (plan {plan})")
+}
+
+/// The plan that words are about.
+fn plan_of((_, words): &(Verdict, String)) -> String {
+    words.rsplit_once("(plan ").unwrap().1.trim_end_matches(')').to_owned()
+}
+
+#[test]
+fn the_audit_tells_who_was_asked_and_how_it_was_agreed_to() {
+    let world = World::new();
+    world.lives(async |app| {
+        let asking = asked(app, "container_remove", &remove(&["a"])).await;
+        call(app, "container_remove", remove(&["a"]), yes(&asking)).await.unwrap();
+        let mut arguments = remove(&["b"]);
+        arguments["confirm"] = told(app, "container_remove", arguments.clone()).await["confirm"].clone();
+        assert_eq!(told(app, "container_remove", arguments).await["state"], "done");
+        let audit_of_jobs = audit(app, "container_remove").await;
+        let (first, second) = (plan_of(&audit_of_jobs[0]), plan_of(&audit_of_jobs[2]));
+        assert_ne!(first, second);
+        assert_eq!(
+            audit_of_jobs,
+            [
+                (Verdict::Planned, about("a person is asked", &first)),
+                (Verdict::Accepted, about("a person said yes", &first)),
+                (Verdict::Planned, about("it was told what it would do", &second)),
+                (Verdict::Accepted, about("the call brought its plan's confirm", &second)),
+            ]
+        );
+        let volumes = json!({"host": "nas", "volumes": ["data"]});
+        let asking = asked(app, "volume_remove", &volumes).await;
+        let typed =
+            |name: &str| Consent::Given(Assent { token: asking.token.clone(), name: Some(name.into()) });
+        call(app, "volume_remove", volumes.clone(), typed("other")).await.unwrap_err();
+        call(app, "volume_remove", volumes, typed("data")).await.unwrap();
+        let audit_of_volumes = audit(app, "volume_remove").await;
+        assert_eq!(audit_of_volumes[1].0, Verdict::Refused);
+        assert!(audit_of_volumes[1].1.contains("the name that was typed is not"), "{audit_of_volumes:?}");
+        let typed = about("a person typed the name", &plan_of(&audit_of_volumes[0]));
+        assert_eq!(audit_of_volumes[2..], [(Verdict::Accepted, typed)]);
+        // What is no job has its agreement there too.
+        let asking = asked(app, "host_remove", &json!({"host": "pi"})).await;
+        call(app, "host_remove", json!({"host": "pi"}), yes(&asking)).await.unwrap();
+        let audit_of_hosts = audit(app, "host_remove").await;
+        let plan = plan_of(&audit_of_hosts[1]);
+        let asked = (Verdict::Asked, String::new());
+        let planned = (Verdict::Planned, about("a person is asked", &plan));
+        let accepted = (Verdict::Accepted, about("a person said yes", &plan));
+        assert_eq!(audit_of_hosts, [asked.clone(), planned, asked, accepted]);
+    });
+}
+
+#[test]
+fn a_confirm_that_is_no_text_is_refused() {
+    let world = World::new();
+    world.lives(async |app| {
+        let wrong =
+            call(app, "host_remove", json!({"host": "pi", "confirm": true}), Consent::Unaskable).await;
+        let wrong = wrong.unwrap_err();
+        assert!(wrong.starts_with("invalid_arguments: host_remove: confirm: invalid type"), "{wrong}");
+    });
+}
+
+#[test]
+fn a_refusal_names_the_host_that_holds_the_engine_to_its_policy() {
+    let world = World::new();
+    let file = "  nas: {hostname: nas}\n  again: {hostname: NAS, policy: no_destructive}\n  pi: {hostname: pi, policy: ro}\n";
+    std::fs::write(world.data.path().join("hosts.yml"), format!("hosts:\n{file}")).unwrap();
+    world.lives(async |app| {
+        let refused = call(app, "container_remove", remove(&["a"]), Consent::Askable).await.unwrap_err();
+        assert!(
+            refused.contains("nas is held to no_destructive by again, another name of its engine"),
+            "{refused}"
+        );
+        assert!(refused.contains("dockmaster hosts edit again --policy rw."), "{refused}");
+        let mut own = remove(&["a"]);
+        own["host"] = "pi".into();
+        let refused = call(app, "container_remove", own, Consent::Askable).await.unwrap_err();
+        assert!(refused.contains("pi is held to ro, which"), "{refused}");
+        assert!(refused.contains("dockmaster hosts edit pi --policy rw."), "{refused}");
     });
 }
 
