@@ -359,12 +359,12 @@ mod tests {
     fn fields_of_arguments_are_masked_by_their_names() {
         let given = serde_json::json!({
             "password": "hunter two", "pin_token": 12345, "tokens": 512, "force": true, "passwords": ["a", "b"],
-            "secrets": ["db_password"], "env": {"API_KEY": "x", "LEVEL": "info", "password=x": "y"}, "command": ["app", "--token", "x"],
+            "secrets": ["db_password"], "env": {"API_KEY": "x", "LEVEL": "info", "password=hunter2": "y"}, "command": ["app", "--token", "x"],
             "compose": "services:\n  db:\n    environment:\n      PASSWORD: hunter two\n",
         });
         let masked = serde_json::json!({
             "password": "***", "pin_token": "***", "tokens": 512, "force": true, "passwords": ["***", "***"],
-            "secrets": ["db_password"], "env": {"API_KEY": "***", "LEVEL": "info", "password=***": "y"}, "command": ["app", "--token", "***"],
+            "secrets": ["db_password"], "env": {"API_KEY": "***", "LEVEL": "info", "password=***": "***"}, "command": ["app", "--token", "***"],
             "compose": "services:\n  db:\n    environment:\n      PASSWORD: ***\n",
         });
         assert_eq!(json(&given), masked);
