@@ -61,10 +61,16 @@ pub(super) async fn roll_out(
     let found = look(context, &wanted).await?;
     if found.targets.is_empty() {
         let mut words = format!("no container is to be {}", done(wanted.action));
-        for error in &found.errors {
-            words.push_str(&format!("; {}: {}", error.host, error.message));
+        let kept =
+            found.plan.iter().filter_map(|row| Some((row.host.as_ref()?, &row.name, row.kept.as_ref()?)));
+        let kept: Vec<String> = kept.map(|(host, name, why)| format!("{name} on {host}: {why}")).collect();
+        let errors = found.errors.iter().map(|error| format!("{}: {}", error.host, error.message));
+        let kind = if kept.is_empty() { ErrorKind::NotFound } else { ErrorKind::PolicyDenied };
+        for why in kept.into_iter().chain(errors) {
+            words.push_str("; ");
+            words.push_str(&why);
         }
-        return Err(ToolError::new(ErrorKind::NotFound, words)
+        return Err(ToolError::new(kind, words)
             .with_hint("container_list shows what there is; stopped containers are only started."));
     }
     let Survey { targets, plan, machines, errors } = found;
@@ -84,7 +90,7 @@ pub(super) async fn roll_out(
             // Set once: a call is agreed to once.
             let _ = context.agreed.set(agreement.words);
         }
-        let what = format!("{} {}", wanted.action.word(), wanted.selector);
+        let what = told_of(&wanted);
         let arguments = json!({"rollout": what, "hosts": wanted.hosts});
         let asker = context.asker.clone();
         let new = NewRollout { what, targets, pace: wanted.pace, asker, arguments };
@@ -225,6 +231,11 @@ fn ask(wanted: &Wanted, targets: &[Target]) -> String {
     told(&format!("rollout of {action}, {batch} at once: {}. Do it?", named.join(", ")))
 }
 
+/// What is done to what, in words that may be kept.
+fn told_of(wanted: &Wanted) -> String {
+    told(&format!("{} {}", wanted.action.word(), wanted.selector))
+}
+
 fn hosts_of(targets: &[Target]) -> String {
     let hosts: BTreeSet<&str> = targets.iter().map(|target| target.host.as_str()).collect();
     hosts.into_iter().collect::<Vec<_>>().join(", ")
@@ -244,12 +255,7 @@ impl Job {
             steps: targets.len(),
             plan,
             note: Some(told(&notes.join("; "))),
-            ..Self::plan_of(
-                "rollout",
-                hosts_of(targets),
-                told(&format!("{} {}", wanted.action.word(), wanted.selector)),
-                Some(token),
-            )
+            ..Self::plan_of("rollout", hosts_of(targets), told_of(wanted), Some(token))
         }
     }
 
@@ -277,7 +283,7 @@ impl Job {
             steps: plan.targets.len(),
             note: record.words.clone(),
             next: (!record.state.is_final()).then(|| "job_get".to_owned()),
-            ..Self::plan_of("rollout", hosts_of(&plan.targets), told(&plan.what), None)
+            ..Self::plan_of("rollout", hosts_of(&plan.targets), plan.what.clone(), None)
         }
     }
 }

@@ -71,6 +71,7 @@ CHANGING = {
     "network_disconnect": True,
     "network_remove": True,
     "prune": True,
+    "rollout": True,
     "volume_copy": True,
     "volume_create": False,
     "volume_remove": True,

@@ -509,6 +509,12 @@ volumes:
             "prune" => {
                 vec![at(json!({"what": ["containers", "networks", "volumes", "images", "build_cache"]}))]
             }
+            "rollout" => {
+                let over =
+                    |selector: String| json!({"operation": "restart", "selector": selector, "hosts": "h1"});
+                let odd = format!("{{vault,password={}}}", given("selector"));
+                vec![over("vault".to_owned()), over(odd), over(format!("[password={}", given("glob")))]
+            }
             "job_list" => vec![json!({"state": "all"})],
             "job_get" => vec![json!({"job": job, "wait": 5})],
             "job_cancel" => vec![json!({"job": job})],
@@ -591,6 +597,7 @@ const SHOWN: &[(&str, &[&str])] = &[
     ("volume_create", &["\"state\":\"done\""]),
     ("network_create", &["\"state\":\"done\""]),
     ("container_recreate", &["\"state\":\"planned\""]),
+    ("rollout", &["\"state\":\"planned\"", "vault"]),
 ];
 
 /// All that came, by the tool that it came of.

@@ -418,7 +418,7 @@ async fn every_answer_fits_the_schema_its_tool_declares(fleet: &Fleet) {
         host.docker(&["volume", "rm", "copied"]);
     }
     assert!(complaints.is_empty(), "{complaints:#?}");
-    assert_eq!(checked.len(), 47, "{checked:?}");
+    assert_eq!(checked.len(), 48, "{checked:?}");
 }
 
 /// Calls of a tool that cover what it may answer.
@@ -520,6 +520,7 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
             let what = json!(["containers", "networks", "images", "volumes", "build_cache"]);
             vec![json!({"host": "h2", "what": what}), json!({"host": "h2", "what": what, "dry_run": false})]
         }
+        "rollout" => vec![json!({"operation": "restart", "selector": "*", "hosts": "*"})],
         "job_list" => vec![json!({}), json!({"state": "all", "limit": 2})],
         "job_get" | "job_cancel" => {
             let listed = service.structured("job_list", json!({"state": "all", "limit": 1})).await;

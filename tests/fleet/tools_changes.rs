@@ -229,14 +229,18 @@ async fn protected_things_are_left_alone_by_every_tool(fleet: &Fleet) {
     let refused: Vec<&Value> = audit.iter().filter(|entry| entry["verdict"] == "refused").collect();
     let tools: Vec<&str> = refused.iter().filter_map(|entry| entry["tool"].as_str()).collect();
     assert_eq!(tools, calls.iter().rev().map(|(tool, ..)| *tool).collect::<Vec<_>>(), "{audit:#?}");
+    let over = json!({"operation": "restart", "selector": "{db-1,labelled}", "hosts": "h1"});
+    let rollout = service.refusal("rollout", over).await;
+    assert!(rollout.contains("db-1") && rollout.contains("protects"), "{rollout}");
     let told = |entry: &Value| entry["reason"].to_string().contains("is protected");
     assert!(refused.iter().all(|entry| told(entry)), "{refused:#?}");
     // a tool that disrupts and is not tried here would be found by this
     for tool in service.client().tools().await {
         let name = tool["name"].as_str().expect("a name");
         // An old name stands for one of the others.
-        let elsewhere =
-            ["host_", "job_", "image_", "prune", "docker_"].iter().any(|kind| name.starts_with(kind));
+        let elsewhere = ["host_", "job_", "image_", "prune", "rollout", "docker_"]
+            .iter()
+            .any(|kind| name.starts_with(kind));
         let is_tried = calls.iter().any(|(tried, ..)| *tried == name);
         assert!(tool["annotations"]["destructiveHint"] == false || elsewhere || is_tried, "{name}");
     }

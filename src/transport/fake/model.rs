@@ -157,7 +157,10 @@ impl Model {
         let refused = self.refused.iter().any(|(refused, count)| refused == "docker build" && *count > 0);
         if !refused {
             self.effects.push(format!("build {name}"));
-            self.add_image(name);
+            // From the same comes the same.
+            if !self.images.contains_key(name) {
+                self.add_image(name);
+            }
         }
         !refused
     }
