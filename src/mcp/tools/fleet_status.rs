@@ -84,7 +84,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "fleet_status",
         title: "Show what needs attention",
-        description: "What needs attention now, the worst first: hosts down, containers unhealthy, restarting, OOM-killed or failed, stacks partly running, full disks, images that image_updates found outdated (info), faults of the configuration.",
+        description: "What needs attention now, the worst first: hosts down, containers in trouble, stacks partly running, full disks, images found outdated (info), faults of the configuration.",
         toolset: Toolset::Fleet,
         effect: Effect::READ,
     };
