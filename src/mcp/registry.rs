@@ -175,7 +175,10 @@ mod tests {
     async fn every_tool_declares_itself_as_clients_need_it() {
         for tool in registry().listed() {
             let name = tool.about.name;
-            assert!(name.len() <= 24 && (name.contains('_') || name == "prune"), "{name}");
+            assert!(
+                name.len() <= 24 && (name.contains('_') || matches!(name, "prune" | "rollout")),
+                "{name}"
+            );
             assert!(
                 !tool.about.title.is_empty()
                     && !tool.about.description.is_empty()
