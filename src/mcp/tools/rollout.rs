@@ -16,6 +16,7 @@ const LONGEST_PAUSE: u64 = 3600;
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
+    /// What is done to each.
     operation: Operation,
     /// Name glob, label=key[=value], image=glob or stack=name.
     selector: String,
