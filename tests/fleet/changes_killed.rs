@@ -68,7 +68,7 @@ fn kill9() -> Trial {
 }
 
 fn kills() -> u64 {
-    number(KILLS, if are_long() { 200 } else { 25 })
+    number(KILLS, if are_long() { 200 } else { 10 })
 }
 
 fn number(variable: &str, default: u64) -> u64 {

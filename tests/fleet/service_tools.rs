@@ -520,7 +520,10 @@ async fn calls(fleet: &Fleet, service: &Service, tool: &str) -> Vec<Value> {
             let what = json!(["containers", "networks", "images", "volumes", "build_cache"]);
             vec![json!({"host": "h2", "what": what}), json!({"host": "h2", "what": what, "dry_run": false})]
         }
-        "rollout" => vec![json!({"operation": "restart", "selector": "*", "hosts": "*"})],
+        "rollout" => {
+            fleet.host("h1").run_container(&["--name", "rolled", IMAGE, "sleep", "1000"]);
+            vec![json!({"operation": "restart", "selector": "rolled", "hosts": "h1,h2"})]
+        }
         "job_list" => vec![json!({}), json!({"state": "all", "limit": 2})],
         "job_get" | "job_cancel" => {
             let listed = service.structured("job_list", json!({"state": "all", "limit": 1})).await;
