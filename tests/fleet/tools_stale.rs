@@ -31,11 +31,14 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// The rows of a host, without what is told only while it answers.
+/// Without what a clock counts up, such as `Up 3 seconds`.
 fn rows(answer: &Value, key: &str, host: &str) -> Vec<Value> {
     let rows = answer[key].as_array().expect("rows").iter().filter(|row| row["host"] == host);
     rows.map(|row| {
         let mut row = row.clone();
-        row.as_object_mut().unwrap().retain(|key, _| !["size", "stale_since"].contains(&key.as_str()));
+        row.as_object_mut()
+            .unwrap()
+            .retain(|key, _| !["size", "stale_since", "status"].contains(&key.as_str()));
         row
     })
     .collect()
