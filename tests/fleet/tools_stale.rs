@@ -30,8 +30,7 @@ pub fn trials() -> Vec<Trial> {
     trials![what_was_known_of_an_unplugged_host_is_listed_as_stale]
 }
 
-/// The rows of a host, without what is told only while it answers.
-/// Without what a clock counts up, such as `Up 3 seconds`.
+/// The rows of a host, without what is told only while it answers, and what a clock counts up (`Up 3 seconds`).
 fn rows(answer: &Value, key: &str, host: &str) -> Vec<Value> {
     let rows = answer[key].as_array().expect("rows").iter().filter(|row| row["host"] == host);
     rows.map(|row| {
