@@ -177,7 +177,8 @@ impl BuildSpec {
             }
             BuildContext::Git(url) => word(url),
         };
-        let mut build = vec!["exec docker build".to_owned()];
+        // What the last step ran in would stay when it fails.
+        let mut build = vec!["exec docker build --force-rm".to_owned()];
         build.extend(self.dockerfile.iter().map(|file| format!("--file {}", word(&file.0))));
         build.extend(self.tags.iter().map(|tag| format!("--tag {}", word(tag.as_str()))));
         build.extend(self.args.keys().map(|name| format!("--build-arg {name}")));

@@ -157,11 +157,6 @@ async fn unused_things_are_listed_before_they_are_removed(fleet: &Fleet) {
     assert_eq!(host.docker(&["ps", "-aqf", "name=ended"]), "");
     assert_eq!(host.docker(&["network", "ls", "-qf", "name=lonely"]), "");
     assert_eq!(host.docker(&["network", "ls", "-qf", "name=wanted"]).lines().count(), 1);
-    host.docker(&["rm", "-f", "stopped"]);
-    host.docker(&["network", "rm", "wanted"]);
-    // an old engine takes named ones too
-    host.docker(&["volume", "prune", "-f"]);
-    let _ = host.try_docker(&["volume", "rm", "named"]);
 }
 
 async fn an_image_is_pulled_and_pulled_anew(fleet: &Fleet) {
@@ -196,8 +191,6 @@ async fn an_image_is_pulled_and_pulled_anew(fleet: &Fleet) {
     let missing = &missing["jobs"][0];
     assert_eq!(missing["state"], "failed", "{missing}");
     assert!(missing["note"].as_str().unwrap().contains("not found"), "{missing}");
-    host.docker(&["rm", "newer"]);
-    host.docker(&["rmi", APP, "mine:1", "newer:1"]);
     host.registry(false);
 }
 

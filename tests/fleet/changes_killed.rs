@@ -269,7 +269,7 @@ impl<'a> Loaded<'a> {
         }
         let litter: Vec<String> = (0..3).map(|number| format!("litter-{round}-{number}")).collect();
         for name in &litter {
-            self.host.docker(&["create", "--label", "fleet.trial=1", "--name", name, IMAGE, "true"]);
+            self.host.docker(&["create", "--name", name, IMAGE, "true"]);
         }
         for (name, effects) in self.log.read() {
             assert!(stopped.contains(&name) || litter.contains(&name), "{name} between rounds: {effects:?}");
@@ -359,7 +359,7 @@ fn plan(rng: &mut StdRng, round: u64, hosts: &mut [Loaded<'_>]) -> Vec<Call> {
             _ => {
                 let env = if rng.random_bool(0.5) { json!({"PASSWORD": "swordfish"}) } else { json!({}) };
                 json!({"host": host, "image": IMAGE, "name": targets[0], "command": ["sleep", "1000"],
-                    "labels": {"fleet.trial": "1"}, "env": env})
+                    "env": env})
             }
         };
         calls.push(call(tool, host, targets, arguments));
@@ -611,7 +611,7 @@ impl Crash {
     fn of_run(number: usize, point: &str, env: &Value) -> Self {
         let name = format!("{}-{number}", if env.get("PASSWORD").is_some() { "secret" } else { "run" });
         let arguments = json!({"host": "h1", "image": IMAGE, "name": name, "command": ["sleep", "1000"],
-            "labels": {"fleet.trial": "1"}, "env": env});
+            "env": env});
         Self { point: point.to_owned(), call: call("container_run", "h1", vec![name], arguments), home: None }
     }
 
@@ -685,7 +685,7 @@ async fn what_is_used_after_a_crash_is_not_told_as_removed(fleet: &Fleet) {
     let host = fleet.host("h1");
     let config = unasked(fleet).with(host, &[]);
     for name in ["unused", "used-again"] {
-        host.docker(&["create", "--label", "fleet.trial=1", "--name", name, IMAGE, "sleep", "1000"]);
+        host.docker(&["create", "--name", name, IMAGE, "sleep", "1000"]);
     }
     let arguments = json!({"host": "h1", "what": ["containers"], "dry_run": false});
     let call = call("prune", "h1", vec![], arguments);
@@ -700,5 +700,4 @@ async fn what_is_used_after_a_crash_is_not_told_as_removed(fleet: &Fleet) {
     assert_eq!(removed, &json!(["unused"]), "{jobs:?}");
     assert!(left.as_str().is_some_and(|words| words.starts_with("used-again: ")), "{jobs:?}");
     assert_eq!(look(host).keys().collect::<Vec<_>>(), ["used-again"]);
-    host.docker(&["rm", "-f", "used-again"]);
 }

@@ -391,7 +391,7 @@ fn make_things(host: &Host, all: &[Cell]) {
         things.flat_map(|(left, done)| left.into_iter().chain(done)).collect::<Vec<String>>()
     };
     for (risk, script) in [
-        (Risk::Yes, "for name; do docker create --label fleet.trial=1 --name $name $IMAGE true; done"),
+        (Risk::Yes, "for name; do docker create --name $name $IMAGE true; done"),
         (Risk::Name, "for name; do docker volume create $name; done"),
     ] {
         let script = format!("IMAGE={IMAGE}; {script}");

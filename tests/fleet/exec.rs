@@ -63,7 +63,7 @@ async fn a_command_is_run_as_it_is_given(fleet: &Fleet) {
 
 async fn run_as_given(fleet: &Fleet, host: &Host) {
     host.run_container(&["--name", "box", IMAGE, "sleep", "1000"]);
-    host.docker(&["create", "--label", "fleet.trial=1", "--name", "still", IMAGE, "sleep", "1000"]);
+    host.docker(&["create", "--name", "still", IMAGE, "sleep", "1000"]);
     run_bare(host);
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
@@ -90,9 +90,9 @@ async fn run_as_given(fleet: &Fleet, host: &Host) {
     assert_eq!(output, "it is ***\n");
     let (_, output, _) = exec(&service, on("h1", "box", &["printf", "\\033[31mred\\033[0m\\a\\n"])).await;
     assert_eq!(output, "red\n");
-    let much = with(on("h1", "box", &["seq 1 2000000; echo last >&2"]), &json!({"shell": true}));
+    let much = with(on("h1", "box", &["seq 1 2000000"]), &json!({"shell": true}));
     let (header, output, end) = exec(&service, much).await;
-    assert!(output.starts_with("1> 1\n1> 2\n") && output.contains("2> last\n"), "{header} {end}");
+    assert!(output.starts_with("1\n2\n") && output.ends_with("\n2000000\n"), "{header} {end}");
     assert!(output.len() < 40_000 && output.contains("bytes left out"), "{}", output.len());
     // no shell is needed where none is asked for
     let (_, _, end) = exec(&service, on("h1", "bare", &["/bin/sleep", "0"])).await;
@@ -119,8 +119,6 @@ async fn run_as_given(fleet: &Fleet, host: &Host) {
     assert_eq!(service.text("container_exec", keyed).await, first);
     assert_eq!(host.docker(&["exec", "box", "wc", "-l", "/tmp/once"]), "1 /tmp/once");
     service.stop();
-    host.docker(&["rm", "-f", "box", "still", "bare"]);
-    host.docker(&["rmi", BARE]);
 }
 
 /// How many sleep so long on the host, in its containers too.
@@ -185,8 +183,6 @@ async fn a_command_ends_with_its_time_and_with_its_caller(fleet: &Fleet) {
     let verdicts = |verdict: &str| entries.iter().filter(|entry| entry["verdict"] == verdict).count();
     assert_eq!(verdicts("asked"), 7, "{audit}");
     assert_eq!((verdicts("accepted"), verdicts("refused") >= 1), (5, true), "{audit}");
-    host.docker(&["rm", "-f", "box", "bare"]);
-    host.docker(&["rmi", BARE]);
 }
 
 fn hash(text: &str) -> String {
@@ -207,7 +203,7 @@ async fn files_are_written_as_they_were(fleet: &Fleet) {
         "mkdir -p /conf /tmp/odd && echo old > /conf/app && chown 7:8 /conf/app && chmod 640 /conf/app && chown 9:9 /tmp/odd \
          && ln -s /conf/app /conf/link && ln -s ../../../../../etc/outside /conf/out && mkfifo /conf/pipe && ln -s /loop /loop",
     );
-    host.docker(&["create", "--label", "fleet.trial=1", "--name", "still", IMAGE, "true"]);
+    host.docker(&["create", "--name", "still", IMAGE, "true"]);
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
     let write = async |arguments: Value| service.structured("container_file_write", arguments).await;
@@ -279,9 +275,6 @@ async fn files_are_written_as_they_were(fleet: &Fleet) {
         let bytes = std::fs::read(home.path().join("data").join(name)).unwrap_or_default();
         assert!(!bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()), "{name} holds it");
     }
-    host.docker(&["rm", "-f", "box", "hard", "still", "bare"]);
-    host.docker(&["volume", "rm", "kept"]);
-    host.docker(&["rmi", BARE]);
 }
 
 async fn nothing_is_done_inside_where_it_is_not_permitted(fleet: &Fleet) {

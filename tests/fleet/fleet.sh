@@ -38,6 +38,8 @@
 #   sudo HOST on|off             guest may run `sudo -n docker`
 #   registry HOST on|off         a registry at the host's own 127.0.0.1:5000; off: what it held is gone
 #
+#   empty                        every host that runs has the fleet's image and nothing else: no
+#                                container, volume, network or other image
 #   heal-all                     undoes every fault and change on every host; cheap when there is none
 #
 # Hosts are h1, h2, ... at $FLEET_NET.11, .12, ...; this machine is $FLEET_NET.1.
@@ -172,7 +174,7 @@ main() {
     case $verb in
         '' | help | -h | --help) usage ;;
         check) verb_check ;;
-        env | status | install | up | down | heal-all)
+        env | status | install | up | down | empty | heal-all)
             need_root
             "verb_${verb//-/_}" "$@"
             ;;

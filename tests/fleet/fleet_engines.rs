@@ -23,7 +23,7 @@ pub fn trials() -> Vec<Trial> {
 
 async fn a_newer_docker(fleet: &Fleet) {
     let host = fleet.host("h1");
-    host.docker(&["run", "-d", "--name", "usual", "--label", "fleet.trial=1", IMAGE, "true"]);
+    host.docker(&["run", "-d", "--name", "usual", IMAGE, "true"]);
     host.engine(Engine::Docker26);
     assert_eq!(host.door(), DEFAULT_DOOR);
     let version = seen_by("ops", host, "version -f '{{.Server.Version}} {{.Server.APIVersion}}'");

@@ -33,13 +33,6 @@ fn unasked(fleet: &Fleet) -> ServiceConfig {
     ServiceConfig::none(fleet).server("confirm_fallback: allow")
 }
 
-/// Removes the images that were made here, and what they left behind without a name.
-fn sweep(host: &Host) {
-    let _ = host.try_docker(&["rmi", "-f", APP]);
-    host.docker(&["image", "prune", "-f"]);
-    host.docker(&["volume", "prune", "-f"]);
-}
-
 /// Pushes an image made of these instructions under the name of the application; what the engine has of that name it
 /// keeps.
 fn publish(host: &Host, instructions: &[&str]) {
@@ -53,7 +46,7 @@ fn publish_as(host: &Host, name: &str, instructions: &[&str]) {
 
 /// Makes the image `made:1` of these instructions.
 fn commit(host: &Host, instructions: &[&str]) {
-    host.docker(&["create", "--label", "fleet.trial=1", "--name", "maker", IMAGE]);
+    host.docker(&["create", "--name", "maker", IMAGE]);
     let mut commit = vec!["commit"];
     for instruction in instructions {
         commit.extend(["-c", instruction]);
@@ -360,10 +353,6 @@ async fn settings_are_kept(fleet: &Fleet, engine: Engine) {
         let bytes = std::fs::read(home.path().join("data").join(file)).unwrap_or_default();
         assert!(!bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()), "{file} holds a secret");
     }
-    host.docker(&["rm", "-f", "-v", "web", "other"]);
-    host.docker(&["network", "rm", "front", "back"]);
-    host.docker(&["volume", "prune", "-f"]);
-    sweep(host);
     host.registry(false);
 }
 
@@ -406,14 +395,12 @@ async fn a_new_one_that_is_no_good_gives_way_to_the_old_one(fleet: &Fleet) {
         host.docker(&["tag", before["Image"].as_str().unwrap(), APP]);
     }
     // one that did not run is not started, and one that is another image's takes that
-    host.docker(&["create", "--label", "fleet.trial=1", "--name", "web", IMAGE, "sleep", "1000"]);
+    host.docker(&["create", "--name", "web", IMAGE, "sleep", "1000"]);
     publish(host, &[stays]);
     let made = recreate(&service, json!({"host": "h1", "container": "web", "image": APP})).await;
     assert_eq!(made["state"], "done", "{made}");
     let after = inspect(host, "web");
     assert_eq!((&after["State"]["Status"], &after["Config"]["Image"]), (&json!("created"), &json!(APP)));
-    host.docker(&["rm", "-f", "web"]);
-    sweep(host);
     host.registry(false);
 }
 
@@ -460,8 +447,6 @@ async fn what_cannot_be_made_anew_is_refused_before_anything_is_done(fleet: &Fle
     let lives_in = inspect(host, "guest")["HostConfig"]["NetworkMode"].clone();
     assert_eq!(lives_in, json!(format!("container:{}", before["gate"].as_ref().unwrap())));
     host.docker(&["unpause", "held"]);
-    host.docker(&["rm", "-f", "guest"]);
-    sweep(host);
     host.registry(false);
 }
 
@@ -555,11 +540,6 @@ async fn a_crash_between_any_steps_leaves_one_container_of_the_name(fleet: &Flee
     for (_, service) in services {
         service.stop();
     }
-    let names: Vec<&str> = before.keys().map(String::as_str).collect();
-    host.docker(&[&["rm", "-f"], names.as_slice()].concat());
-    host.docker(&["network", "rm", "front", "back"]);
-    let _ = host.try_docker(&["rmi", "-f", BAD]);
-    sweep(host);
     host.registry(false);
 }
 
@@ -720,9 +700,6 @@ async fn one_that_has_left_its_first_network_stays_away_from_it(fleet: &Fleet) {
     let networks = inspect(host, "moved")["NetworkSettings"]["Networks"].clone();
     assert_eq!(networks.as_object().unwrap().keys().collect::<Vec<_>>(), ["front"], "{networks}");
     assert!(networks["front"]["Aliases"].as_array().unwrap().contains(&json!("www")), "{networks}");
-    host.docker(&["rm", "-f", "moved"]);
-    host.docker(&["network", "rm", "front"]);
-    sweep(host);
     host.registry(false);
 }
 

@@ -69,7 +69,7 @@ async fn containers_of_many_hosts_are_restarted_one_after_the_other(fleet: &Flee
         "sleep",
         "1000",
     ]);
-    hosts[1].docker(&["create", "--name", "ended", "--label", "fleet.trial=1", "--label", "tier=web", IMAGE]);
+    hosts[1].docker(&["create", "--name", "ended", "--label", "tier=web", IMAGE]);
     let before = started(hosts);
     let service = service(fleet, &[]).await;
     let plan = service.structured("rollout", restart(&json!({}))).await;

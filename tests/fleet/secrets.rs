@@ -130,7 +130,7 @@ impl<'a> Planted<'a> {
     fn image(&self) {
         let (host, secrets) = (self.host, &self.secrets);
         let history = format!("--token={}", secrets.word("image-history"));
-        let created = ["create", "--label", "fleet.trial=1", "--name", "maker", IMAGE, "sh", "-c"];
+        let created = ["create", "--name", "maker", IMAGE, "sh", "-c"];
         host.docker(
             &[&created[..], &["true", "--password", &secrets.word("image-made-by"), &history]].concat(),
         );
@@ -207,11 +207,11 @@ impl<'a> Planted<'a> {
         host.docker(&["exec", "vault", "sh", "-c", script, "sh", &file]);
         // the engine tells in its error what it was to start
         let nowhere = format!("TOKEN={}", secrets.word("state-error"));
-        host.docker(&["create", "--label", "fleet.trial=1", "--name=broken", IMAGE, &nowhere]);
+        host.docker(&["create", "--name=broken", IMAGE, &nowhere]);
         host.try_docker(&["start", "broken"]).expect_err("there is no such program");
         for name in ["goner", "joined"] {
             let env = env("GONE_PASSWORD", &secrets.word(&format!("env-{name}")));
-            host.docker(&["create", "--label", "fleet.trial=1", "--name", name, &env, IMAGE, "true"]);
+            host.docker(&["create", "--name", name, &env, IMAGE, "true"]);
         }
         wait_for("a health check has run", SOON, || {
             host.docker(&["inspect", "-f", "{{.State.Health.Status}}", "vault"]) == "unhealthy"
@@ -371,15 +371,15 @@ volumes:
                 vec![
                     at(
                         json!({"image": IMAGE, "name": "fine", "command": ["app-token", "--secret", given("run-flag")],
-                        "env": secret("run-env"), "labels": {"fleet.trial": "1", "auth.token": given("run-label")}}),
+                        "env": secret("run-env"), "labels": {"auth.token": given("run-label")}}),
                     ),
                     at(
                         json!({"image": IMAGE, "name": "bad", "command": [format!("TOKEN={}", given("run-program"))],
-                        "env": secret("run-bad-env"), "labels": {"fleet.trial": "1"}}),
+                        "env": secret("run-bad-env")}),
                     ),
                     at(
                         json!({"image": IMAGE, "name": "worse", "networks": [format!("token={}", given("run-net"))],
-                        "env": secret("run-worse-env"), "labels": {"fleet.trial": "1"}}),
+                        "env": secret("run-worse-env")}),
                     ),
                     at(
                         json!({"image": IMAGE, "name": "mad", "restart": format!("password={}", given("run-restart"))}),

@@ -210,7 +210,7 @@ async fn a_change_of_policy_counts_for_the_next_connection(fleet: &Fleet) {
     let service = open_on(fleet, &[("h1", &[])]).await;
     let logins = host.ssh_logins();
     let docker = Docker::through(service.home(), "h1");
-    let id = docker.ok(&["create", "--label", "fleet.trial=1", IMAGE, "true"]);
+    let id = docker.ok(&["create", IMAGE, "true"]);
     let change = |more: &[&str]| {
         let new = service.home().path().join("new.yml");
         fs::write(&new, ServiceConfig::none(fleet).with(host, more).yaml()).unwrap();

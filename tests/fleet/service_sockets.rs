@@ -16,7 +16,6 @@ use crate::trials;
 const SOON: Duration = Duration::from_secs(10);
 
 /// What the trial's containers bear: they are removed by it when a trial fails.
-const LABEL: [&str; 2] = ["--label", "fleet.trial=1"];
 
 pub fn trials() -> Vec<Trial> {
     trials![
@@ -77,7 +76,7 @@ async fn containers_are_run_read_and_removed(fleet: &Fleet) {
     let Desk { host, docker, .. } = &desk;
     host.run_container(&["--name", "neighbour", IMAGE, "sleep", "1000"]);
     let page = "mkdir -p /www && echo hello >/www/index.html && exec httpd -f -p 80 -h /www";
-    let run_web = [&["run", "-d", "-p", "8098:80"], &LABEL[..], &[IMAGE, "sh", "-c", page]].concat();
+    let run_web = ["run", "-d", "-p", "8098:80", IMAGE, "sh", "-c", page];
     let web = docker.ok(&run_web);
     let url = format!("http://{}:8098/", host.address());
     eventually("the published port answers", SOON, async || {
@@ -93,7 +92,7 @@ async fn containers_are_run_read_and_removed(fleet: &Fleet) {
 
     // the log is followed for as long as the container writes, and no longer
     let words = "echo one; until test -e /go; do usleep 10000; done; echo two";
-    let talker = docker.ok(&[&["run", "-d"], &LABEL[..], &[IMAGE, "sh", "-c", words]].concat());
+    let talker = docker.ok(&["run", "-d", IMAGE, "sh", "-c", words]);
     let mut followed = docker.start(&["logs", "-f", &talker]);
     eventually("the first word", SOON, async || followed.text() == "one\n").await;
     assert_eq!(followed.ended(), None);
@@ -117,7 +116,7 @@ async fn exec_attach_and_terminals_carry_input_and_exit_status(fleet: &Fleet) {
     let ran = docker.run_with_input(&["exec", "-i", &id, "wc", "-c"], &long);
     assert_eq!(ran.stdout.trim(), long.len().to_string(), "{ran:?}");
 
-    let create = [&["create", "-i"], &LABEL[..], &[IMAGE, "sh", "-c", "cat; echo after; exit 5"]].concat();
+    let create = ["create", "-i", IMAGE, "sh", "-c", "cat; echo after; exit 5"];
     let reader = docker.ok(&create);
     docker.ok(&["start", &reader]);
     let ran = docker.run_with_input(&["attach", &reader], "in\n");
@@ -139,7 +138,6 @@ fn noise(size: usize) -> Vec<u8> {
 async fn files_images_and_builds_pass_unharmed(fleet: &Fleet) {
     let desk = Desk::open(fleet).await;
     let Desk { host, docker, .. } = &desk;
-    let _image = Image(host);
     let id = host.run_container(&[IMAGE, "sleep", "1000"]);
     let bytes = noise(3_000_001);
     let sum = |bytes: &[u8]| format!("{:x}", Sha256::digest(bytes));
@@ -153,10 +151,10 @@ async fn files_images_and_builds_pass_unharmed(fleet: &Fleet) {
 
     let recipe = format!("FROM {IMAGE}\nCOPY noise /noise\nRUN sha256sum /noise >/sum\nCMD cat /sum\n");
     fs::write(desk.file("context/Dockerfile"), recipe).unwrap();
-    let build = [&["build", "-t", BUILT], &LABEL[..], &["--rm", "context"]].concat();
+    let build = ["build", "-t", BUILT, "--rm", "context"];
     let told = docker.ok(&build);
     assert!(told.contains("Successfully tagged"), "{told}");
-    let run_it = [&["run", "--rm"], &LABEL[..], &[BUILT]].concat();
+    let run_it = ["run", "--rm", BUILT];
     let said = docker.ok(&run_it);
     assert!(said.starts_with(&sum(&bytes)), "{said}");
 
@@ -171,16 +169,6 @@ async fn files_images_and_builds_pass_unharmed(fleet: &Fleet) {
 }
 
 const BUILT: &str = "trial/built:1";
-
-/// The image a trial builds: gone with this.
-struct Image<'a>(&'a Host);
-
-impl Drop for Image<'_> {
-    fn drop(&mut self) {
-        // it may not have come to be
-        drop(self.0.try_docker(&["rmi", "-f", BUILT]));
-    }
-}
 
 async fn events_are_told_as_they_happen(fleet: &Fleet) {
     let desk = Desk::open(fleet).await;
@@ -223,7 +211,7 @@ async fn compose_brings_a_stack_up_and_down(fleet: &Fleet) {
     let _stack = Stack(host, "socketed");
     let service = |name: &str, command: &str| {
         json!({"image": IMAGE, "command": ["sh", "-c", command],
-        "labels": {"fleet.trial": "1"}, "stop_grace_period": "0s", "container_name": format!("trial-{name}")})
+        "stop_grace_period": "0s", "container_name": format!("trial-{name}")})
     };
     let file = json!({"services": {
         "a": service("a", "echo a speaks; exec sleep 1000"),

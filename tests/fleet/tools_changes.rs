@@ -111,7 +111,6 @@ async fn networks_are_made_joined_left_and_removed(fleet: &Fleet) {
     let removed = service.agreed("network_remove", json!({"host": "h1", "networks": ["back"]})).await;
     assert_eq!(done(&removed)["removed"], json!(["back"]));
     assert_eq!(host.docker(&["network", "ls", "-qf", "name=back"]), "");
-    host.docker(&["rm", "-f", "web"]);
 }
 
 async fn images_are_tagged_pushed_and_removed(fleet: &Fleet) {
@@ -168,7 +167,6 @@ async fn containers_are_updated_renamed_paused_and_killed(fleet: &Fleet) {
     assert_eq!(done(&started)["after"], "running");
     assert_eq!(done(&service.structured("container_stop", shop("kill")).await)["after"], "exited");
     assert_eq!(inspect("{{.State.ExitCode}}"), "137");
-    host.docker(&["rm", "-f", "shop"]);
 }
 
 async fn protected_things_are_left_alone_by_every_tool(fleet: &Fleet) {
@@ -255,9 +253,6 @@ async fn protected_things_are_left_alone_by_every_tool(fleet: &Fleet) {
     let mut left: Vec<&str> = left.lines().collect();
     left.sort_unstable();
     assert_eq!(left, ["db-1 running", "db-ended created", "labelled running"]);
-    host.docker(&["rm", "-f", "labelled", "db-1", "db-ended"]);
-    host.docker(&["network", "rm", "kept"]);
-    host.docker(&["volume", "rm", "kept", "source", "db-data"]);
 }
 
 async fn what_is_young_or_wanted_is_not_pruned(fleet: &Fleet) {
@@ -280,5 +275,4 @@ async fn what_is_young_or_wanted_is_not_pruned(fleet: &Fleet) {
     let pruned = service.agreed("prune", prune(json!({"keep": "label=keep=me"}))).await;
     assert_eq!(done(&pruned)["removed"], json!(["young"]));
     assert_eq!(host.docker(&["ps", "-a", "--format", "{{.Names}}"]), "wanted");
-    host.docker(&["rm", "wanted"]);
 }

@@ -65,18 +65,6 @@ async fn an_image_goes_to_several_hosts_without_a_registry(fleet: &Fleet) {
     let partly = json!({"host": "h1", "image": "made:1", "to": ["h2", "h9"]});
     let partly = service.structured("image_copy", partly).await;
     assert_eq!(partly["errors"][0]["host"], "h9", "{partly}");
-    for host in [h1, h2] {
-        host.docker(&["rmi", "-f", "made:1"]);
-    }
-}
-
-/// No volume of these trials.
-fn sweep(hosts: &[&Host]) {
-    for host in hosts {
-        for volume in ["data", "beside", "back", "far"] {
-            let _ = host.try_docker(&["volume", "rm", volume]);
-        }
-    }
 }
 
 /// Runs a shell in a container that has the volume `/data`.
@@ -94,7 +82,6 @@ const TELL: &str = "cd /data && find . | sort | while IFS= read -r f; do stat -c
 
 async fn a_volume_is_copied_with_owners_modes_links_and_times(fleet: &Fleet) {
     let (h1, h2) = (fleet.host("h1"), fleet.host("h2"));
-    sweep(&[h1, h2]);
     h1.docker(&["volume", "create", "--label", "tier=test", "data"]);
     in_volume(h1, "data", MAKE);
     let service = service(fleet, &[]).await;
@@ -120,12 +107,10 @@ async fn a_volume_is_copied_with_owners_modes_links_and_times(fleet: &Fleet) {
     assert_eq!(in_volume(h1, "beside", TELL), in_volume(h1, "data", TELL));
     let itself = json!({"host": "h1", "volume": "data", "to_host": "h1"});
     assert!(service.refusal("volume_copy", itself).await.contains("not copied to itself"));
-    h1.docker(&["rm", "-f", "writer"]);
 }
 
 async fn what_is_overwritten_is_asked_about_and_what_fails_leaves_nothing(fleet: &Fleet) {
     let (h1, h2) = (fleet.host("h1"), fleet.host("h2"));
-    sweep(&[h1, h2]);
     in_volume(h1, "data", "echo new > /data/new");
     h2.docker(&["volume", "create", "--label", "kept=yes", "data"]);
     in_volume(h2, "data", "echo old > /data/old");
@@ -159,7 +144,6 @@ async fn what_is_overwritten_is_asked_about_and_what_fails_leaves_nothing(fleet:
 
 async fn a_volume_goes_to_another_kind_of_engine(fleet: &Fleet) {
     let (h1, h2) = (fleet.host("h1"), fleet.host("h2"));
-    sweep(&[h1, h2]);
     in_volume(h1, "data", MAKE);
     let there = json!({"host": "h1", "volume": "data", "to_host": "h2", "to_volume": "far"});
     let back = json!({"host": "h2", "volume": "far", "to_host": "h1", "to_volume": "back"});
@@ -188,7 +172,6 @@ async fn a_volume_goes_to_another_kind_of_engine(fleet: &Fleet) {
 
 async fn a_copy_survives_the_death_of_the_service(fleet: &Fleet) {
     let (h1, h2) = (fleet.host("h1"), fleet.host("h2"));
-    sweep(&[h1, h2]);
     in_volume(h1, "data", "dd if=/dev/urandom of=/data/big bs=1024000 count=200 2>/dev/null");
     let first = service(fleet, &[]).await;
     let copy = json!({"host": "h1", "volume": "data", "to_host": "h2", "wait": 0});

@@ -260,7 +260,6 @@ async fn events_are_the_engines_own_newest_first(fleet: &Fleet) {
     for wrong in [json!({"since": "yesterday"}), json!({"types": ["daemon"]}), json!({"cursor": "bm8"})] {
         service.refusal("event_query", wrong).await;
     }
-    host.docker(&["volume", "rm", "kept"]);
 }
 
 async fn a_search_finds_everything_of_every_kind(fleet: &Fleet) {
@@ -324,9 +323,6 @@ async fn a_search_finds_everything_of_every_kind(fleet: &Fleet) {
     for wrong in ["", "port=x", "["] {
         service.refusal("fleet_search", json!({"query": wrong})).await;
     }
-    host.docker(&["rmi", "findme/image:2"]);
-    host.docker(&["network", "rm", "findme-net"]);
-    host.docker(&["volume", "rm", "findme-data"]);
 }
 
 async fn files_inside_containers_are_read_and_directories_listed(fleet: &Fleet) {

@@ -12,6 +12,7 @@ pub fn trials() -> Vec<Trial> {
         a_carried_client_is_offered_what_its_own_process_was_told => 60,
         what_no_host_permits_is_not_listed => 60,
         a_tool_is_called_from_the_command_line_with_and_without_a_service => 90,
+        the_command_line_asks_before_something_is_lost => 90,
         a_client_that_asks_for_it_hears_how_far_a_job_is => 60,
     ]
 }
@@ -119,6 +120,50 @@ async fn a_tool_is_called_from_the_command_line_with_and_without_a_service(fleet
         listed.lines().any(|line| line.starts_with("container_stop") && line.contains("disrupts")),
         "{listed}"
     );
+}
+
+async fn the_command_line_asks_before_something_is_lost(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.run_container(&["--name", "one", IMAGE, "sleep", "1000"]);
+    host.docker(&["volume", "create", "kept"]);
+    let left = || (host.docker(&["ps", "-q"]).lines().count(), host.docker(&["volume", "ls", "-q"]));
+    let volume = ("volume_remove", json!({"host": "h1", "volumes": ["kept"]}));
+    let container = ("container_remove", json!({"host": "h1", "containers": ["one"], "force": true}));
+    let call = |home: &Home, (tool, arguments): &(&str, Value), more: &[&str]| {
+        run(home, &[&["tool", "call", tool, &arguments.to_string()], more].concat())
+    };
+    let refusals = |home: &Home| {
+        for (wanted, more, told) in [
+            (&volume, &[][..], "Nobody is there to ask; --confirm kept agrees"),
+            (&volume, &["--confirm", "yes"], "the name that was typed is not the one"),
+            (&container, &[], "Nobody is there to ask; --confirm yes agrees"),
+            (&container, &["--confirm", "no"], "the person said no; nothing was changed"),
+        ] {
+            let refused = call(home, wanted, more);
+            assert_eq!(refused.status.code(), Some(1), "{wanted:?} {more:?}: {}", refused.stdout);
+            assert!(refused.stderr.contains(told), "{wanted:?} {more:?}: {}", refused.stderr);
+        }
+        assert_eq!(left(), (1, "kept".to_owned()));
+        let audit = run(home, &["audit", "--json", "--limit", "1"]).stdout;
+        let last: Value = serde_json::from_str(audit.trim()).unwrap();
+        assert_eq!((&last["tool"], &last["verdict"]), (&json!("container_remove"), &json!("refused")));
+        let words = last["reason"].as_str().unwrap_or_default();
+        assert!(words.starts_with("the person said no; nothing was changed (plan "), "{last}");
+    };
+    let home = Home::new(&ServiceConfig::none(fleet).with(host, &[]));
+    refusals(&home);
+    let agreed = call(&home, &volume, &["--confirm", "kept"]);
+    assert!(agreed.status.success(), "{}", agreed.stderr);
+    assert_eq!(left(), (1, String::new()));
+    host.docker(&["volume", "create", "kept"]);
+    let service = Service::start_in(home);
+    service.wait_ready(&["h1"]).await;
+    refusals(service.home());
+    for (wanted, words) in [(&volume, "kept"), (&container, "yes")] {
+        let agreed = call(service.home(), wanted, &["--confirm", words]);
+        assert!(agreed.status.success(), "{}", agreed.stderr);
+    }
+    assert_eq!(left(), (0, String::new()));
 }
 
 async fn a_client_that_asks_for_it_hears_how_far_a_job_is(fleet: &Fleet) {

@@ -85,15 +85,7 @@ fn provoke(host: &Host) {
     run("init-once", &[init], &["true"]);
     // it cannot have the port that another one has
     host.run_container(&["--name=first", "--publish=8095:80", IMAGE, "sleep", "1000"]);
-    host.docker(&[
-        "create",
-        "--name=second",
-        "--label=fleet.trial=1",
-        "--publish=8095:80",
-        IMAGE,
-        "sleep",
-        "1000",
-    ]);
+    host.docker(&["create", "--name=second", "--publish=8095:80", IMAGE, "sleep", "1000"]);
     assert!(host.try_docker(&["start", "second"]).is_err());
     host.docker(&["stop", "-t", "0", "stopped"]);
     let state = |name: &str, what: &str| host.docker(&["inspect", "-f", what, name]);
@@ -140,11 +132,16 @@ async fn what_needs_attention_is_told_and_nothing_else(fleet: &Fleet) {
         (&json!(2), &json!(1), &json!("h3"))
     );
     let findings = all["findings"].as_array().unwrap();
-    let told: Vec<_> = findings.iter().map(about).collect();
+    // it ends and starts as it likes: of one that runs at the moment less is said
+    let (looping, told): (Vec<_>, Vec<_>) =
+        findings.iter().map(about).partition(|(_, _, _, subject)| *subject == "loop");
+    assert!(
+        matches!(looping[..], [("critical" | "warning", "h1", "container_restarting", _)]),
+        "{looping:?}"
+    );
     let expected = [
         ("critical", "h1", "container_failed", "gave-up"),
         ("critical", "h1", "container_oom", "hungry"),
-        ("critical", "h1", "container_restarting", "loop"),
         ("critical", "h1", "stack_failed", "lost"),
         ("critical", "h2", "disk_full", "/var/lib/docker"),
         ("critical", "h3", "host_unreachable", "h3"),
@@ -178,6 +175,7 @@ async fn what_needs_attention_is_told_and_nothing_else(fleet: &Fleet) {
         assert!(summary(subject).contains(word), "{}", summary(subject));
     }
     // what is asked for, by pages
+    fleet.host("h1").docker(&["rm", "-f", "loop"]);
     let mut seen = Vec::new();
     let mut arguments = json!({"hosts": "h1", "limit": 3});
     loop {
@@ -190,7 +188,7 @@ async fn what_needs_attention_is_told_and_nothing_else(fleet: &Fleet) {
         expected.into_iter().filter(|(severity, host, ..)| *severity != "info" && *host == "h1").collect();
     assert_eq!(seen.iter().map(about).collect::<Vec<_>>(), of_h1);
     let worst = ask(json!({"hosts": "h1", "min_severity": "critical"})).await;
-    assert_eq!(worst["total"], 4, "{worst:#}");
+    assert_eq!(worst["total"], 3, "{worst:#}");
     // where no host answers, that is what needs attention
     let lost = ask(json!({"hosts": "h3"})).await;
     assert_eq!((&lost["hosts_ok"], &lost["hosts_failed"], &lost["total"]), (&json!(0), &json!(1), &json!(1)));

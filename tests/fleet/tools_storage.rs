@@ -108,8 +108,6 @@ async fn images_are_listed_with_their_users(fleet: &Fleet) {
         let some = ask(&service, "image_list", arguments.clone()).await;
         assert_eq!(some["total"], expected, "{arguments}: {some:#}");
     }
-    host.docker(&["rm", "-f", "user", "over"]);
-    host.docker(&["rmi", "example.net:5000/team/app:1", "spare:2", &lost]);
 }
 
 async fn an_image_shows_all_but_secrets(fleet: &Fleet) {
@@ -162,8 +160,6 @@ async fn an_image_shows_all_but_secrets(fleet: &Fleet) {
     assert!(refusal.starts_with("not_found: ") && refusal.contains("nowhere:9"), "{refusal}");
     let refusal = service.refusal("image_inspect", json!({"host": "h1", "image": "../volumes"})).await;
     assert!(refusal.starts_with("invalid_arguments: "), "{refusal}");
-    host.docker(&["rm", "-f", "base"]);
-    host.docker(&["rmi", "rich:1"]);
 }
 
 /// Two volumes: `data` with a megabyte in it and two users, `spare` with none.
@@ -183,11 +179,6 @@ fn fill(host: &Host) {
     wait_for("the file", SOON, || {
         host.docker(&["exec", "writer", "stat", "-c", "%s", "/data/file"]) == "1000000"
     });
-}
-
-fn clear(host: &Host) {
-    host.docker(&["rm", "-f", "writer", "reader"]);
-    host.docker(&["volume", "rm", "data", "spare"]);
 }
 
 async fn volumes_are_listed_with_their_users_and_sizes(fleet: &Fleet) {
@@ -220,7 +211,6 @@ async fn volumes_are_listed_with_their_users_and_sizes(fleet: &Fleet) {
         let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
         assert_eq!(names, expected, "{arguments}: {some:#}");
     }
-    clear(host);
 }
 
 async fn sizes_of_volumes_are_asked_for_only_where_they_are_shown(fleet: &Fleet) {
@@ -248,7 +238,6 @@ async fn sizes_of_volumes_are_asked_for_only_where_they_are_shown(fleet: &Fleet)
         );
     }
     drop(recorder);
-    host.docker(&["volume", "rm", "one"]);
 }
 
 async fn networks_are_listed_with_what_is_attached(fleet: &Fleet) {
@@ -281,8 +270,6 @@ async fn networks_are_listed_with_what_is_attached(fleet: &Fleet) {
     assert_eq!(attached("none"), ["alone"].into());
     let some = ask(&service, "network_list", json!({"match": "[bf]*t"})).await;
     assert_eq!(some["total"], 1, "{some:#}");
-    host.docker(&["rm", "-f", "both", "alone", "over"]);
-    host.docker(&["network", "rm", "back", "front"]);
 }
 
 const KINDS: [(&str, &str); 4] = [
@@ -360,7 +347,6 @@ async fn the_use_of_the_disk_is_what_the_engine_says(fleet: &Fleet) {
     let after = ask(&service, "disk_usage", json!({})).await;
     let total = |answer: &Value, kind: &str| size(&answer["hosts"][0][kind]);
     assert_eq!(total(&answer, "images") - total(&after, "images"), freed, "{answer:#} {after:#}");
-    clear(host);
 }
 
 async fn what_hosts_keep_is_paged_over_all_of_them(fleet: &Fleet) {

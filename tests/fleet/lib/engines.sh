@@ -193,6 +193,39 @@ empty_engine() {
     side_docker "$host" network prune -f >/dev/null
 }
 
+# What an engine that stays holds besides.
+empty_stores() {
+    local host=$1 all
+    all=$(side_docker "$host" volume ls -q)
+    # shellcheck disable=SC2086 # a list of names
+    [[ -z $all ]] || side_docker "$host" volume rm -f $all >/dev/null
+    all=$(side_docker "$host" image ls -a --format '{{.Repository}}:{{.Tag}} {{.ID}}' |
+        awk -v own="$IMAGE" '$1 != own { print ($1 ~ /<none>/) ? $2 : $1 }')
+    [[ -n $all ]] || return 0
+    # an image that was made of others goes with the last of them
+    # shellcheck disable=SC2086 # a list of names
+    side_docker "$host" image rm -f $all >/dev/null 2>&1 || true
+    side_docker "$host" image prune -f >/dev/null
+    give_image "$host"
+}
+
+empty_host() {
+    empty_engine "$1"
+    empty_stores "$1"
+}
+
+verb_empty() {
+    local host pids=() pid
+    for host in $(known_hosts_list); do
+        alive "$host" || continue
+        empty_host "$host" &
+        pids+=($!)
+    done
+    for pid in ${pids[@]+"${pids[@]}"}; do
+        wait "$pid" || die 1 "an engine could not be emptied"
+    done
+}
+
 # The next engine finds a network without the last one's bridge, rules and leases: Docker's rules
 # forward nothing for Podman.
 sweep_network() {

@@ -132,17 +132,16 @@ impl Fleet {
     }
 
     /// What happens after each trial, when all faults are undone: nobody is logged in, nothing runs
-    /// that was started by ssh, and there are no containers of the trial.
+    /// that was started by ssh, and the engines hold what they hold from the start.
     pub fn clear(&self) {
         self.hosts.iter().for_each(Host::end_ssh);
-        self.hosts.iter().filter(|host| host.was_used()).for_each(Host::remove_trial_containers);
+        self.script.verb(&["empty"], VERB);
     }
 
     /// The same, whatever state the hosts are in and whoever has used them.
     pub fn reset(&self) {
         self.heal_all();
-        self.hosts.iter().for_each(Host::end_ssh);
-        self.hosts.iter().for_each(Host::remove_trial_containers);
+        self.clear();
     }
 
     /// Takes the fleet down now, whoever brought it up.

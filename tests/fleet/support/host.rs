@@ -69,7 +69,6 @@ pub struct Host {
     name: String,
     address: Ipv4Addr,
     state: PathBuf,
-    used: AtomicBool,
     cut_off: AtomicBool,
 }
 
@@ -77,8 +76,8 @@ impl Host {
     pub(super) fn new(script: Script, name: &str, state: &Path) -> Self {
         let number: u8 = name.trim_start_matches('h').parse().expect("h1, h2, ...");
         let address = format!("{}.{}", script.net, 10 + number).parse().expect("an address");
-        let (used, cut_off) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { script, name: name.to_owned(), address, state: state.to_owned(), used, cut_off }
+        let cut_off = AtomicBool::new(false);
+        Self { script, name: name.to_owned(), address, state: state.to_owned(), cut_off }
     }
 
     fn verb(&self, verb: &str, more: &[&str]) -> String {
@@ -229,30 +228,14 @@ impl Host {
         if ran.ok() { Ok(ran.stdout.trim().to_owned()) } else { Err(ran) }
     }
 
-    /// `docker run -d` with these arguments; the container is removed when the trial ends.
+    /// `docker run -d` with these arguments: the container's id.
     pub fn run_container(&self, args: &[&str]) -> String {
-        self.used.store(true, Ordering::SeqCst);
-        self.docker(&[&["run", "-d", "--label", "fleet.trial=1"], args].concat())
-    }
-
-    pub(super) fn was_used(&self) -> bool {
-        self.used.load(Ordering::SeqCst)
+        self.docker(&[&["run", "-d"], args].concat())
     }
 
     /// Whether packets were lost since the last reset, among them the goodbyes of clients.
     pub(super) fn was_cut_off(&self) -> bool {
         self.cut_off.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn remove_trial_containers(&self) {
-        let listed = self.docker(&["ps", "-aq", "--filter", "label=fleet.trial"]);
-        let ids: Vec<&str> = listed.split_whitespace().collect();
-        if !ids.is_empty() {
-            self.docker(&[&["rm", "-f", "-v"], ids.as_slice()].concat());
-        }
-        // What a copy of a volume leaves: the next trial counts images.
-        let _ = self.try_docker(&["rmi", "-f", "localhost/dockmaster-bare:1"]);
-        self.used.store(false, Ordering::SeqCst);
     }
 
     /// Ends what came in by ssh and what it left running: a command without a terminal

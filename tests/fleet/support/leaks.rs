@@ -18,7 +18,7 @@
 //! * what the kernel alone still holds: a connection in its last states belongs to nobody,
 //! * the ssh sessions of a host that was cut off in the trial: their goodbye was lost, and TCP says
 //!   it again as late as it likes. That nobody here holds them is seen at this end,
-//! * containers: the reset between trials removes them by their label.
+//! * what is in the engines: each trial begins with empty ones.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

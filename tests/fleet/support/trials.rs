@@ -14,9 +14,9 @@ use super::fleet::Fleet;
 use super::places::{self, Places};
 use super::{Background, leaks};
 
-/// A trial waits for hosts most of its time, so another one runs beside it. `--test-threads`
+/// A trial waits for hosts most of its time, so two more run beside it. `--test-threads`
 /// says otherwise.
-const SIDE_BY_SIDE: usize = 2;
+const SIDE_BY_SIDE: usize = 3;
 
 /// How long what a trial has used may take to end: sshd notices its client's end at once, and the
 /// machine may be busy.
