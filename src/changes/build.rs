@@ -54,12 +54,18 @@ impl Tail {
         self.0.drain(..over);
     }
 
-    /// As text, from the start of a line unless there is but one.
+    /// As text: what was cut begins with a whole line, or with a whole word where there is but one line. The end of
+    /// a secret would not be known for what it is.
     fn text(&self) -> String {
         let bytes: Vec<u8> = self.0.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let whole = if bytes.len() < TAIL { None } else { text.split_once('\n') };
-        whole.map_or(&*text, |(_, rest)| rest).trim().to_owned()
+        let whole = if bytes.len() < TAIL {
+            &*text
+        } else {
+            let line = text.trim_end().split_once('\n');
+            line.or_else(|| text.split_once(char::is_whitespace)).map_or("", |(_, rest)| rest)
+        };
+        whole.trim().to_owned()
     }
 }
 
@@ -78,5 +84,15 @@ mod tests {
         let mut short = Tail::default();
         short.take(b"only this\n");
         assert_eq!(short.text(), "only this");
+        let mut long = Tail::default();
+        long.take(format!("first {}\n", "secret word ".repeat(TAIL)).as_bytes());
+        assert!(
+            long.text().starts_with("word secret") || long.text().starts_with("secret word"),
+            "{}",
+            long.text()
+        );
+        let mut one = Tail::default();
+        one.take("secret".repeat(TAIL).as_bytes());
+        assert_eq!(one.text(), "", "nothing of a word that was cut");
     }
 }

@@ -18,8 +18,8 @@ pub struct BuildSpec {
     /// Its names.
     pub tags: Vec<ImageName>,
     /// Arguments of the build.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub args: BTreeMap<ArgName, String>,
+    #[serde(default, skip_serializing_if = "BuildArgs::is_empty")]
+    pub args: BuildArgs,
     /// The stage that is built; the last one when none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<BuildWord>,
@@ -85,8 +85,12 @@ impl FromStr for BuildContext {
         }
         // It would stand in the argument vector of a process. Where a password is asked for a name may be a token.
         let user = text.split_once("://").and_then(|(_, rest)| rest.split('/').next()?.rsplit_once('@'));
-        if user.is_some_and(|(user, _)| user.contains(':') || text.starts_with("http")) {
-            return Err(invalid("a login has no place in it; let the host's own git know it"));
+        let has_query = text.split('#').next().is_some_and(|url| url.contains('?'));
+        if has_query || user.is_some_and(|(user, _)| user.contains(':') || text.starts_with("http")) {
+            return Err(invalid("a login or a query has no place in it; let the host's own git know them"));
+        }
+        if text.contains("://-") {
+            return Err(invalid("no host is named so"));
         }
         Ok(Self::Git(text.to_owned()))
     }
@@ -138,7 +142,7 @@ impl fmt::Display for BuildWord {
     }
 }
 
-/// The name of an argument: that of an environment variable, which carries it.
+/// The name of an argument.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ArgName(String);
@@ -158,18 +162,146 @@ impl FromStr for ArgName {
     }
 }
 
+impl ArgName {
+    /// Whether it means something to the programs of a build on the host: the shell, the loader, docker with its
+    /// plugins and helpers, git, ssh. In their environment it would say where and how they work.
+    fn is_read_by_programs(&self) -> bool {
+        let name = self.0.to_ascii_uppercase();
+        let starts = [
+            "LD_",
+            "GIT_",
+            "DOCKER_",
+            "BUILDX_",
+            "BUILDKIT_",
+            "MOBY_",
+            "COMPOSE_",
+            "DOCKMASTER_",
+            "XDG_",
+            "GPG_",
+            "SSH_ASKPASS",
+            "SSH_SK_",
+            "CURL_",
+            "SSL_CERT_",
+            "OTEL_",
+            "GRPC_",
+            "LC_",
+            "MALLOC_",
+            "BASH",
+            "PERL5",
+            "RUBYLIB",
+            "RUBYOPT",
+            "PASSWORD_STORE_",
+        ];
+        let words = [
+            "PATH",
+            "HOME",
+            "PWD",
+            "OLDPWD",
+            "CDPATH",
+            "IFS",
+            "ENV",
+            "PS4",
+            "SHELL",
+            "SHELLOPTS",
+            "TMPDIR",
+            "USER",
+            "LOGNAME",
+            "LANG",
+            "LANGUAGE",
+            "LOCPATH",
+            "NLSPATH",
+            "TERM",
+            "TERMINFO",
+            "EDITOR",
+            "VISUAL",
+            "PAGER",
+            "SSH_AUTH_SOCK",
+            "GLIBC_TUNABLES",
+            "GCONV_PATH",
+            "RES_OPTIONS",
+            "LOCALDOMAIN",
+            "HOSTALIASES",
+            "GODEBUG",
+            "GNUPGHOME",
+            "PYTHONPATH",
+            "PYTHONHOME",
+            "PYTHONSTARTUP",
+            "NODE_OPTIONS",
+            "NODE_PATH",
+            "NODE_EXTRA_CA_CERTS",
+        ];
+        starts.iter().any(|start| name.starts_with(start)) || words.contains(&&*name)
+    }
+}
+
 impl fmt::Display for ArgName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
+/// Arguments of a build, by name. None of them changes what the programs do that make it, and none that may be a secret
+/// stands where a list of processes shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<ArgName, String>", into = "BTreeMap<ArgName, String>")]
+pub struct BuildArgs(BTreeMap<ArgName, String>);
+
+impl TryFrom<BTreeMap<ArgName, String>> for BuildArgs {
+    type Error = InvalidBuild;
+
+    fn try_from(args: BTreeMap<ArgName, String>) -> Result<Self, InvalidBuild> {
+        for (name, value) in &args {
+            let entry = format!("{name}={value}");
+            if name.is_read_by_programs() && redact::env_entry(&entry) != entry {
+                let why = "it looks like a secret, and bears a name that docker, git or the shell would read";
+                return Err(InvalidBuild(format!("args {name}: {why}; give it another name")));
+            }
+        }
+        Ok(Self(args))
+    }
+}
+
+impl From<BuildArgs> for BTreeMap<ArgName, String> {
+    fn from(args: BuildArgs) -> Self {
+        args.0
+    }
+}
+
+impl BuildArgs {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Their values.
+    pub fn values(&self) -> impl Iterator<Item = &String> {
+        self.0.values()
+    }
+
+    /// The same without secrets.
+    #[must_use]
+    pub fn masked(&self) -> Self {
+        let masked = |(name, value): (&ArgName, &String)| (name.clone(), redact::value(&name.0, value));
+        Self(self.0.iter().map(masked).collect())
+    }
+}
+
 impl BuildSpec {
     /// A script for a POSIX shell that builds it with the engine at `socket`. Whatever is read from it is one word of
-    /// the shell; the values of arguments stand in the environment, where no list of processes shows them.
+    /// the shell; the values of arguments stand in the environment, where no list of processes shows them, but for
+    /// those whose names would mean something there.
     pub fn script(&self, socket: &str) -> String {
-        let mut lines = vec![format!("export DOCKER_HOST={}", word(&format!("unix://{socket}")))];
-        lines.extend(self.args.iter().map(|(name, value)| format!("export {name}={}", word(value))));
+        let mut lines = vec![];
+        let mut given = vec![];
+        for (name, value) in &self.args.0 {
+            if name.is_read_by_programs() {
+                given.push(format!("--build-arg {}", word(&format!("{name}={value}"))));
+            } else {
+                lines.push(format!("export {name}={}", word(value)));
+                given.push(format!("--build-arg {name}"));
+            }
+        }
+        lines.push(format!("export DOCKER_HOST={}", word(&format!("unix://{socket}"))));
         let context = match &self.context {
             BuildContext::Directory(path) => {
                 lines.push(format!("cd {} || exit", word(path)));
@@ -181,7 +313,7 @@ impl BuildSpec {
         let mut build = vec!["exec docker build --force-rm".to_owned()];
         build.extend(self.dockerfile.iter().map(|file| format!("--file {}", word(&file.0))));
         build.extend(self.tags.iter().map(|tag| format!("--tag {}", word(tag.as_str()))));
-        build.extend(self.args.keys().map(|name| format!("--build-arg {name}")));
+        build.extend(given);
         build.extend(self.target.iter().map(|stage| format!("--target {}", word(&stage.0))));
         build.extend(self.no_cache.then(|| "--no-cache".to_owned()));
         build.push(format!("-- {context} </dev/null 2>&1"));
@@ -200,12 +332,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn args(pairs: &[(&str, &str)]) -> Result<BuildArgs, InvalidBuild> {
+        let pairs = pairs.iter().map(|(name, value)| (name.parse().unwrap(), (*value).to_owned()));
+        pairs.collect::<BTreeMap<ArgName, String>>().try_into()
+    }
+
     fn spec() -> BuildSpec {
         BuildSpec {
             context: "/srv/app".parse().unwrap(),
             dockerfile: Some("deploy/Dockerfile".parse().unwrap()),
             tags: vec!["app:1".parse().unwrap()],
-            args: [("TOKEN".parse().unwrap(), "hunter2".to_owned())].into(),
+            args: args(&[("TOKEN", "hunter2")]).unwrap(),
             target: Some("run".parse().unwrap()),
             no_cache: true,
         }
@@ -225,6 +362,8 @@ mod tests {
             "https://me:pw@x/y.git",
             "https://token@x/y.git",
             "ssh://git:pw@x/y.git",
+            "https://x/y.git?private_token=abc",
+            "ssh://-oProxyCommand=id/y.git",
         ] {
             assert!(bad.parse::<BuildContext>().is_err(), "{bad:?}");
         }
@@ -256,6 +395,38 @@ mod tests {
         let command = script.lines().last().unwrap();
         assert!(!command.contains("hunter2") && command.contains("--build-arg TOKEN "), "{script}");
         assert!(script.contains("cd '/srv/app'") && command.ends_with("-- . </dev/null 2>&1"), "{script}");
+    }
+
+    #[test]
+    fn no_argument_says_how_the_programs_of_a_build_work() {
+        let names = [
+            "PATH",
+            "DOCKER_HOST",
+            "DOCKER_BUILDKIT",
+            "GIT_SSH_COMMAND",
+            "LD_PRELOAD",
+            "DOCKMASTER_OPERATION",
+            "path",
+        ];
+        let pairs: Vec<(&str, &str)> = names.iter().map(|name| (*name, "it's x")).collect();
+        let script = BuildSpec { args: args(&pairs).unwrap(), ..spec() }.script("/run/docker.sock");
+        let (command, set) =
+            (script.lines().last().unwrap(), script.lines().filter(|line| line.starts_with("export ")));
+        assert_eq!(set.collect::<Vec<_>>(), ["export DOCKER_HOST='unix:///run/docker.sock'"]);
+        for name in names {
+            assert!(command.contains(&format!("--build-arg '{name}=it'\\''s x'")), "{name}: {command}");
+        }
+        // Neither does the last word of the shell belong to a value.
+        let plain =
+            BuildSpec { args: args(&[("VERSION", "1"), ("NODE_ENV", "production")]).unwrap(), ..spec() };
+        let script = plain.script("/run/docker.sock");
+        assert!(
+            script.starts_with("export NODE_ENV='production'\nexport VERSION='1'\nexport DOCKER_HOST="),
+            "{script}"
+        );
+        let secret = args(&[("GIT_TOKEN", "hunter2")]).unwrap_err().to_string();
+        assert!(secret.contains("GIT_TOKEN") && !secret.contains("hunter2"), "{secret}");
+        assert!(args(&[("SSH_PRIVATE_KEY", "hunter2"), ("DOCKER_TOKEN", redact::MASK)]).is_ok());
     }
 
     proptest! {

@@ -2,6 +2,7 @@
 
 use super::Change;
 use crate::domain::redact;
+use std::cmp::Reverse;
 
 /// A line of a secret is one too when it is so long; shorter ones stand anywhere.
 const TELLING: usize = 8;
@@ -18,9 +19,7 @@ impl Change {
             }
             Self::ImageBuild(spec) => {
                 let mut spec = spec.clone();
-                for (name, value) in &mut spec.args {
-                    *value = redact::value(&name.to_string(), value);
-                }
+                spec.args = spec.args.masked();
                 Self::ImageBuild(spec)
             }
             Self::VolumeCreate(spec) => {
@@ -47,7 +46,11 @@ impl Change {
         let mut text = words.to_owned();
         if !whole {
             let (open, shown) = (self.values(), masked.values());
-            for (secret, shown) in open.into_iter().zip(shown).filter(|(value, shown)| value != shown) {
+            let mut secrets: Vec<_> =
+                open.into_iter().zip(shown).filter(|(value, shown)| value != shown).collect();
+            // One may be the beginning of another.
+            secrets.sort_by_key(|(secret, _)| Reverse(secret.len()));
+            for (secret, shown) in secrets {
                 text = text.replace(secret.as_str(), shown);
                 // What is told may begin amid it, as the end of a log does.
                 let lines = secret.lines().map(str::trim);

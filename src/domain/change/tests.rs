@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::build::BuildArgs;
 use std::collections::BTreeMap;
 
 fn volume() -> VolumeSpec {
@@ -15,6 +16,10 @@ fn the_password_of_a_file_server_is_hidden() {
     assert!(!whole && !kept.contains("hunter2") && kept.contains("username=me"), "{kept}");
     assert!(!change.hide("mount: username=me,password=hunter2,rw").contains("hunter2"));
     assert_eq!(change.asks(), Asks::Agreement, "it may be anywhere");
+}
+
+fn args(token: &str) -> BuildArgs {
+    BTreeMap::from([("TOKEN".parse().unwrap(), token.to_owned())]).try_into().unwrap()
 }
 
 /// One change of each kind.
@@ -36,7 +41,7 @@ pub(crate) fn all() -> Vec<Change> {
             context: "https://example.test/app.git".parse().unwrap(),
             dockerfile: None,
             tags: vec!["app:1".parse().unwrap()],
-            args: [("TOKEN".parse().unwrap(), "hunter2".to_owned())].into(),
+            args: args("hunter2"),
             target: None,
             no_cache: false,
         })),
@@ -92,7 +97,7 @@ fn the_end_of_what_a_build_said_has_no_part_of_a_secret() {
         panic!("no build");
     };
     let secret = "first-line-of-it\nlogin password=x for all\nthe-last-line";
-    spec.args = [("TOKEN".parse().unwrap(), secret.to_owned())].into();
+    spec.args = args(secret);
     let told = Change::ImageBuild(spec).hide("for all\nlogin password=x for all\nthe-last-line\ndone");
     assert_eq!(told, "for all\n***\n***\ndone");
 }

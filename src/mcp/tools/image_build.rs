@@ -61,6 +61,6 @@ fn read(parameters: Parameters) -> Result<Change, ToolError> {
         args.into_iter().map(|(name, value)| Ok((name.parse()?, value))).collect();
     let dockerfile = dockerfile.as_deref().map(str::parse).transpose()?;
     let target = target.as_deref().map(str::parse).transpose()?;
-    let (context, args) = (context.parse()?, args?);
+    let (context, args) = (context.parse()?, args?.try_into()?);
     Ok(Change::ImageBuild(Box::new(BuildSpec { context, dockerfile, tags, args, target, no_cache })))
 }

@@ -3,7 +3,7 @@
 use crate::actors::journal::JournalHandle;
 use crate::app::tests::{outside, settings, write};
 use crate::app::{App, Outside};
-use crate::domain::build::BuildSpec;
+use crate::domain::build::{BuildArgs, BuildSpec};
 use crate::domain::change::{Change, PruneKind, Sieve, StopMode};
 use crate::domain::retry::ConnectPolicy;
 use crate::domain::run::{LimitSpec, RunSpec};
@@ -38,7 +38,7 @@ pub(super) fn all() -> Vec<Change> {
             context: "https://example.test/app.git".parse().unwrap(),
             dockerfile: None,
             tags: vec!["app:1".parse().unwrap()],
-            args: BTreeMap::new(),
+            args: BuildArgs::default(),
             target: None,
             no_cache: false,
         })),
