@@ -14,7 +14,7 @@ pub use door::{Door, Guests};
 
 use crate::domain::operation::OperationId;
 use crate::domain::toolset::Offer;
-use crate::mcp::{Asking, Assent, ToolOutput};
+use crate::mcp::{Asking, Response, ToolOutput};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::io;
@@ -48,8 +48,8 @@ pub enum Request {
         tool: String,
         /// Its arguments.
         arguments: Map<String, Value>,
-        /// What the person has agreed to.
-        assent: Option<Assent>,
+        /// What the person has said to it.
+        response: Option<Response>,
     },
     /// The end of an operation.
     Cancel {

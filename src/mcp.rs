@@ -23,6 +23,7 @@ mod registry;
 mod resources;
 mod rollout;
 mod schema;
+mod sections;
 mod server;
 mod shape;
 mod stdio;
@@ -31,7 +32,7 @@ mod tools;
 mod transport;
 
 pub use caller::{Caller, Progress};
-pub use consent::{Asking, Assent, Consent, Question, Wants};
+pub use consent::{Asking, Consent, Question, Response, Said, Wants};
 pub use offered::UnknownTool;
 pub use registry::Registry;
 pub use server::{Principal, catalogue};

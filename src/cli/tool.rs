@@ -7,7 +7,7 @@ use crate::control::{Answer, ControlError, call};
 use crate::domain::change::{Asker, OWNER};
 use crate::domain::toolset::Offer;
 use crate::journal::JournalError;
-use crate::mcp::{Asking, Assent, Caller, Question, Wants, catalogue};
+use crate::mcp::{Asking, Caller, Question, Response, Said, Wants, catalogue};
 use crate::runtime::telemetry;
 use clap::Subcommand;
 use serde_json::{Map, Value};
@@ -97,9 +97,9 @@ async fn made(
     telemetry::init(settings.log_level.value);
     match App::start(sources.clone(), settings, Front::Carried).await {
         Ok(app) => {
-            let ask = async |assent| {
+            let ask = async |response| {
                 let asker = Asker { principal: OWNER.to_owned(), client: "dockmaster tool".to_owned() };
-                let caller = Caller::at_the_command_line(asker, assent);
+                let caller = Caller::at_the_command_line(asker, response);
                 Ok(app.registry().call_by_name(name, arguments.clone(), caller).await.into())
             };
             let answer = agreed(confirm, ask).await;
@@ -111,7 +111,7 @@ async fn made(
                 return Err(refuse(&JournalError::Held { dir, holder }, 1));
             };
             let files = sources.files();
-            let ask = async |assent| call(&socket, &files, name, arguments.clone(), assent).await;
+            let ask = async |response| call(&socket, &files, name, arguments.clone(), response).await;
             agreed(confirm, ask).await.map_err(|error| refuse(&error, 1))
         }
         Err(error) => Err(refuse(&error, 1)),
@@ -121,27 +121,26 @@ async fn made(
 /// The answer of a call, which is made again when the person agrees to what it asks.
 async fn agreed<E>(
     confirm: Option<&str>,
-    ask: impl AsyncFn(Option<Assent>) -> Result<Answer, E>,
+    ask: impl AsyncFn(Option<Response>) -> Result<Answer, E>,
 ) -> Result<Answer, E> {
     let answer = ask(None).await?;
     let Answer::Asks(asking) = answer else { return Ok(answer) };
     let Asking { question, token, .. } = *asking;
-    let said = match confirm {
-        Some(said) => Some(said.to_owned()),
+    let words = match confirm {
+        Some(words) => Some(words.to_owned()),
         None => put(&question),
     };
-    match (said, question.wants) {
-        (Some(said), Wants::Yes) if matches!(said.trim(), "y" | "yes") => {
-            ask(Some(Assent { token, name: None })).await
-        }
-        (Some(said), Wants::Name(_)) => ask(Some(Assent { token, name: Some(said) })).await,
-        (Some(_), Wants::Yes) => Ok(Answer::Failed("nothing was changed".to_owned())),
-        (None, wants) => {
-            let answer = if let Wants::Name(name) = &wants { name } else { "yes" };
-            let words = format!("{} Nobody is there to ask; --confirm {answer} agrees.", question.text);
-            Ok(Answer::Failed(words))
-        }
-    }
+    let Some(words) = words else {
+        let answer = if let Wants::Name(name) = &question.wants { name } else { "yes" };
+        let words = format!("{} Nobody is there to ask; --confirm {answer} agrees.", question.text);
+        return Ok(Answer::Failed(words));
+    };
+    let said = match question.wants {
+        Wants::Yes if matches!(words.trim(), "y" | "yes") => Said::Yes,
+        Wants::Yes => Said::no(),
+        Wants::Name(_) => Said::Name(words),
+    };
+    ask(Some(Response { token, said })).await
 }
 
 /// What the person at the terminal says to it; `None` where there is none.

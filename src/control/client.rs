@@ -1,7 +1,7 @@
 //! The other side: a process that wants something of the service.
 
 use super::{Answer, ControlError, Reply, Request, existing, first_line};
-use crate::mcp::Assent;
+use crate::mcp::Response;
 use serde_json::{Map, Value};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,9 +42,9 @@ pub async fn call(
     files: &[PathBuf],
     tool: &str,
     arguments: Map<String, Value>,
-    assent: Option<Assent>,
+    response: Option<Response>,
 ) -> Result<Answer, ControlError> {
-    let request = Request::Call { files: existing(files), tool: tool.to_owned(), arguments, assent };
+    let request = Request::Call { files: existing(files), tool: tool.to_owned(), arguments, response };
     let (mut reading, _writing) = ask(socket, &request).await?;
     let mut line = String::new();
     let read =

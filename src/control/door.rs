@@ -5,7 +5,7 @@ use crate::actors::changes::ChangeDesk;
 use crate::actors::mcp::{Listener, McpHandle};
 use crate::domain::change::{Asker, OWNER};
 use crate::journal::JournalError;
-use crate::mcp::{Assent, Caller, Registry, serve_peer};
+use crate::mcp::{Caller, Registry, Response, serve_peer};
 use crate::runtime::sockets::PrivateSocket;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -135,10 +135,10 @@ impl Door {
                 let _guest = self.guests.enter();
                 serve_peer(*registry, self.front.clone(), reading, writing).await
             }
-            Then::Call(tool, arguments, assent) => {
+            Then::Call(tool, arguments, response) => {
                 let registry = self.registry.clone();
                 let call = async move {
-                    let caller = Caller::at_the_command_line(person("dockmaster tool"), assent);
+                    let caller = Caller::at_the_command_line(person("dockmaster tool"), response);
                     registry.call_by_name(&tool, arguments, caller).await
                 };
                 let called = tokio::select! {
@@ -162,8 +162,8 @@ impl Door {
                     Err(error) => (refused(&error.to_string()), Then::Nothing),
                 }
             }
-            Request::Call { files, tool, arguments, assent } if files == existing(&self.files) => {
-                (Reply::Open, Then::Call(tool, arguments, assent))
+            Request::Call { files, tool, arguments, response } if files == existing(&self.files) => {
+                (Reply::Open, Then::Call(tool, arguments, response))
             }
             Request::Mcp { .. } | Request::Call { .. } => (refused(ELSEWHERE), Then::Nothing),
             Request::Cancel { operation, give_up } => {
@@ -187,7 +187,7 @@ enum Then {
     /// The Model Context Protocol, with these tools.
     Speak(Box<Registry>),
     /// The answer of a tool.
-    Call(String, Map<String, Value>, Option<Assent>),
+    Call(String, Map<String, Value>, Option<Response>),
 }
 
 /// A person at the command line.

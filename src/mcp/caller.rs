@@ -1,6 +1,6 @@
 //! Whoever makes a call, as far as they can be spoken with while it is made.
 
-use super::consent::{Assent, Consent};
+use super::consent::{Consent, Response};
 use crate::domain::change::Asker;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,9 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A person at the command line, who can be asked, or has agreed.
-    pub fn at_the_command_line(asker: Asker, assent: Option<Assent>) -> Self {
-        Self { consent: assent.map_or(Consent::Askable, Consent::Given), ..Self::from(asker) }
+    /// A person at the command line, who can be asked, or has answered.
+    pub fn at_the_command_line(asker: Asker, response: Option<Response>) -> Self {
+        Self { consent: response.map_or(Consent::Askable, Consent::Answered), ..Self::from(asker) }
     }
 }
 

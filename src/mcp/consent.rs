@@ -38,16 +38,50 @@ pub enum Consent {
     /// Nothing yet; the client can ask.
     Askable,
     /// This.
-    Given(Assent),
+    Answered(Response),
 }
 
-/// A person's agreement.
+impl Consent {
+    /// What a person did not agree to: the token of the question, and the refusal.
+    pub(super) fn refusal(&self) -> Option<(&str, ToolError)> {
+        match self {
+            Self::Answered(Response { token, said: Said::No(why) }) => Some((token, unagreed(why))),
+            _ => None,
+        }
+    }
+}
+
+fn unagreed(why: &str) -> ToolError {
+    ToolError::new(ErrorKind::ConfirmationRequired, format!("{why}; nothing was changed"))
+        .with_hint("Do not ask again unless the person wants it.")
+}
+
+/// A person's response to a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Assent {
+pub struct Response {
     /// The token that came with the question.
     pub token: String,
-    /// The name that was typed, where one was asked for.
-    pub name: Option<String>,
+    /// What it is.
+    pub said: Said,
+}
+
+/// What a person said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// Yes.
+    Yes,
+    /// This name, typed.
+    Name(String),
+    /// Nothing that agrees: what, in words such as "the person said no".
+    No(String),
+}
+
+impl Said {
+    /// A plain no.
+    pub fn no() -> Self {
+        Self::No("the person said no".to_owned())
+    }
 }
 
 /// What a person is asked.
@@ -174,15 +208,21 @@ impl Agreements {
         }
         let agreed = |word: Option<String>, words: String| Ok(Next::Make(Some(Agreement { word, words })));
         match (consent, confirm) {
-            (Consent::Given(reply), _) => {
-                let word = self.open(&reply.token, deal)?;
-                if asks == Asks::Name && reply.name.as_deref().map(str::trim) != Some(name) {
-                    let message =
-                        "the name that was typed is not the one of what would be lost; nothing was changed";
-                    return Err(ToolError::new(ErrorKind::ConfirmationRequired, message));
-                }
-                let said = if asks == Asks::Name { "typed the name" } else { "said yes" };
-                agreed(Some(word), with_mark(&format!("a person {said}"), &reply.token))
+            (Consent::Answered(Response { token, said }), _) => {
+                let word = self.open(token, deal)?;
+                let words = match (asks, said) {
+                    (Asks::Agreement, Said::Yes) => "a person said yes",
+                    (Asks::Name, Said::Name(typed)) if typed.trim() == name => "a person typed the name",
+                    (_, Said::No(why)) => return Err(unagreed(why)),
+                    (Asks::Name, _) => {
+                        let message = "the name that was typed is not the one of what would be lost; nothing was changed";
+                        return Err(ToolError::new(ErrorKind::ConfirmationRequired, message));
+                    }
+                    (_, Said::Name(_)) | (Asks::Nothing, _) => {
+                        return Err(unagreed("the person did not agree"));
+                    }
+                };
+                agreed(Some(word), with_mark(words, token))
             }
             // A model may repeat what it was told. Who can be asked is.
             (Consent::Askable, _) => Ok(Next::Ask),
@@ -223,8 +263,10 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// A yes, or this name.
     fn given(token: &str, name: Option<&str>) -> Consent {
-        Consent::Given(Assent { token: token.to_owned(), name: name.map(ToOwned::to_owned) })
+        let said = name.map_or(Said::Yes, |name| Said::Name(name.to_owned()));
+        Consent::Answered(Response { token: token.to_owned(), said })
     }
 
     #[test]
@@ -299,6 +341,14 @@ mod tests {
         for foreign in ["", "yes", "rs1.AA.AA", &Agreements::new(ConfirmFallback::Plan).seal("remove web 1")]
         {
             assert!(next(Asks::Agreement, &given(foreign, None), "remove web 1").is_err(), "{foreign}");
+        }
+        for (asks, said) in [
+            (Asks::Agreement, Said::no()),
+            (Asks::Name, Said::no()),
+            (Asks::Agreement, Said::Name("web".to_owned())),
+        ] {
+            let answered = Consent::Answered(Response { token: token.clone(), said });
+            assert!(next(asks, &answered, "remove web 1").is_err(), "{answered:?}");
         }
         let other = agreements.seal("remove web 1");
         let other = agreed(Asks::Agreement, &given(&other, None));

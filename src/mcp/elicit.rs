@@ -1,7 +1,7 @@
 //! Asking the person behind a client, in either era of the protocol: from 2026-07-28 on a call is answered with the
 //! question and made again with the reply; before, the client is asked while the call waits.
 
-use super::consent::{Asking, Assent, Question, Wants};
+use super::consent::{Asking, Question, Response, Said, Wants};
 use super::error::{ErrorKind, ToolError};
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitResult, ElicitationAction, InputRequest, InputRequiredResult,
@@ -48,30 +48,23 @@ pub(super) fn round(asking: &Asking) -> Result<InputRequiredResult, ToolError> {
     Ok(InputRequiredResult::new(Some([(QUESTION.to_owned(), request)].into()), Some(asking.token.clone())))
 }
 
-/// The reply that came back with a call, if it is the second round of one.
-pub(super) fn second_round(
-    state: Option<String>,
-    responses: Option<InputResponses>,
-) -> Result<Option<Assent>, ToolError> {
-    let (Some(token), Some(mut responses)) = (state, responses) else { return Ok(None) };
-    let Some(response) = responses.remove(QUESTION) else { return Ok(None) };
-    let result: ElicitResult = serde_json::from_value(response).map_err(|error| {
-        ToolError::new(
-            ErrorKind::InvalidArguments,
-            format!("the reply of the person cannot be read: {error}"),
-        )
-    })?;
-    assent(token, result).map(Some)
+/// The response that came back with a call, if it is the second round of one.
+pub(super) fn second_round(state: Option<String>, responses: Option<InputResponses>) -> Option<Response> {
+    let (token, response) = (state?, responses?.remove(QUESTION)?);
+    let said = match serde_json::from_value(response) {
+        Ok(result) => said(result),
+        Err(error) => Said::No(format!("the reply of the person cannot be read: {error}")),
+    };
+    Some(Response { token, said })
 }
 
 /// Asks while the call waits.
-pub(super) async fn ask(peer: &Peer<RoleServer>, asking: &Asking) -> Result<Assent, ToolError> {
-    let asked = peer.create_elicitation_with_timeout(form(&asking.question)?, Some(PATIENCE)).await;
-    let result = asked.map_err(|error| {
-        let message = format!("the client did not ask its person ({error}); nothing was changed");
-        ToolError::new(ErrorKind::ConfirmationRequired, message)
-    })?;
-    assent(asking.token.clone(), result)
+pub(super) async fn ask(peer: &Peer<RoleServer>, asking: &Asking) -> Result<Response, ToolError> {
+    let said = match peer.create_elicitation_with_timeout(form(&asking.question)?, Some(PATIENCE)).await {
+        Ok(result) => said(result),
+        Err(error) => Said::No(format!("the client did not ask its person ({error})")),
+    };
+    Ok(Response { token: asking.token.clone(), said })
 }
 
 fn form(question: &Question) -> Result<ElicitRequestParams, ToolError> {
@@ -86,22 +79,17 @@ fn form(question: &Question) -> Result<ElicitRequestParams, ToolError> {
     Ok(ElicitRequestParams::FormElicitationParams { meta: None, message, requested_schema })
 }
 
-/// What a person said, as agreement; a no is an error that says so.
-fn assent(token: String, result: ElicitResult) -> Result<Assent, ToolError> {
-    let refused = |words: &str| {
-        Err(ToolError::new(ErrorKind::ConfirmationRequired, format!("{words}; nothing was changed"))
-            .with_hint("Do not ask again unless the person wants it."))
-    };
+/// What a person said: only a clear yes or a name is one.
+fn said(result: ElicitResult) -> Said {
     let content = match result.action {
         ElicitationAction::Accept => result.content.unwrap_or_default(),
-        ElicitationAction::Decline => return refused("the person said no"),
-        _ => return refused("the person did not answer"),
+        ElicitationAction::Decline => return Said::no(),
+        _ => return Said::No("the person did not answer".to_owned()),
     };
-    let name = content.get(NAME).and_then(Value::as_str).map(ToOwned::to_owned);
-    match content.get(YES) {
-        Some(Value::Bool(true)) => Ok(Assent { token, name }),
-        None if name.is_some() => Ok(Assent { token, name }),
-        _ => refused("the person did not agree"),
+    match (content.get(YES), content.get(NAME)) {
+        (Some(Value::Bool(true)), None) => Said::Yes,
+        (None, Some(Value::String(name))) => Said::Name(name.clone()),
+        _ => Said::No("the person did not agree".to_owned()),
     }
 }
 
@@ -109,17 +97,18 @@ fn assent(token: String, result: ElicitResult) -> Result<Assent, ToolError> {
 mod tests {
     use super::*;
 
-    fn replied(reply: Value) -> Result<Option<Assent>, ToolError> {
-        second_round(Some("token".to_owned()), Some([(QUESTION.to_owned(), reply)].into()))
+    fn replied(reply: Value) -> Said {
+        let response = second_round(Some("token".to_owned()), Some([(QUESTION.to_owned(), reply)].into()));
+        let Response { token, said } = response.unwrap();
+        assert_eq!(token, "token");
+        said
     }
 
     #[test]
     fn only_a_clear_yes_or_a_name_is_agreement() {
-        let token = || "token".to_owned();
-        let agreed = replied(json!({"action": "accept", "content": {"yes": true}}));
-        assert_eq!(agreed, Ok(Some(Assent { token: token(), name: None })));
+        assert_eq!(replied(json!({"action": "accept", "content": {"yes": true}})), Said::Yes);
         let typed = replied(json!({"action": "accept", "content": {"name": "data"}}));
-        assert_eq!(typed, Ok(Some(Assent { token: token(), name: Some("data".into()) })));
+        assert_eq!(typed, Said::Name("data".into()));
         for no in [
             json!({"action": "decline"}),
             json!({"action": "cancel"}),
@@ -127,13 +116,14 @@ mod tests {
             json!({"action": "accept", "content": {}}),
             json!({"action": "accept", "content": {"yes": false}}),
             json!({"action": "accept", "content": {"yes": false, "name": ""}}),
+            json!({"action": "accept", "content": {"yes": true, "name": "data"}}),
             json!({"action": "accept", "content": {"yes": "true"}}),
             json!({"action": "decline", "content": {"yes": true}}),
             json!("accept"),
         ] {
-            assert!(replied(no.clone()).is_err(), "{no}");
+            assert!(matches!(replied(no.clone()), Said::No(_)), "{no}");
         }
-        assert_eq!(second_round(None, None), Ok(None));
-        assert_eq!(second_round(Some(token()), None), Ok(None));
+        assert_eq!(second_round(None, None), None);
+        assert_eq!(second_round(Some("token".to_owned()), None), None);
     }
 }

@@ -11,7 +11,6 @@ use super::outdated::Outdated;
 use super::tool::{Kind, Object, Tool, ToolContext, ToolOutput};
 use crate::actors::admin::HostAdmin;
 use crate::actors::changes::ChangeDesk;
-use crate::domain::change::Asker;
 use crate::domain::policy::ConfirmFallback;
 use crate::domain::toolset::Offer;
 use futures_util::future::BoxFuture;
@@ -95,6 +94,9 @@ impl Registry {
         let (call, kind, told) = (Arc::clone(&tool.call), tool.kind, called(tool, &arguments));
         let keys = self.keys.clone();
         Box::pin(async move {
+            if let Some((token, refusal)) = context.consent.refusal() {
+                return Err(audit::unagreed(&context, &told, token, refusal).await);
+            }
             // What begins or ends a job is put on the audit with it.
             let outcome = if kind == Kind::Job {
                 call(context.clone(), arguments).await
@@ -109,19 +111,6 @@ impl Registry {
                 made => made,
             }
         })
-    }
-
-    /// Puts on the audit that the person behind a call was asked with `token` and did not agree.
-    pub(super) async fn unagreed(
-        &self,
-        tool: &Tool,
-        arguments: &Object,
-        asker: Asker,
-        token: &str,
-        error: ToolError,
-    ) -> ToolError {
-        let (context, called) = (self.context(tool, Caller::from(asker)), called(tool, arguments));
-        audit::unagreed(&context, &called, token, error).await
     }
 
     fn context(&self, tool: &Tool, caller: Caller) -> ToolContext {

@@ -106,14 +106,10 @@ impl ServerHandler for Server {
             Err(NoCall::Refused(error)) => return Ok(failed(&error).into()),
         };
         let way = elicit::way(&context);
-        let token = request_state.clone().unwrap_or_default();
         let consent = match (way, elicit::second_round(request_state, input_responses)) {
-            (Some(_), Ok(Some(assent))) => Consent::Given(assent),
-            (Some(_), Ok(None)) => Consent::Askable,
+            (Some(_), Some(response)) => Consent::Answered(response),
+            (Some(_), None) => Consent::Askable,
             (None, _) => Consent::Unaskable,
-            (Some(_), Err(no)) => {
-                return Ok(failed(&self.no(tool, &arguments, &context, &token, no).await).into());
-            }
         };
         let mut outcome = self.make(tool, arguments.clone(), consent, &context).await?;
         if let (Ok(ToolOutput::Asks(asking)), Some(way)) = (&outcome, way) {
@@ -128,8 +124,8 @@ impl ServerHandler for Server {
                 },
             };
             outcome = match asked {
-                Ok(assent) => self.make(tool, arguments, Consent::Given(assent), &context).await?,
-                Err(no) => Err(self.no(tool, &arguments, &context, &asking.token, no).await),
+                Ok(response) => self.make(tool, arguments, Consent::Answered(response), &context).await?,
+                Err(error) => Err(error),
             };
         }
         Ok(match outcome {
@@ -145,22 +141,6 @@ impl ServerHandler for Server {
 }
 
 impl Server {
-    /// A person's no, which is on the audit as such.
-    async fn no(
-        &self,
-        tool: &Tool,
-        arguments: &Object,
-        context: &RequestContext<RoleServer>,
-        token: &str,
-        no: ToolError,
-    ) -> ToolError {
-        if tool.about.effect.read_only {
-            // Nobody is asked about it.
-            return no;
-        }
-        self.registry.unagreed(tool, arguments, asker(context), token, no).await
-    }
-
     /// Makes a call as a request of the front's actor, and tells the client how far it is.
     async fn make(
         &self,

@@ -32,6 +32,11 @@ pub(super) fn told(text: &str) -> String {
     redact::text(&clean(text))
 }
 
+/// Whether a count says nothing, and is left out.
+pub(super) fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+    *count == N::default()
+}
+
 /// Ports as people write them. A port published on all IPv4 and all IPv6 addresses is one.
 pub(super) fn ports(ports: &[Port]) -> Vec<String> {
     let written: BTreeSet<(u16, String)> = ports

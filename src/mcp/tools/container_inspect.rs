@@ -10,6 +10,7 @@ use crate::domain::toolset::Toolset;
 use crate::engine::containers::ContainerDetail;
 use crate::mcp::error::ToolError;
 use crate::mcp::fleet::{Patience, on_host};
+use crate::mcp::sections;
 use crate::mcp::shape::{ports, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -174,10 +175,8 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let host = context.directory.host(&parameters.host)?;
-    let sections = parameters
-        .sections
-        .filter(|sections| !sections.is_empty())
-        .unwrap_or_else(|| vec![Section::Summary, Section::Health, Section::Mounts, Section::Networks]);
+    let usual = [Section::Summary, Section::Health, Section::Mounts, Section::Networks];
+    let sections = sections::chosen(parameters.sections, &usual);
     let name: ContainerName = parameters.container.parse()?;
     on_host(Patience::Quick, &context, &host, |operation| inspect(operation, name.clone(), sections.clone()))
         .await

@@ -8,6 +8,7 @@ use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::Patience;
 use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
+use crate::mcp::shape::is_zero;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,11 +75,6 @@ struct Row {
     io_r: u64,
     io_w: u64,
     pids: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 pub(super) fn tool() -> Tool {

@@ -8,7 +8,7 @@ use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::Patience;
 use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
-use crate::mcp::shape::{short_id, told};
+use crate::mcp::shape::{is_zero, short_id, told};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,11 +92,6 @@ struct ItemRow {
     /// Bytes that its removal frees; left out while it is in use.
     #[serde(skip_serializing_if = "is_zero")]
     reclaimable: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 pub(super) fn tool() -> Tool {

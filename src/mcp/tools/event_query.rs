@@ -11,6 +11,7 @@ use crate::mcp::fleet::Patience;
 use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::logs::moment;
 use crate::mcp::page;
+use crate::mcp::sections;
 use crate::mcp::shape::short_id;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use jiff::Timestamp;
@@ -122,7 +123,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     };
     let until = parameters.until.as_deref().map(|text| moment("until", text, now)).transpose()?;
     let pattern = parameters.pattern.as_deref().map(str::parse::<Pattern>).transpose()?;
-    let kinds = parameters.types.filter(|kinds| !kinds.is_empty()).unwrap_or_else(|| Kind::ALL.to_vec());
+    let kinds = sections::chosen(parameters.types, &Kind::ALL);
     let kinds: Vec<&'static str> = kinds.into_iter().map(Kind::word).collect();
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;

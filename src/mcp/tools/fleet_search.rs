@@ -14,6 +14,7 @@ use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::fleet::Patience;
 use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
+use crate::mcp::sections;
 use crate::mcp::shape::{ports, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use globset::GlobMatcher;
@@ -87,7 +88,7 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let query = Query::parse(&parameters.query)?;
-    let kinds = parameters.kinds.filter(|kinds| !kinds.is_empty()).unwrap_or_else(|| Kind::ALL.to_vec());
+    let kinds = sections::chosen(parameters.kinds, &Kind::ALL);
     let kinds: BTreeSet<Kind> = kinds.into_iter().filter(|kind| query.may_be(*kind)).collect();
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;

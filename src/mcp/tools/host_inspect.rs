@@ -7,9 +7,10 @@ use crate::domain::toolset::Toolset;
 use crate::engine::about::{Containers, EngineDetail};
 use crate::engine::ports::{PortUse, Ports};
 use crate::engine::usage::{DiskUsage, Share};
-use crate::mcp::error::{ErrorKind, ToolError};
+use crate::mcp::error::ToolError;
 use crate::mcp::fleet::{Patience, on_host};
-use crate::mcp::shape::told;
+use crate::mcp::sections::{self, SectionFailure};
+use crate::mcp::shape::{is_zero, told};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use crate::transport::files::{Space, space};
 use schemars::JsonSchema;
@@ -71,7 +72,7 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     warnings: Option<Vec<String>>,
     /// Sections that could not be read.
-    errors: Vec<SectionFailure>,
+    errors: Vec<SectionFailure<Section>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -152,20 +153,6 @@ struct PortRow {
     state: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct SectionFailure {
-    section: Section,
-    kind: ErrorKind,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(value: &usize) -> bool {
-    *value == 0
-}
-
 pub(super) fn tool() -> Tool {
     let about = About {
         name: "host_inspect",
@@ -179,8 +166,7 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let host = context.directory.host(&parameters.host)?;
-    let sections =
-        parameters.sections.filter(|list| !list.is_empty()).unwrap_or_else(|| Section::ALL.to_vec());
+    let sections = sections::chosen(parameters.sections, &Section::ALL);
     let of = |section: Section| sections.contains(&section);
     let of_about: Vec<Section> = Section::ALL.into_iter().filter(|one| one.is_about() && of(*one)).collect();
     let (about, disk, ports) = tokio::join!(
@@ -204,8 +190,6 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         more_ports = uses.len().saturating_sub(MOST_PORTS);
         uses.truncate(MOST_PORTS);
     }
-    let failure =
-        |(section, ToolError { kind, message, hint, .. })| SectionFailure { section, kind, message, hint };
     Ok(Answer {
         host: host.spec().id.to_string(),
         engine: about.as_ref().filter(|_| of(Section::Engine)).map(engine),
@@ -216,7 +200,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         warnings: about
             .filter(|_| of(Section::Warnings))
             .map(|(_, detail)| detail.warnings.iter().map(|warning| told(warning)).collect()),
-        errors: failed.into_iter().map(failure).collect(),
+        errors: failed.into_iter().map(|(section, error)| SectionFailure::new(section, error)).collect(),
     })
 }
 

@@ -9,6 +9,7 @@ use crate::domain::toolset::Toolset;
 use crate::engine::images::{HistoryStep, ImageDetail};
 use crate::mcp::error::ToolError;
 use crate::mcp::fleet::{Patience, on_host};
+use crate::mcp::sections;
 use crate::mcp::shape::{rfc3339, short_id, told};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use jiff::Timestamp;
@@ -120,8 +121,7 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let host = context.directory.host(&parameters.host)?;
-    let sections =
-        parameters.sections.filter(|sections| !sections.is_empty()).unwrap_or_else(|| vec![Section::Summary]);
+    let sections = sections::chosen(parameters.sections, &[Section::Summary]);
     let name: ImageName = parameters.image.parse()?;
     on_host(Patience::Quick, &context, &host, |operation| inspect(operation, name.clone(), sections.clone()))
         .await

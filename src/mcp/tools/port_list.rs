@@ -8,6 +8,7 @@ use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::Patience;
 use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
+use crate::mcp::shape::is_zero;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -88,11 +89,6 @@ struct Owner {
     container: String,
     ip: String,
     state: String,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(value: &usize) -> bool {
-    *value == 0
 }
 
 pub(super) fn tool() -> Tool {

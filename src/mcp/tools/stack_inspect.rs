@@ -15,7 +15,8 @@ use crate::engine::inventory::{Network as EngineNetwork, Volume as EngineVolume}
 use crate::engine::{Engine, EngineError};
 use crate::mcp::error::{ErrorKind, ToolError, stack_error};
 use crate::mcp::fleet::{Patience, on_host};
-use crate::mcp::shape::{ports, told};
+use crate::mcp::sections::{self, SectionFailure};
+use crate::mcp::shape::{is_zero, ports, told};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use futures_util::future::try_join_all;
 use schemars::JsonSchema;
@@ -81,7 +82,7 @@ struct Answer {
     more: usize,
     /// Sections that could not be read.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Failure>,
+    errors: Vec<SectionFailure<Section>>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -143,20 +144,6 @@ struct Volume {
     driver: String,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Failure {
-    section: Section,
-    kind: ErrorKind,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_zero(value: &usize) -> bool {
-    *value == 0
-}
-
 pub(super) fn tool() -> Tool {
     let about = About {
         name: "stack_inspect",
@@ -171,8 +158,7 @@ pub(super) fn tool() -> Tool {
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let host = context.directory.host(&parameters.host)?;
     let name: StackName = parameters.stack.parse()?;
-    let sections = parameters.sections.filter(|sections| !sections.is_empty());
-    let sections = sections.unwrap_or_else(|| vec![Section::Services, Section::Config]);
+    let sections = sections::chosen(parameters.sections, &[Section::Services, Section::Config]);
     let with = |section| sections.contains(&section);
     let config =
         async { if with(Section::Config) { Some(config(&context, &host, &name).await) } else { None } };
@@ -189,10 +175,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         }
     }
     let (mut more, mut errors) = (0, Vec::new());
-    let mut failed = |section, error: ToolError| {
-        let ToolError { kind, message, hint, .. } = error;
-        errors.push(Failure { section, kind, message, hint });
-    };
+    let mut failed = |section, error| errors.push(SectionFailure::new(section, error));
     let config = config.and_then(|config| config.map_err(|error| failed(Section::Config, error)).ok());
     let rest = rest(&context, &host, &members, &sections).await;
     let Rest { env, networks, volumes } = rest.unwrap_or_else(|error| {

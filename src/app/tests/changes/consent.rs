@@ -5,7 +5,7 @@ use crate::actors::changes::Wish;
 use crate::app::App;
 use crate::domain::change::{Affected, AffectedKind, Asker, Bound, Change, StopMode};
 use crate::journal::record::{ChangeState, Verdict};
-use crate::mcp::{Asking, Assent, Caller, Consent, ToolOutput, Wants};
+use crate::mcp::{Asking, Caller, Consent, Response, Said, ToolOutput, Wants};
 use serde_json::{Value, json};
 
 impl World {
@@ -50,7 +50,7 @@ pub(super) async fn told(app: &App, tool: &str, arguments: Value) -> Value {
 }
 
 pub(super) fn yes(asking: &Asking) -> Consent {
-    Consent::Given(Assent { token: asking.token.clone(), name: None })
+    Consent::Answered(Response { token: asking.token.clone(), said: Said::Yes })
 }
 
 fn remove(containers: &[&str]) -> Value {
@@ -159,8 +159,9 @@ fn the_loss_of_volumes_wants_the_name_typed() {
         arguments["volumes"] = true.into();
         let asking = asked(app, "container_remove", &arguments).await;
         assert_eq!(asking.question.wants, Wants::Name("a".into()));
-        let typed =
-            |name: &str| Consent::Given(Assent { token: asking.token.clone(), name: Some(name.into()) });
+        let typed = |name: &str| {
+            Consent::Answered(Response { token: asking.token.clone(), said: Said::Name(name.into()) })
+        };
         for wrong in [yes(&asking), typed("b"), typed("")] {
             call(app, "container_remove", arguments.clone(), wrong).await.unwrap_err();
         }
@@ -291,8 +292,9 @@ fn the_audit_tells_who_was_asked_and_how_it_was_agreed_to() {
         );
         let volumes = json!({"host": "nas", "volumes": ["data"]});
         let asking = asked(app, "volume_remove", &volumes).await;
-        let typed =
-            |name: &str| Consent::Given(Assent { token: asking.token.clone(), name: Some(name.into()) });
+        let typed = |name: &str| {
+            Consent::Answered(Response { token: asking.token.clone(), said: Said::Name(name.into()) })
+        };
         call(app, "volume_remove", volumes.clone(), typed("other")).await.unwrap_err();
         call(app, "volume_remove", volumes, typed("data")).await.unwrap();
         let audit_of_volumes = audit(app, "volume_remove").await;
