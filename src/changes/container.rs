@@ -215,8 +215,8 @@ pub(super) async fn seen(
 
 /// A container as it is before a step.
 pub(super) fn before(found: &ContainerDetail) -> Before {
-    let ContainerDetail { id, state, started_at, .. } = found.clone();
-    Before::Container { id, state, started_at }
+    let ContainerDetail { id, state, started_at, stop_timeout: grace, .. } = found.clone();
+    Before::Container { id, state, started_at, grace }
 }
 
 /// The container that this operation made.

@@ -44,10 +44,16 @@ pub(super) async fn look_at_image(
     Ok(Look::Todo(before))
 }
 
-/// Has the engine take in the image.
+/// Has the engine take in the image, and no other of its repository.
 pub(super) async fn image(hands: &Hands<'_>, image: &ImageName) -> Result<Made, EngineError> {
-    let flow = Flow::default();
-    let archive = flow.through(source(hands)?.image(image), None);
+    let (flow, source) = (Flow::default(), source(hands)?);
+    let mut named = image.clone();
+    if let Some(latest) = image.latest()
+        && source.image_id(&latest).await?.is_some()
+    {
+        named = latest;
+    }
+    let archive = flow.through(source.image(&named), None);
     flow.told(hands.engine.load_image(archive).await)?;
     let id = hands.engine.image_id(image).await?;
     let id = id.ok_or_else(|| EngineError::Failed(format!("what came is not called {image}")))?;

@@ -47,7 +47,9 @@ pub(super) async fn act(
     match step {
         ImageStep::Fetch(image) => engine.pull(image, None).await.map(|()| None),
         ImageStep::Pull(image, platform) => engine.pull(image, platform.as_deref()).await.map(|()| None),
-        ImageStep::Build(spec) => build::build(hands, spec, Step::from(step.clone()).limit()).await.map(Some),
+        ImageStep::Build(spec) => {
+            build::build(hands, spec, Step::from(step.clone()).limit(before)).await.map(Some)
+        }
         ImageStep::Copy(image, _) => copy::image(hands, image).await.map(Some),
         ImageStep::Push(image) => {
             if engine.image_id(image).await? != was(before) {

@@ -38,9 +38,12 @@ async fn fit(
     if !matches!(&*found.state, "running" | "restarting" | "exited" | "created") {
         return Err(unfit(&format!("it is {}", found.state)));
     }
-    let sharers = engine.sharers(&found.id).await?;
+    let sharers = engine.sharers(&found.id, &found.name).await?;
     if !sharers.is_empty() {
-        return Err(unfit(&format!("{} would lose its network, which they share", sharers.join(", "))));
+        let sharers = sharers.join(", ");
+        return Err(unfit(&format!(
+            "{sharers} would lose its network, processes or memory, which they share"
+        )));
     }
     if let Some(image) = image {
         return Ok(image.clone());

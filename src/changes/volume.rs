@@ -94,10 +94,18 @@ async fn prepare(
     };
     let mut labels: BTreeMap<String, String> = labels;
     labels.insert(OPERATION_LABEL.to_owned(), hands.operation.to_string());
-    engine
-        .create_volume(&VolumeSpec { name: name.clone(), driver: None, options: BTreeMap::new(), labels })
-        .await?;
-    engine.volume(name).await.map(|found| named(&found))
+    let spec = VolumeSpec { name: name.clone(), driver: None, options: BTreeMap::new(), labels };
+    engine.create_volume(&spec).await.map_err(|error| match before {
+        Before::Nothing => error,
+        _ => EngineError::Failed(format!("{name} was removed, and could not be made anew: {error}")),
+    })?;
+    engine.volume(name).await.map(|found| prepared(&found, before))
+}
+
+/// An empty volume, in place of one that is gone with what was in it.
+fn prepared(found: &VolumeDetail, before: &Before) -> Made {
+    let gone = (*before != Before::Nothing).then(|| found.name.clone());
+    Made { removed: gone.into_iter().collect(), ..named(found) }
 }
 
 /// Whether this operation made the volume.
@@ -138,7 +146,7 @@ pub(super) async fn probe(
         }
         VolumeStep::Prepare { volume, .. } => {
             let found = there(hands.engine, volume).await?.filter(|found| is_ours(hands, found));
-            Ok(found.map_or(Found::NotYet, |found| Found::Made(named(&found))))
+            Ok(found.map_or(Found::NotYet, |found| Found::Made(prepared(&found, before))))
         }
         // Copied again it is the same.
         VolumeStep::Fill { .. } => Ok(Found::NotYet),

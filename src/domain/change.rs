@@ -12,7 +12,9 @@ pub use affected::{Affected, AffectedKind, Bound};
 pub use prune::{PruneKind, Sieve};
 pub use record::{Asker, BEARER, Before, Copied, Made, OWNER, Thing};
 pub use recreate::RecreateStep;
-pub use step::{ContainerStep, ENGINE_LAG, ImageStep, NetworkStep, STOP_GRACE, Step, VolumeStep};
+pub use step::{
+    COPY, ContainerStep, ENGINE_LAG, ImageStep, LONGEST_GRACE, NetworkStep, STOP_GRACE, Step, VolumeStep,
+};
 
 use super::build::BuildSpec;
 use super::container::ContainerName;
@@ -341,8 +343,14 @@ impl Change {
 
     /// How long it may take when nothing holds it up.
     pub fn limit(&self) -> Duration {
-        let steps: Duration = self.steps().iter().map(Step::limit).sum();
+        let steps: Duration = self.steps().iter().map(|step| step.limit(&Before::Nothing)).sum();
         steps + ENGINE_LAG
+    }
+
+    /// The same, whatever the containers say of themselves that are stopped in their own time.
+    pub fn longest(&self) -> Duration {
+        let in_their_own: u32 = self.steps().iter().map(|step| u32::from(step.stops_in_its_own_time())).sum();
+        self.limit() + Duration::from_secs(LONGEST_GRACE.into()) * in_their_own
     }
 }
 

@@ -32,6 +32,13 @@ impl ImageName {
             _ => (&self.0, "latest"),
         }
     }
+
+    /// The image that is meant where this is the name of a repository alone, and no identifier; `None` for one with a
+    /// tag or a digest.
+    pub fn latest(&self) -> Option<Self> {
+        let (repository, tag) = self.repository_and_tag();
+        (repository.len() == self.0.len()).then(|| Self(format!("{repository}:{tag}")))
+    }
 }
 
 impl FromStr for ImageName {
@@ -102,6 +109,8 @@ mod tests {
         ] {
             let name: ImageName = text.parse().unwrap();
             assert_eq!(name.repository_and_tag(), (repository, tag), "{text}");
+            let latest = name.latest().map(|name| name.to_string());
+            assert_eq!(latest, (text == repository).then(|| format!("{text}:latest")));
         }
     }
 

@@ -1,6 +1,7 @@
 //! What changes something on an engine: each call is one request, and repeating it does no harm beyond
 //! what its own words say.
 
+use super::containers::own_name;
 use super::{Engine, EngineError};
 use crate::domain::change::{PruneKind, Thing};
 use crate::domain::container::ContainerName;
@@ -169,9 +170,8 @@ impl Engine {
                     matches!(&*state, "created" | "exited" | "dead")
                 });
                 let thing = |container: bollard::models::ContainerSummary| {
+                    let name = own_name(&container).unwrap_or_default().to_owned();
                     let id = container.id?;
-                    let name = container.names.unwrap_or_default().pop().unwrap_or_default();
-                    let name = name.trim_start_matches('/').to_owned();
                     let thing = Thing { id, name, bytes: container.size_rw };
                     Some(Unused { thing, labels: labels(container.labels), created: container.created })
                 };

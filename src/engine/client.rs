@@ -1,6 +1,7 @@
 //! bollard on a pooled HTTP client whose connections are streams of a link.
 
 use super::{ApiVersion, EngineError};
+use crate::domain::change::COPY;
 use crate::domain::fault::{Fault, FaultKind};
 use crate::transport::ByteStream;
 use bollard::{BollardRequest, ClientVersion, Docker};
@@ -36,8 +37,8 @@ const IDLE_LIMIT: Duration = Duration::from_secs(60);
 const REQUESTS: usize = 16;
 
 /// bollard's own limit on an answer's head, in seconds: above every deadline of ours, which are
-/// the ones that count.
-const HEAD_LIMIT_SECONDS: u64 = 600;
+/// the ones that count. The head of the answer to an upload comes after its last byte.
+const HEAD_LIMIT_SECONDS: u64 = COPY.as_secs() + 600;
 
 /// The body of a request as bollard builds it.
 type Body =

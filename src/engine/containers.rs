@@ -117,6 +117,8 @@ pub struct ContainerDetail {
     pub tmpfs: Vec<String>,
     /// Whether it goes when it stops.
     pub auto_remove: bool,
+    /// Seconds it gets to stop when nothing else is said, where it says so itself.
+    pub stop_timeout: Option<u32>,
 }
 
 /// A mount of a container.
@@ -208,11 +210,15 @@ impl Engine {
     }
 }
 
+/// The name of a container's own: for every legacy link it has a second one, with a slash inside.
+pub(super) fn own_name(container: &ContainerSummary) -> Option<&str> {
+    let mut names = container.names.iter().flatten().map(|name| name.trim_start_matches('/'));
+    names.find(|name| !name.contains('/'))
+}
+
 impl From<ContainerSummary> for Container {
     fn from(summary: ContainerSummary) -> Self {
-        let names = summary.names.unwrap_or_default();
-        // A container has a second name for every legacy link; its own has no slash inside.
-        let own = names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
+        let own = own_name(&summary).map(ToOwned::to_owned);
         let id = summary.id.unwrap_or_default();
         let mut ports: Vec<Port> = summary
             .ports
@@ -239,7 +245,7 @@ impl From<ContainerSummary> for Container {
         let volumes = mounts.iter().filter(|mount| mount.kind == "volume");
         let volumes = volumes.map(|mount| mount.source.clone()).collect();
         Self {
-            name: own.unwrap_or(&id).to_owned(),
+            name: own.unwrap_or_else(|| id.clone()),
             id,
             image: summary.image.unwrap_or_default(),
             image_id: summary.image_id.unwrap_or_default(),
@@ -299,6 +305,8 @@ impl From<ContainerInspectResponse> for ContainerDetail {
             health,
             tmpfs: tmpfs(&host),
             auto_remove: host.auto_remove.unwrap_or_default(),
+            // Less than nothing is forever.
+            stop_timeout: config.stop_timeout.map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX)),
             limits: limits(host),
         }
     }

@@ -1,5 +1,6 @@
 //! The ports containers have, and those that stopped ones would want.
 
+use super::containers::own_name;
 use super::{Engine, EngineError};
 use crate::domain::ports::Binding;
 use bollard::models::{ContainerSummary, PortMap};
@@ -43,7 +44,7 @@ impl Engine {
         let mut stopped = Vec::new();
         for container in self.docker.list_containers(Some(options)).await? {
             let state = container.state.map(|state| state.to_string()).unwrap_or_default();
-            let name = own_name(&container);
+            let name = own_name(&container).or(container.id.as_deref()).unwrap_or_default().to_owned();
             if matches!(state.as_str(), "running" | "paused") {
                 let bindings = published(&container);
                 uses.extend(bindings.into_iter().map(|binding| PortUse {
@@ -87,12 +88,6 @@ impl Engine {
             Err(error) => Err(error),
         }
     }
-}
-
-fn own_name(container: &ContainerSummary) -> String {
-    let names = container.names.iter().flatten().map(|name| name.trim_start_matches('/'));
-    let own = names.into_iter().find(|name| !name.contains('/'));
-    own.or(container.id.as_deref()).unwrap_or_default().to_owned()
 }
 
 /// Containers without a network of their own publish nothing.

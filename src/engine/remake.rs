@@ -3,7 +3,7 @@
 
 use super::{ApiVersion, Engine, EngineError};
 use crate::domain::image::ImageName;
-use bollard::query_parameters::ListContainersOptionsBuilder;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -16,6 +16,9 @@ const ADDRESS_OF_NETWORK: ApiVersion = ApiVersion { major: 1, minor: 44 };
 
 /// So many digits of its identifier name a container that was given no host name.
 const SHORT: usize = 12;
+
+/// Containers that are looked into at once.
+const AT_ONCE: usize = 4;
 
 /// By this label compose knows the image a container was made from.
 const COMPOSE_IMAGE: &str = "com.docker.compose.image";
@@ -66,17 +69,19 @@ impl Engine {
         self.pool.post_blind(self.api, &format!("/networks/{}/connect", segment(network)), &body).await
     }
 
-    /// The names of the containers that live in the network of the container `id`.
-    pub async fn sharers(&self, id: &str) -> Result<Vec<String>, EngineError> {
-        let options = ListContainersOptionsBuilder::default().all(true).build();
-        let listed = self.docker.list_containers(Some(options)).await?;
-        let theirs = format!("container:{id}");
-        let shares = listed.into_iter().filter(|container| {
-            let mode = container.host_config.as_ref().and_then(|host| host.network_mode.as_ref());
-            mode.is_some_and(|mode| *mode == theirs)
+    /// The names of the containers that live in the network, among the processes or in the memory of another.
+    pub async fn sharers(&self, id: &str, name: &str) -> Result<Vec<String>, EngineError> {
+        let others = self.containers().await?.into_iter().filter(|other| other.id != id);
+        let told = stream::iter(others).map(|other| async move {
+            match self.settings(&other.id).await {
+                Ok(settings) => Ok(shares(&settings, id, name).then_some(other.name)),
+                // It has gone meanwhile.
+                Err(EngineError::NotFound(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
         });
-        let name = |names: Vec<String>| names.first().map(|name| name.trim_start_matches('/').to_owned());
-        Ok(shares.filter_map(|container| name(container.names.unwrap_or_default())).collect())
+        let told: Vec<Option<String>> = told.buffered(AT_ONCE).try_collect().await?;
+        Ok(told.into_iter().flatten().collect())
     }
 
     /// A container as the engine describes it.
@@ -87,6 +92,14 @@ impl Engine {
     async fn raw_image(&self, image: &str) -> Result<Value, EngineError> {
         self.pool.get(self.api, &format!("/images/{image}/json")).await
     }
+}
+
+/// Whether a container lives in something of the container `id`, which is called `name`.
+fn shares(settings: &Value, id: &str, name: &str) -> bool {
+    let whose =
+        |key: &str| settings["HostConfig"][key].as_str().and_then(|mode| mode.strip_prefix("container:"));
+    let is_it = |whose: &str| whose == name || (whose.len() >= SHORT && id.starts_with(whose));
+    ["NetworkMode", "PidMode", "IpcMode"].into_iter().filter_map(whose).any(is_it)
 }
 
 /// What a container is made anew from.
@@ -229,13 +242,13 @@ fn keep_volumes(host: &mut Map<String, Value>, own: &Value, mounts: &Value) {
             continue;
         };
         if let Some(Value::Array(mounts)) = host.get_mut("Mounts")
-            && let Some(mount) = mounts.iter_mut().find(|mount| mount["Target"] == target)
+            && let Some(mount) = mounts.iter_mut().find(|mount| is_there(mount["Target"].as_str(), target))
         {
             mount["Source"] = name.into();
             continue;
         }
         let is_bound =
-            |bind: &Value| bind.as_str().is_some_and(|bind| bind.split(':').nth(1) == Some(target));
+            |bind: &Value| bind.as_str().is_some_and(|bind| is_there(bind.split(':').nth(1), target));
         let binds = host.entry("Binds").or_insert(Value::Null);
         let is_known = binds.as_array().is_some_and(|binds| binds.iter().any(is_bound));
         // Volumes of others come with those others.
@@ -249,6 +262,11 @@ fn keep_volumes(host: &mut Map<String, Value>, own: &Value, mounts: &Value) {
             none => *none = json!([bind]),
         }
     }
+}
+
+/// Whether somebody's path is this one, which the engine has made plain.
+fn is_there(path: Option<&str>, plain: &str) -> bool {
+    path.is_some_and(|path| path.trim_end_matches('/') == plain.trim_end_matches('/'))
 }
 
 /// Old links are told as `/other:/this/alias`, and asked for as `other:alias`.
@@ -459,6 +477,37 @@ mod tests {
         assert_eq!(made["NetworkingConfig"]["EndpointsConfig"], json!({"podman": {"Aliases": []}}));
         let of_image = body(old, &json!({"StopSignal": "SIGQUIT"}), (1, 41));
         assert_eq!(of_image["StopSignal"], "15", "it was given another than its image's");
+    }
+
+    #[test]
+    fn a_volume_is_known_by_its_path_however_it_was_written() {
+        let (mut old, defaults) = old();
+        old["HostConfig"]["Binds"] = json!(["data:/data/:ro"]);
+        old["HostConfig"]["Mounts"] = json!([{"Type": "volume", "Target": "/more/"}]);
+        old["Mounts"] = json!([
+            {"Type": "volume", "Name": "data", "Destination": "/data", "RW": false},
+            {"Type": "volume", "Name": "nameless", "Destination": "/more", "RW": true},
+        ]);
+        let made = body(old, &defaults, (1, 45));
+        assert_eq!(made["HostConfig"]["Binds"], json!(["data:/data/:ro"]));
+        assert_eq!(made["HostConfig"]["Mounts"][0]["Source"], "nameless");
+    }
+
+    #[test]
+    fn what_lives_in_something_of_another_is_known_by_any_name_of_that() {
+        let lives = |key: &str, whose: &str| {
+            shares(&json!({"HostConfig": {key: whose, "IpcMode": "private"}}), ID, "web")
+        };
+        for key in ["NetworkMode", "PidMode"] {
+            for whose in
+                [format!("container:{ID}"), format!("container:{}", &ID[..SHORT]), "container:web".to_owned()]
+            {
+                assert!(lives(key, &whose), "{key} {whose}");
+            }
+            for whose in ["", "host", "web", "container:we", "container:0", "container:"] {
+                assert!(!lives(key, whose), "{key} {whose}");
+            }
+        }
     }
 
     #[test]

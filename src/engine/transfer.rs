@@ -1,5 +1,6 @@
 //! What is taken from one engine and given to another: images, and what is in volumes.
 
+use super::containers::own_name;
 use super::{Engine, EngineError};
 use crate::domain::image::ImageName;
 use crate::domain::thing::VolumeName;
@@ -59,7 +60,7 @@ impl Naming {
 }
 
 impl Engine {
-    /// An image as an archive.
+    /// An image as an archive. By the name of a repository all its images would come.
     pub fn export_image(&self, image: &ImageName) -> Chunks {
         let export = self.long.export_image(image.as_str());
         export.map_err(EngineError::from).boxed()
@@ -169,9 +170,6 @@ impl Engine {
             HashMap::from([("volume", vec![volume.to_string()]), ("status", vec!["running".to_owned()])]);
         let options = ListContainersOptionsBuilder::default().filters(&filters).build();
         let listed = self.docker.list_containers(Some(options)).await?;
-        let name = |names: Option<Vec<String>>| {
-            names.unwrap_or_default().first().map(|name| name.trim_start_matches('/').to_owned())
-        };
-        Ok(listed.into_iter().filter_map(|container| name(container.names)).collect())
+        Ok(listed.iter().filter_map(own_name).map(ToOwned::to_owned).collect())
     }
 }

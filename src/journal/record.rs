@@ -3,7 +3,7 @@
 use crate::domain::change::{Asker, Before, Bound, Change, Made};
 use crate::domain::host::HostId;
 use crate::domain::operation::{HostResource, OperationId};
-use crate::domain::saga::{Course, StepState, Why};
+use crate::domain::saga::{Course, OnFailure, StepState, Why};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,6 +137,30 @@ pub struct ChangeRecord {
 }
 
 impl ChangeRecord {
+    /// Whether what had been done was undone, as far as that can be, and nothing was lost.
+    pub fn is_rolled_back(&self) -> bool {
+        let is_undone = self.states().contains(&StepState::Undone);
+        is_undone
+            && self.state.is_final()
+            && self.change.plan().on_failure == OnFailure::Unwind
+            && self.lost().next().is_none()
+    }
+
+    /// What went for a step that was undone later, and did not come back.
+    pub fn lost(&self) -> impl Iterator<Item = &String> {
+        let undone = self.steps.iter().filter(|step| step.state == StepState::Undone);
+        undone.flat_map(|step| &step.made.removed)
+    }
+
+    /// How long it may take, with what is known of the containers that it stops in their own time.
+    pub fn allowance(&self) -> Duration {
+        let steps = self.change.steps();
+        let known = steps.iter().zip(&self.steps).map(|(step, on_record)| {
+            step.lasts(&on_record.before).saturating_sub(step.lasts(&Before::Nothing))
+        });
+        self.limit + known.sum::<Duration>()
+    }
+
     /// The states of its steps.
     pub fn states(&self) -> Vec<StepState> {
         self.steps.iter().map(|step| step.state).collect()

@@ -12,7 +12,7 @@ use super::error::{ErrorKind, ToolError};
 use super::shape::{rfc3339, short_id, told as text};
 use super::tool::ToolContext;
 use crate::actors::host::HostHandle;
-use crate::domain::change::{Affected, Change, Made};
+use crate::domain::change::{Affected, Change, LONGEST_GRACE, Made};
 use crate::domain::host::{HostId, InvalidName};
 use crate::domain::operation::OperationId;
 use crate::domain::protection::Protected;
@@ -30,9 +30,6 @@ pub(super) const DEFAULT_WAIT: u64 = 45;
 
 /// A job waits so long for the line to its host before it begins.
 const LINE_LIMIT: Duration = Duration::from_secs(30);
-
-/// The longest that a container may take to stop.
-const LONGEST_GRACE: u32 = 3600;
 
 /// The longest that a container may take to become healthy.
 const LONGEST_PATIENCE: u32 = 3600;
@@ -68,7 +65,7 @@ pub(super) struct Job {
     pub(super) confirm: Option<String>,
     /// How many steps there are.
     pub(super) steps: usize,
-    /// What had been done was undone.
+    /// What had been done was undone, and nothing lost.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) rolled_back: bool,
     /// What it waits for, or why it ended so.
@@ -251,7 +248,7 @@ impl Job {
             plan: vec![],
             confirm: None,
             steps: record.change.steps().len(),
-            rolled_back: record.state.is_final() && record.states().contains(&StepState::Undone),
+            rolled_back: record.is_rolled_back(),
             note: record.words.as_deref().map(redact::text),
             joined,
             next,

@@ -1,9 +1,12 @@
 //! Changes on real engines: made once, told as they are, on record.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::host::Engine;
 use crate::support::trials::Trial;
+use crate::support::wait::wait_for;
 use crate::support::{Fleet, IMAGE, Service, ServiceConfig};
 use crate::trials;
 
@@ -18,6 +21,8 @@ pub fn trials() -> Vec<Trial> {
         the_same_wish_is_one_change => 120,
         an_image_is_pulled_and_pulled_anew => 120,
         podman_is_pruned_of_what_was_seen => 180,
+        a_container_gets_the_time_that_it_says_it_needs_to_stop => 150,
+        links_to_a_container_do_not_hide_its_name => 120,
     ]
 }
 
@@ -271,4 +276,40 @@ async fn the_same_wish_is_one_change(fleet: &Fleet) {
     assert_eq!((&running["state"], &running["next"]), (&json!("running"), &json!("job_get")), "{running}");
     let got = service.structured("job_get", json!({"job": running["job"], "wait": 30})).await;
     assert_eq!(got["state"], "done", "{got}");
+}
+
+/// A database says that it may take minutes; nothing else has to be said for it to get them.
+async fn a_container_gets_the_time_that_it_says_it_needs_to_stop(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let slow = "trap 'sleep 58; exit 7' TERM; touch /ready; while :; do usleep 100000; done";
+    host.run_container(&["--name", "db", "--stop-timeout", "90", IMAGE, "sh", "-c", slow]);
+    wait_for("it listens to signals", Duration::from_secs(10), || {
+        host.try_docker(&["exec", "db", "test", "-e", "/ready"]).is_ok()
+    });
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let stop = json!({"host": "h1", "containers": ["db"], "wait": 100});
+    let stopped = job(&service, "container_stop", stop).await;
+    assert_eq!((&stopped["state"], &stopped["note"]), (&json!("done"), &Value::Null), "{stopped}");
+    let ended = host.docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "db"]);
+    assert_eq!(ended, "exited 7", "it ended by itself");
+}
+
+async fn links_to_a_container_do_not_hide_its_name(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    for name in ["db-kept", "db-gone"] {
+        host.run_container(&["--name", name, IMAGE, "sleep", "1000"]);
+    }
+    // each has a second name by it
+    let links = ["--link", "db-kept:a", "--link", "db-gone:b"];
+    host.run_container(&[&["--name", "web"], &links[..], &[IMAGE, "sleep", "1000"]].concat());
+    host.docker(&["stop", "-t", "0", "db-kept", "db-gone"]);
+    let config = ServiceConfig::none(fleet).server("confirm_fallback: allow");
+    let service = Service::start(&config.with(host, &["protected: [\"db-k*\"]"]));
+    service.wait_ready(&["h1"]).await;
+    let what = |keep: &str| json!({"host": "h1", "what": ["containers"], "dry_run": false, "keep": keep});
+    let kept = job(&service, "prune", what("db-*")).await;
+    assert_eq!(kept["results"][0].get("removed"), None, "{kept}");
+    let pruned = job(&service, "prune", what("nothing")).await;
+    assert_eq!(pruned["results"][0]["removed"], json!(["db-gone"]), "{pruned}");
 }

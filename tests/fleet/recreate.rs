@@ -165,7 +165,7 @@ const SETTINGS: &[&str] = &[
     "--expose",
     "90",
     "--volume",
-    "named:/named:ro",
+    "named:/named/:ro",
     "--volume",
     "/anonymous",
     "--volume",
@@ -375,7 +375,7 @@ async fn a_new_one_that_is_no_good_gives_way_to_the_old_one(fleet: &Fleet) {
     ];
     for (instructions, restart, why) in cases {
         let arguments =
-            ["--name", "web", "--publish", "18097:80", "--restart", restart, "--volume", "/data", APP];
+            ["--name", "web", "--publish", "18097:80", "--restart", restart, "--volume", "/data/", APP];
         host.run_container(&arguments);
         let before = inspect(host, "web");
         publish(host, instructions);
@@ -409,6 +409,8 @@ async fn what_cannot_be_made_anew_is_refused_before_anything_is_done(fleet: &Fle
     host.run_container(&["--rm", "--name", "passing", IMAGE, "sleep", "1000"]);
     host.run_container(&["--name", "gate", IMAGE, "sleep", "1000"]);
     host.run_container(&["--name", "guest", "--network", "container:gate", IMAGE, "sleep", "1000"]);
+    host.run_container(&["--name", "first", IMAGE, "sleep", "1000"]);
+    host.run_container(&["--name", "beside", "--pid", "container:first", IMAGE, "sleep", "1000"]);
     host.run_container(&["--name", "held", IMAGE, "sleep", "1000"]);
     host.docker(&["pause", "held"]);
     let id = host.docker(&["image", "inspect", "-f", "{{.Id}}", IMAGE]);
@@ -420,6 +422,7 @@ async fn what_cannot_be_made_anew_is_refused_before_anything_is_done(fleet: &Fle
     for (name, why) in [
         ("passing", "--rm"),
         ("gate", "guest would lose its network"),
+        ("first", "beside would lose its network, processes"),
         ("held", "it is paused"),
         ("nameless", "tell one as image"),
         ("kept", "protected"),
@@ -565,7 +568,7 @@ const PODMAN_SETTINGS: &[&str] = &[
     "--publish",
     "127.0.0.1:18099:80/tcp",
     "--volume",
-    "named:/named:ro",
+    "named:/named/:ro",
     "--volume",
     "/anonymous",
     "--volume",

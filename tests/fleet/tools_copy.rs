@@ -40,7 +40,6 @@ async fn an_image_goes_to_several_hosts_without_a_registry(fleet: &Fleet) {
     h1.docker(&["create", "--name", "maker", IMAGE]);
     h1.docker(&["commit", "-c", "LABEL made=here", "maker", "made:1"]);
     h1.docker(&["rm", "maker"]);
-    let _ = h2.try_docker(&["rmi", "-f", "made:1"]);
     let service = service(fleet, &[]).await;
     let copy = json!({"host": "h1", "image": "made:1", "to": ["h2"]});
     let copied = service.structured("image_copy", copy.clone()).await;
@@ -55,6 +54,14 @@ async fn an_image_goes_to_several_hosts_without_a_registry(fleet: &Fleet) {
     // What is there already is not sent again.
     let again = service.structured("image_copy", copy).await;
     assert_eq!(done(&again["jobs"][0])["copied"], Value::Null, "{again}");
+    // The name of a repository is that of its latest image, and of no other.
+    h1.docker(&["tag", "made:1", "made:latest"]);
+    h2.docker(&["tag", IMAGE, "made:1"]);
+    let latest = json!({"host": "h1", "image": "made", "to": ["h2"]});
+    let latest = service.structured("image_copy", latest).await;
+    assert_eq!(done(&latest["jobs"][0])["id"], id, "{latest}");
+    let there = |name: &str| h2.docker(&["image", "inspect", "-f", "{{.Id}}", name]);
+    assert_eq!((there("made:latest"), there("made:1")), (id, there(IMAGE)));
     let nowhere = json!({"host": "h1", "image": "nowhere:1", "to": ["h2"]});
     let failed = service.structured("image_copy", nowhere).await;
     assert_eq!(failed["jobs"][0]["state"], "failed", "{failed}");

@@ -119,7 +119,7 @@ async fn over_this_line(
     desk: &ChangeDesk,
     directory: &HostDirectory,
 ) -> Result<(), Stopped> {
-    let (name, limit) = (live.change().word(), live.change().limit() + SLACK);
+    let (name, limit) = (live.change().word(), live.change().longest() + SLACK);
     let (change, desk, directory) = (Arc::clone(live), desk.clone(), directory.clone());
     let pace = if live.change().is_long() { Pace::Long } else { Pace::Short };
     let driven = host.perform(live.id(), name, pace, limit, move |operation| async move {

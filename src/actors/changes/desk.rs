@@ -8,7 +8,7 @@ use crate::actors::reaper::ReaperHandle;
 use crate::domain::change::{Asker, Bound, Change};
 use crate::domain::host::HostId;
 use crate::domain::operation::OperationId;
-use crate::domain::saga::{Course, Ending, Why};
+use crate::domain::saga::{Course, Ending, OnFailure, Why};
 use crate::journal::record::{
     Agreement, AuditEntry, ChangeRecord, ChangeState, Entry, NewChange, Receipt, Verdict,
 };
@@ -390,19 +390,25 @@ fn wanted_by(live: &Live, asker: &Asker, tool: &str) -> Entry {
 pub(super) fn closing(record: &ChangeRecord, ending: Ending) -> (ChangeState, Option<String>) {
     let told =
         record.steps.iter().filter_map(|step| Some(format!("{}: {}", step.name, step.words.as_ref()?)));
-    let told: Vec<String> = told.collect();
-    let told = (!told.is_empty()).then(|| told.join("; "));
+    let lost = record.lost().map(|name| format!("{name} and what was in it are gone"));
+    let told: Vec<String> = told.chain(lost).collect();
     match ending {
         Ending::Done => (ChangeState::Done, None),
-        Ending::Failed => (ChangeState::Failed, told),
-        Ending::Cancelled => (ChangeState::Cancelled, told),
-        Ending::RolledBack if record.steps.is_empty() => {
-            let words = "it waited longer than it may take, and nothing was done";
-            (ChangeState::RolledBack, Some(words.to_owned()))
-        }
+        Ending::Failed => (ChangeState::Failed, joined(told)),
+        Ending::Cancelled => (ChangeState::Cancelled, joined(told)),
         Ending::RolledBack => {
-            let words = "it was interrupted and not gone on with; what could be undone was undone";
-            (ChangeState::RolledBack, Some(words.to_owned()))
+            let why = if record.steps.is_empty() {
+                "it waited longer than it may take, and nothing was done"
+            } else if record.change.plan().on_failure == OnFailure::Unwind {
+                "it was interrupted and not gone on with; what could be undone was undone"
+            } else {
+                "it was interrupted and not gone on with; what was done stays"
+            };
+            (ChangeState::RolledBack, joined([vec![why.to_owned()], told].concat()))
         }
     }
+}
+
+fn joined(words: Vec<String>) -> Option<String> {
+    (!words.is_empty()).then(|| words.join("; "))
 }

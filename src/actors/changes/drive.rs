@@ -125,7 +125,9 @@ impl Drive {
         match going {
             Move::Begin(_) | Move::Settle(_) if !self.is_permitted() => Some(Why::Interrupted),
             Move::Begin(_) if self.live.is_cancelled() => Some(Why::Cancelled),
-            Move::Begin(_) | Move::Settle(_) if age(self.clock.now(), record.started) > record.limit => {
+            Move::Begin(_) | Move::Settle(_)
+                if age(self.clock.now(), record.started) > record.allowance() =>
+            {
                 Some(Why::Interrupted)
             }
             _ => None,
@@ -135,7 +137,7 @@ impl Drive {
     async fn begin(&self, hands: &Hands<'_>, at: usize, step: &Step) -> Result<(), Stopped> {
         let id = hands.operation;
         let intend = |before: &Before| Entry::Intend(id, at, step.to_string(), before.clone());
-        let look = self.remote("look", step, hands.look(step)).await;
+        let look = self.remote("look", step, &Before::Nothing, hands.look(step)).await;
         match self.refusal(look)? {
             Err(Refusal { words, .. }) => {
                 let failed = Entry::Settle(id, at, StepState::Failed, Made::default(), Some(words));
@@ -184,10 +186,11 @@ impl Drive {
             }
             held => return Ok(held),
         };
-        let found = match self.refusal(self.remote("guard", step, hands.affected(step, &before)).await)? {
-            Ok(found) => found,
-            Err(Refusal { words, .. }) => return Ok(Err(words)),
-        };
+        let found =
+            match self.refusal(self.remote("guard", step, &before, hands.affected(step, &before)).await)? {
+                Ok(found) => found,
+                Err(Refusal { words, .. }) => return Ok(Err(words)),
+            };
         let protection = self.directory.protection(&self.live.record().machine.host);
         let protected = found.into_iter().filter_map(|thing| protection.of(&thing).map(|why| (thing, why)));
         let protected: Vec<_> = protected.collect();
@@ -208,7 +211,7 @@ impl Drive {
 
     /// Makes a step that is on record as intended.
     async fn act(&self, hands: &Hands<'_>, at: usize, step: &Step, before: &Before) -> Result<(), Stopped> {
-        let act = self.remote("act", step, hands.act(step, before));
+        let act = self.remote("act", step, before, hands.act(step, before));
         let acted = tokio::select! {
             acted = act => acted,
             // What ends with its connection can be broken off; of all else the end is waited for.
@@ -225,11 +228,13 @@ impl Drive {
                 (StepState::Done, Made { log, ..made }, None)
             }
             // It was made; that nobody could look afterwards is no reason to think otherwise.
-            Ok(None) => (StepState::Done, self.remote("after", step, hands.after(step, before)).await?, None),
+            Ok(None) => {
+                (StepState::Done, self.remote("after", step, before, hands.after(step, before)).await?, None)
+            }
             Err(Refusal { words, is_clear: true }) => (StepState::Failed, Made::default(), Some(words)),
             // An engine that fails may have done it all the same.
             Err(Refusal { words, .. }) => {
-                match self.remote("probe", step, hands.probe(step, before)).await? {
+                match self.remote("probe", step, before, hands.probe(step, before)).await? {
                     Found::Made(made) => (StepState::Done, made, None),
                     Found::NotYet | Found::Gone(_) => (StepState::Failed, Made::default(), Some(words)),
                 }
@@ -249,10 +254,10 @@ impl Drive {
         before: Before,
         course: Course,
     ) -> Result<(), Stopped> {
-        let until = Instant::now() + step.lasts().min(self.doubt);
+        let until = Instant::now() + step.lasts(&before).min(self.doubt);
         let (state, made, words) = loop {
             // Only what was seen is an answer: an engine that fails to look has told nothing.
-            match self.remote("probe", step, hands.probe(step, &before)).await? {
+            match self.remote("probe", step, &before, hands.probe(step, &before)).await? {
                 Found::Made(made) => break (StepState::Done, made, None),
                 Found::Gone(words) => break (StepState::Failed, Made::default(), Some(words)),
                 Found::NotYet if Instant::now() < until => {
@@ -287,7 +292,8 @@ impl Drive {
     ) -> Result<(), Stopped> {
         let mut tries = 1..UNDO_TRIES;
         let undone = loop {
-            let undone = self.remote("undo", step, hands.undo(step, &on_record.before)).await;
+            let undone =
+                self.remote("undo", step, &on_record.before, hands.undo(step, &on_record.before)).await;
             match self.refusal(undone)? {
                 Err(Refusal { is_clear: false, .. }) if tries.next().is_some() => sleep(LOOK_EVERY).await,
                 undone => break undone,
@@ -336,11 +342,12 @@ impl Drive {
         &self,
         what: &str,
         step: &Step,
+        before: &Before,
         asked: impl Future<Output = Result<T, EngineError>>,
     ) -> Result<T, Stopped> {
         let failpoints = self.journal.failpoints();
         failpoints.pass(|| format!("before {what} {step}")).await;
-        let limit = step.limit();
+        let limit = step.limit(before);
         let answer = timeout(limit, asked).await.map_err(|_| HostError::Deadline { limit })??;
         failpoints.pass(|| format!("after {what} {step}")).await;
         Ok(answer)

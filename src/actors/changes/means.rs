@@ -4,6 +4,7 @@ use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Operation;
 use crate::changes::{Means, Source};
+use crate::domain::change::COPY;
 use crate::domain::host::HostId;
 use crate::domain::image::ImageName;
 use crate::domain::thing::VolumeName;
@@ -20,9 +21,6 @@ use tokio::sync::mpsc;
 
 /// A question to the other host is given this long.
 const ASKED: Duration = Duration::from_secs(30);
-
-/// Sending may take as long as what it is for.
-const SENDING: Duration = Duration::from_secs(1800);
 
 /// Pieces on their way from one host to the other.
 const ON_THE_WAY: usize = 16;
@@ -97,7 +95,7 @@ impl OtherHost {
                     Ok(())
                 }
             };
-            let sent = host.serve(name, SENDING, work).await;
+            let sent = host.serve(name, COPY, work).await;
             sent.err().map(|error| Err(Self::told(&host.spec().id, error)))
         };
         let failed = stream::once(sent).filter_map(ready);

@@ -453,8 +453,8 @@ fn a_change_whose_time_is_over_is_not_gone_on_with() {
             if intended {
                 let started_at =
                     if made { "2025-01-01T00:00:00Z" } else { "2026-01-01T00:00:00Z" }.to_owned();
-                let before =
-                    Before::Container { id: "000000000001".into(), state: "running".into(), started_at };
+                let (container, state) = ("000000000001".into(), "running".into());
+                let before = Before::Container { id: container, state, started_at, grace: None };
                 store.commit(&[Entry::Intend(id, 0, "restart a".into(), before)], then).await.unwrap();
             }
         });

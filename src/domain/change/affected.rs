@@ -108,6 +108,7 @@ mod tests {
             id: id.into(),
             state: "running".into(),
             started_at: String::new(),
+            grace: None,
         };
         assert_eq!(bound.hold(container("1")), Some(container("1")));
         assert_eq!(bound.hold(container("2")), None, "another one of the name");

@@ -18,6 +18,9 @@ pub enum Before {
         state: String,
         /// When it was started last, as the engine wrote it.
         started_at: String,
+        /// Seconds it gets to stop when nothing else is said, where it says so itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grace: Option<u32>,
     },
     /// An image of the name, by identifier.
     Image {

@@ -1,6 +1,7 @@
 //! The steps of making a container anew from a newer image. The old one is kept until the new one has proved itself.
 
-use super::step::{ENGINE_LAG, STOP_GRACE};
+use super::record::Before;
+use super::step::{ENGINE_LAG, own_grace};
 use crate::domain::container::ContainerName;
 use crate::domain::image::ImageName;
 use std::fmt;
@@ -69,19 +70,19 @@ impl RecreateStep {
         matches!(self, Self::Pull { .. })
     }
 
-    pub(super) fn lasts(&self) -> Duration {
+    pub(super) fn lasts(&self, before: &Before) -> Duration {
         match self {
             Self::Pull { .. } | Self::Settle { .. } => Duration::ZERO,
-            Self::Stop => STOP_GRACE + ENGINE_LAG,
+            Self::Stop => own_grace(before) + ENGINE_LAG,
             _ => ENGINE_LAG,
         }
     }
 
     /// How long it may take beyond what anything may.
-    pub(super) fn takes(&self) -> Duration {
+    pub(super) fn takes(&self, before: &Before) -> Duration {
         match self {
             Self::Settle { patience } => Duration::from_secs((*patience).into()),
-            _ => self.lasts(),
+            _ => self.lasts(before),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The steps of changes, a family for each kind of thing they are made to.
 
 use super::prune::{PruneKind, Sieve};
+use super::record::Before;
 use super::recreate::RecreateStep;
 use crate::domain::build::BuildSpec;
 use crate::domain::container::ContainerName;
@@ -14,11 +15,17 @@ use std::time::Duration;
 /// How long containers get to stop when nothing else is said: the engine's own default.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// Seconds a container may get to stop at most. One that says more of itself is given up by then.
+pub const LONGEST_GRACE: u32 = 3600;
+
 /// Beyond the time a container gets to stop, an engine takes this long to do what it was asked to.
 pub const ENGINE_LAG: Duration = Duration::from_secs(10);
 
 /// An image of some gigabytes over a slow line.
 const TRANSFER: Duration = Duration::from_secs(1800);
+
+/// A volume of a terabyte over a good line. No step takes longer; one that is stuck can be cancelled.
+pub const COPY: Duration = Duration::from_secs(6 * 3600);
 
 /// A prune of many things on a slow disk.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -209,7 +216,16 @@ impl Step {
 
     /// Whether it ends with the connection it is asked for over, and can be broken off so.
     pub fn ends_with_its_connection(&self) -> bool {
-        self.lasts().is_zero()
+        self.lasts(&Before::Nothing).is_zero()
+    }
+
+    /// Whether it takes as long as the container it is made to gives itself to stop.
+    pub const fn stops_in_its_own_time(&self) -> bool {
+        matches!(
+            self,
+            Self::Container(ContainerStep::Stop(_, None) | ContainerStep::Restart(_, None))
+                | Self::Recreate(RecreateStep::Stop)
+        )
     }
 
     /// Whether it may take as long as a download does.
@@ -222,37 +238,50 @@ impl Step {
         }
     }
 
-    /// How long the engine may still be at it after whoever asked has gone.
-    pub fn lasts(&self) -> Duration {
+    /// How long the engine may still be at it after whoever asked has gone, when it is made to what was there
+    /// `before`.
+    pub fn lasts(&self, before: &Before) -> Duration {
         match self {
-            Self::Container(step) => step.lasts(),
+            Self::Container(step) => step.lasts(before),
             Self::Image(step) if step.is_transfer() => Duration::ZERO,
             Self::Volume(VolumeStep::Fill { .. }) => Duration::ZERO,
             Self::Image(_) | Self::Volume(_) | Self::Network(_) | Self::Prune(..) => ENGINE_LAG,
-            Self::Recreate(step) => step.lasts(),
+            Self::Recreate(step) => step.lasts(before),
         }
     }
 
-    /// How long it may take.
-    pub fn limit(&self) -> Duration {
+    /// How long it may take, made to the same.
+    pub fn limit(&self, before: &Before) -> Duration {
         match self {
+            Self::Image(ImageStep::Copy(..)) | Self::Volume(VolumeStep::Fill { .. }) => COPY,
             Self::Image(step) if step.is_transfer() => TRANSFER,
-            Self::Volume(VolumeStep::Fill { .. }) | Self::Recreate(RecreateStep::Pull { .. }) => TRANSFER,
+            Self::Recreate(RecreateStep::Pull { .. }) => TRANSFER,
             Self::Prune(..) => SWEEP,
-            Self::Recreate(step) => step.takes() + CALL,
+            Self::Recreate(step) => step.takes(before) + CALL,
             Self::Container(ContainerStep::Settle(_, patience)) => {
                 Duration::from_secs((*patience).into()) + CALL
             }
-            _ => self.lasts() + CALL,
+            _ => self.lasts(before) + CALL,
         }
     }
 }
 
+/// How long a container gets to stop when nothing else is said.
+pub(super) fn own_grace(before: &Before) -> Duration {
+    match before {
+        Before::Container { grace: Some(grace), .. } => {
+            Duration::from_secs((*grace).min(LONGEST_GRACE).into())
+        }
+        _ => STOP_GRACE,
+    }
+}
+
 impl ContainerStep {
-    fn lasts(&self) -> Duration {
+    fn lasts(&self, before: &Before) -> Duration {
         match self {
             Self::Stop(_, grace) | Self::Restart(_, grace) => {
-                grace.map_or(STOP_GRACE, |grace| Duration::from_secs(grace.into())) + ENGINE_LAG
+                grace.map_or_else(|| own_grace(before), |grace| Duration::from_secs(grace.into()))
+                    + ENGINE_LAG
             }
             Self::Settle(..) => Duration::ZERO,
             _ => ENGINE_LAG,

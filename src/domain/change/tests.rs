@@ -85,8 +85,39 @@ fn each_kind_has_its_word_its_steps_and_survives_the_journal() {
         assert!(!change.steps().is_empty());
         let kept: Change = serde_json::from_value(serde_json::to_value(&change).unwrap()).unwrap();
         assert_eq!(kept, change);
-        assert!(change.limit() > change.steps().iter().map(Step::lasts).sum());
+        assert!(change.limit() > change.steps().iter().map(|step| step.lasts(&Before::Nothing)).sum());
     }
+}
+
+#[test]
+fn a_container_is_given_its_own_time_to_stop_unless_another_is_named() {
+    let before = |grace| Before::Container {
+        id: "1".into(),
+        state: "running".into(),
+        started_at: String::new(),
+        grace,
+    };
+    let seconds = Duration::from_secs;
+    let container: ContainerName = "a".parse().unwrap();
+    let own: [Step; 3] = [
+        ContainerStep::Stop(container.clone(), None).into(),
+        ContainerStep::Restart(container.clone(), None).into(),
+        RecreateStep::Stop.into(),
+    ];
+    for step in own {
+        assert!(step.stops_in_its_own_time());
+        assert_eq!(step.lasts(&before(None)), STOP_GRACE + ENGINE_LAG);
+        assert_eq!(step.lasts(&before(Some(300))), seconds(300) + ENGINE_LAG);
+        assert!(step.limit(&before(Some(300))) > seconds(300) + ENGINE_LAG);
+        assert_eq!(step.lasts(&before(Some(u32::MAX))), seconds(LONGEST_GRACE.into()) + ENGINE_LAG);
+    }
+    let named: Step = ContainerStep::Stop(container.clone(), Some(5)).into();
+    assert!(!named.stops_in_its_own_time());
+    assert_eq!(named.lasts(&before(Some(300))), seconds(5) + ENGINE_LAG);
+    let stop =
+        |grace| Change::ContainerStop { containers: vec![container.clone()], grace, mode: StopMode::Stop };
+    assert!(stop(None).longest() > seconds(LONGEST_GRACE.into()));
+    assert_eq!(stop(Some(5)).longest(), stop(Some(5)).limit());
 }
 
 #[test]

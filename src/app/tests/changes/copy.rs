@@ -25,7 +25,12 @@ fn what_arrives_is_what_was_sent_or_it_is_taken_back() {
     world.fake.model("nas", Model::spoil);
     let record = world.lives(async |app| make(app, the("volume_copy")).await);
     assert_eq!(record.state, ChangeState::Failed, "{record:?}");
-    assert!(record.words.unwrap().contains("others arrived"));
+    assert!(!record.is_rolled_back(), "one of the name was there, and does not come back");
+    let words = record.words.unwrap();
+    assert!(
+        words.contains("others arrived") && words.contains("other and what was in it are gone"),
+        "{words}"
+    );
     assert_eq!(world.archives().1, None, "what came is no copy of anything");
 }
 
