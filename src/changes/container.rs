@@ -27,20 +27,34 @@ pub(super) async fn survey(engine: &Engine, step: &ContainerStep) -> Result<Vec<
         ContainerStep::Create(spec) => return mounted(engine, spec).await,
         ContainerStep::StartCreated => return Ok(vec![]),
     };
-    Ok(vec![affected(engine.container(container).await?)])
+    let found = engine.container(container).await?;
+    let mut things = vec![];
+    if let ContainerStep::Remove { volumes: true, .. } = step {
+        for mount in found.mounts.iter().filter(|mount| mount.is_anonymous_volume()) {
+            // There is never another one of its name; when it was made an old engine tells by what is in it.
+            let found = there(engine, &mount.source).await?;
+            things.extend(found.map(|volume| Affected { id: volume.name.clone(), ..volume }));
+        }
+    }
+    things.insert(0, affected(found));
+    Ok(things)
+}
+
+/// The volume of this name, where there is one. A name that is none of a volume is the engine's to refuse.
+async fn there(engine: &Engine, name: &str) -> Result<Option<Affected>, EngineError> {
+    let Ok(name) = name.parse() else { return Ok(None) };
+    match engine.volume(&name).await {
+        Ok(volume) => Ok(Some(super::volume::affected(volume))),
+        Err(EngineError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The volumes that a new container would have, of those that are there.
 async fn mounted(engine: &Engine, spec: &RunSpec) -> Result<Vec<Affected>, EngineError> {
     let mut found = vec![];
     for mount in spec.volumes.iter().filter(|mount| !mount.is_bind()) {
-        // A name that is none of a volume is the engine's to refuse.
-        let Ok(name) = mount.source.parse() else { continue };
-        match engine.volume(&name).await {
-            Ok(volume) => found.push(super::volume::affected(volume)),
-            Err(EngineError::NotFound(_)) => {}
-            Err(error) => return Err(error),
-        }
+        found.extend(there(engine, &mount.source).await?);
     }
     Ok(found)
 }

@@ -2,6 +2,7 @@
 //! what its own words say.
 
 use super::containers::own_name;
+use super::volumes::is_anonymous;
 use super::{Engine, EngineError};
 use crate::domain::change::{PruneKind, Thing};
 use crate::domain::container::ContainerName;
@@ -20,9 +21,6 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt as _;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-/// The engine gives a volume without a name this many hexadecimal digits for one.
-const ANONYMOUS_NAME: usize = 64;
 
 /// Something that nothing uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,9 +206,6 @@ impl Engine {
             PruneKind::Volumes => {
                 let options = ListVolumesOptionsBuilder::default().filters(&dangling).build();
                 let listed = self.docker.list_volumes(Some(options)).await?;
-                let is_anonymous = |name: &str| {
-                    name.len() == ANONYMOUS_NAME && name.bytes().all(|byte| byte.is_ascii_hexdigit())
-                };
                 let anonymous = listed.volumes.unwrap_or_default().into_iter();
                 let anonymous = anonymous.filter(|volume| is_anonymous(&volume.name));
                 let things = anonymous.map(|volume| {

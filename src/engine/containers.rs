@@ -1,5 +1,6 @@
 //! Containers: the list and the detail of one.
 
+use super::volumes::is_anonymous;
 use super::{Engine, EngineError};
 use crate::domain::container::ContainerName;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, EndpointSettings, HostConfig, MountPoint};
@@ -132,6 +133,13 @@ pub struct Mount {
     pub target: String,
     /// Whether it may be written.
     pub writable: bool,
+}
+
+impl Mount {
+    /// Whether it is a volume that nobody has given a name: it goes with its container when that is asked for.
+    pub fn is_anonymous_volume(&self) -> bool {
+        self.kind == "volume" && is_anonymous(&self.source)
+    }
 }
 
 /// A network of a container.

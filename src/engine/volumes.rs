@@ -6,6 +6,14 @@ use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptionsBuilder;
 use std::collections::BTreeMap;
 
+/// The engine gives a volume without a name this many hexadecimal digits for one.
+const ANONYMOUS_NAME: usize = 64;
+
+/// Whether it is the name of a volume that nobody has given one.
+pub(super) fn is_anonymous(name: &str) -> bool {
+    name.len() == ANONYMOUS_NAME && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// A volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeDetail {

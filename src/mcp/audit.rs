@@ -3,8 +3,8 @@
 
 use super::consent::with_mark;
 use super::error::{ErrorKind, ToolError};
+use super::shape::told;
 use super::tool::{ToolContext, ToolOutput};
-use crate::domain::redact;
 use crate::journal::JournalError;
 use crate::journal::record::{AuditEntry, Entry, Verdict};
 use serde_json::Value;
@@ -67,7 +67,7 @@ pub(super) async fn unagreed(
     token: &str,
     error: ToolError,
 ) -> ToolError {
-    let words = with_mark(&redact::text(&error.message), token);
+    let words = with_mark(&told(&error.message), token);
     let _ = write(context, called, Verdict::Refused, Some(words)).await;
     ToolError { is_on_audit: true, ..error }
 }
@@ -78,11 +78,12 @@ pub(super) async fn refused(context: &ToolContext, called: &Called, error: ToolE
     if error.is_on_audit || error.kind == ErrorKind::JournalUnavailable {
         return error;
     }
-    let _ = write(context, called, Verdict::Refused, Some(redact::text(&error.message))).await;
+    let _ = write(context, called, Verdict::Refused, Some(told(&error.message))).await;
     ToolError { is_on_audit: true, ..error }
 }
 
-async fn write(
+/// Puts an entry about a call on the audit.
+pub(super) async fn write(
     context: &ToolContext,
     called: &Called,
     verdict: Verdict,

@@ -1,6 +1,6 @@
 //! Failures as their reader sees them: what failed, where, why, what happens next, what to do.
 
-use super::shape::{rfc3339, words};
+use super::shape::{rfc3339, told, words};
 use crate::actors::admin::AdminError;
 use crate::actors::host::{HostError, HostHandle, Unavailable};
 use crate::actors::operation::Overloaded;
@@ -12,7 +12,6 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::domain::host::{HostSpec, InvalidName};
 use crate::domain::pattern::InvalidPattern;
 use crate::domain::phase::Phase;
-use crate::domain::redact;
 use crate::domain::selector::SelectorError;
 use crate::domain::target::InvalidTarget;
 use crate::engine::EngineError;
@@ -90,7 +89,7 @@ impl ToolError {
     /// The text a model reads.
     pub(super) fn text(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!("\nNext: {hint}")).unwrap_or_default();
-        let text = redact::text(&format!("{}: {}{hint}", self.kind.word(), self.message));
+        let text = told(&format!("{}: {}{hint}", self.kind.word(), self.message));
         crate::domain::text::cut(&text, LONGEST_MESSAGE).0.to_owned()
     }
 }
@@ -188,7 +187,7 @@ impl HostFailure {
         let plain = |kind, message: String| Self {
             host: id.clone(),
             kind,
-            message: redact::text(&message),
+            message: told(&message),
             hint: None,
             since: None,
             last_seen: None,

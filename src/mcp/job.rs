@@ -16,7 +16,6 @@ use crate::domain::change::{Affected, Change, LONGEST_GRACE, Made};
 use crate::domain::host::{HostId, InvalidName};
 use crate::domain::operation::OperationId;
 use crate::domain::protection::Protected;
-use crate::domain::redact;
 use crate::domain::saga::StepState;
 use crate::journal::JournalError;
 use crate::journal::record::{ChangeRecord, ChangeState};
@@ -217,7 +216,7 @@ impl Job {
                 after,
                 removed,
                 freed,
-                left: left.iter().map(|words| redact::text(words)).collect(),
+                left: left.iter().map(|words| text(words)).collect(),
                 old_image,
                 new_image,
                 copied: copied.map(|copied| CopyResult {
@@ -227,7 +226,7 @@ impl Job {
                 }),
                 log: log.as_deref().map(text),
                 health,
-                error: step.words.as_deref().map(redact::text),
+                error: step.words.as_deref().map(text),
                 ..StepResult::of(step.name.clone(), step.state)
             }
         });
@@ -249,7 +248,7 @@ impl Job {
             confirm: None,
             steps: record.change.steps().len(),
             rolled_back: record.is_rolled_back(),
-            note: record.words.as_deref().map(redact::text),
+            note: record.words.as_deref().map(text),
             joined,
             next,
         }
@@ -323,7 +322,7 @@ fn told(record: &ChangeRecord) -> String {
     let done = record.steps.iter().filter(|step| step.state != StepState::Intended).count();
     let now = record.steps.iter().rfind(|step| step.state == StepState::Intended);
     let now = now.map(|step| format!(", now {}", step.name)).unwrap_or_default();
-    let waits = record.words.as_ref().map(|words| format!(" ({})", redact::text(words))).unwrap_or_default();
+    let waits = record.words.as_ref().map(|words| format!(" ({})", text(words))).unwrap_or_default();
     format!("{done} of {steps} steps on {}{now}{waits}", record.machine.host)
 }
 

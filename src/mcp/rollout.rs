@@ -1,5 +1,6 @@
 //! Rollouts as tools begin them and tell about them: in the shape of a job, whose steps are jobs.
 
+use super::audit::{self, Called};
 use super::consent::{Asking, Next, Question, Wants};
 use super::deed;
 use super::error::{ErrorKind, HostFailure, ToolError};
@@ -13,10 +14,10 @@ use crate::changes::survey;
 use crate::domain::change::{Affected, AffectedKind, Bound};
 use crate::domain::operation::OperationId;
 use crate::domain::policy::Policy;
-use crate::domain::redact;
 use crate::domain::rollout::{Fate, Pace, RolloutAction, Selection};
 use crate::domain::saga::StepState;
 use crate::engine::EngineError;
+use crate::journal::record::Verdict;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -113,10 +114,25 @@ pub(super) async fn get(context: &ToolContext, id: OperationId, wait: Duration) 
     Some(wait_for(context, &rollout, wait).await)
 }
 
+/// The rollouts of this process that are over or are not, or all; the newest first.
+pub(super) fn list(context: &ToolContext, ended: Option<bool>) -> Vec<Job> {
+    let rollouts = context.directory.changes().rollouts().all().into_iter();
+    let records = rollouts.map(|rollout| (rollout.record(), rollout));
+    let meant = records.filter(|(record, _)| ended.is_none_or(|ended| record.state.is_final() == ended));
+    meant.map(|(record, rollout)| Job::of_rollout(&rollout, &record)).collect()
+}
+
 /// Keeps further batches of a rollout from beginning; `None` when there is none of that name.
-pub(super) async fn cancel(context: &ToolContext, id: OperationId, wait: Duration) -> Option<Job> {
-    context.directory.changes().rollouts().get(id)?.cancel();
-    get(context, id, wait).await
+pub(super) async fn cancel(
+    context: &ToolContext,
+    id: OperationId,
+    wait: Duration,
+) -> Result<Option<Job>, ToolError> {
+    let Some(rollout) = context.directory.changes().rollouts().get(id) else { return Ok(None) };
+    let called = Called { host: None, arguments: json!({"job": id.to_string()}) };
+    audit::write(context, &called, Verdict::Accepted, Some("no further batch begins".to_owned())).await?;
+    rollout.cancel();
+    Ok(Some(wait_for(context, &rollout, wait).await))
 }
 
 async fn wait_for(context: &ToolContext, rollout: &Arc<Rollout>, wait: Duration) -> Job {
@@ -195,7 +211,11 @@ async fn look(context: &ToolContext, wanted: &Wanted) -> Result<Survey, ToolErro
                 plan.push(Planned::on(id, thing, Some(&why)));
                 continue;
             }
-            plan.extend(affected.iter().map(|thing: &Affected| Planned::on(id, thing, None)));
+            // A pull is made to nothing that is there: it is told for whom.
+            let whose =
+                || Affected::new(AffectedKind::Container, container.id.clone(), container.name.clone());
+            let meant = if affected.is_empty() { vec![whose()] } else { affected.clone() };
+            plan.extend(meant.iter().map(|thing| Planned::on(id, thing, None)));
             let bound = Bound::to(&affected);
             targets.push(Target { host: id.clone(), name: container.name, change, bound });
         }
@@ -270,7 +290,7 @@ impl Job {
             };
             StepResult {
                 job: part.job.map(|job| job.to_string()),
-                error: part.words.as_deref().map(redact::text),
+                error: part.words.as_deref().map(told),
                 ..StepResult::of(told(&format!("{}/{}", target.host, target.name)), state)
             }
         });

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<Trial> {
         podman_is_pruned_of_what_was_seen => 180,
         a_container_gets_the_time_that_it_says_it_needs_to_stop => 150,
         links_to_a_container_do_not_hide_its_name => 120,
+        volumes_that_go_with_a_container_are_told => 120,
     ]
 }
 
@@ -312,4 +313,38 @@ async fn links_to_a_container_do_not_hide_its_name(fleet: &Fleet) {
     assert_eq!(kept["results"][0].get("removed"), None, "{kept}");
     let pruned = job(&service, "prune", what("nothing")).await;
     assert_eq!(pruned["results"][0]["removed"], json!(["db-gone"]), "{pruned}");
+}
+
+async fn volumes_that_go_with_a_container_are_told(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.docker(&["volume", "create", "named"]);
+    host.run_container(&["--name", "db", "-v", "named:/kept", "-v", "/data", IMAGE, "sleep", "1000"]);
+    let volumes = || host.docker(&["volume", "ls", "-q"]).lines().map(ToOwned::to_owned).collect::<Vec<_>>();
+    let nameless: Vec<String> = volumes().into_iter().filter(|name| name != "named").collect();
+    let protected = host.docker(&["volume", "create", "--label", "dockmaster.protected=1"]);
+    let mount = format!("{protected}:/data");
+    host.run_container(&["--name", "guarded", "-v", &mount, IMAGE, "sleep", "1000"]);
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let remove = |name: &str, volumes: bool| json!({"host": "h1", "containers": [name], "force": true, "volumes": volumes, "wait": 30});
+    let names = |plan: &Value| {
+        let rows = plan["plan"].as_array().unwrap().iter();
+        rows.map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let plan = service.structured("container_remove", remove("db", false)).await;
+    assert_eq!(names(&plan), ["db"], "{plan}");
+    let plan = service.structured("container_remove", remove("db", true)).await;
+    assert_eq!(names(&plan), [&["db".to_owned()], nameless.as_slice()].concat(), "{plan}");
+    // what is in it changes meanwhile
+    host.docker(&["exec", "db", "touch", "/data/file"]);
+    let removed = job(&service, "container_remove", remove("db", true)).await;
+    assert_eq!(removed["state"], "done", "{removed}");
+    let mut left = vec![protected, "named".to_owned()];
+    left.sort_unstable();
+    let mut found = volumes();
+    found.sort_unstable();
+    assert_eq!(found, left);
+    let refused = service.refusal("container_remove", remove("guarded", true)).await;
+    assert!(refused.starts_with("policy_denied") && refused.contains("volume"), "{refused}");
+    assert_eq!(host.docker(&["ps", "-q"]).lines().count(), 1);
 }

@@ -150,7 +150,20 @@ async fn no_batch_begins_after_a_cancellation_or_the_end_of_the_service(fleet: &
     let begun = service.agreed("rollout", slow.clone()).await;
     assert_eq!(begun["state"], "running", "{begun}");
     wait_for("the first to be restarted", SOON, || started(hosts)["h1/web1"] != before["h1/web1"]);
+    let listed = service.structured("job_list", json!({})).await;
+    assert_eq!(
+        (&listed["jobs"][0]["job"], &listed["jobs"][0]["tool"]),
+        (&begun["job"], &json!("rollout")),
+        "{listed}"
+    );
     service.structured("job_cancel", json!({"job": begun["job"]})).await;
+    let audit = service.home().run_here(&["audit", "--json", "--limit", "1"]).stdout;
+    let last: Value = serde_json::from_str(audit.trim()).unwrap();
+    assert_eq!(
+        (&last["tool"], &last["verdict"], &last["arguments"]["job"]),
+        (&json!("job_cancel"), &json!("accepted"), &begun["job"]),
+        "{last}"
+    );
     let ended = service.structured("job_get", json!({"job": begun["job"], "wait": 30})).await;
     assert_eq!(
         (&ended["state"], &ended["results"][0]["state"]),
@@ -158,6 +171,16 @@ async fn no_batch_begins_after_a_cancellation_or_the_end_of_the_service(fleet: &
         "{ended}"
     );
     assert_eq!(started(hosts)["h2/web2"], before["h2/web2"]);
+    assert_eq!(service.structured("job_list", json!({})).await["jobs"], json!([]));
+    let over = service.structured("job_list", json!({"state": "done"})).await;
+    assert_eq!(over["jobs"][0]["job"], begun["job"], "{over}");
+    // what is pulled is told by those it is for
+    let pull = json!({"operation": "pull", "selector": "web*", "hosts": "h1,h2", "dry_run": true});
+    let plan = service.structured("rollout", pull).await;
+    let rows = plan["plan"].as_array().unwrap().iter();
+    let rows: Vec<_> =
+        rows.map(|row| (row["host"].as_str().unwrap(), row["name"].as_str().unwrap())).collect();
+    assert_eq!(rows, [("h1", "web1"), ("h2", "web2")], "{plan}");
 
     let between = started(hosts);
     let begun = service.agreed("rollout", slow).await;

@@ -181,9 +181,14 @@ impl Rollouts {
         self.rows().get(&id).cloned()
     }
 
+    /// All that are known, the newest first.
+    pub fn all(&self) -> Vec<Arc<Rollout>> {
+        self.rows().values().rev().cloned().collect()
+    }
+
     /// Those that are not over.
     pub fn open(&self) -> Vec<Arc<Rollout>> {
-        self.rows().values().filter(|rollout| !rollout.record().state.is_final()).cloned().collect()
+        self.all().into_iter().filter(|rollout| !rollout.record().state.is_final()).collect()
     }
 
     fn rows(&self) -> MutexGuard<'_, BTreeMap<OperationId, Arc<Rollout>>> {

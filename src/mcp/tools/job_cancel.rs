@@ -32,7 +32,7 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Job, ToolError> {
     let id = job::id(&parameters.job)?;
-    if let Some(rollout) = rollout::cancel(&context, id, PATIENCE).await {
+    if let Some(rollout) = rollout::cancel(&context, id, PATIENCE).await? {
         return Ok(rollout);
     }
     // One that is over stays as it is.

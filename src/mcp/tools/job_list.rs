@@ -4,6 +4,7 @@ use crate::domain::toolset::Toolset;
 use crate::journal::Page;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
+use crate::mcp::rollout;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ enum Which {
 
 #[derive(Serialize, JsonSchema)]
 struct Answer {
-    /// The newest first.
+    /// The newest first; rollouts before all others.
     jobs: Vec<Job>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -62,9 +63,12 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         Which::All => None,
     };
     let before = cursor.as_deref().map(job::id).transpose()?;
+    // They are not on record, and few.
+    let rollouts = if before.is_none() { rollout::list(&context, ended) } else { vec![] };
     let desk = context.directory.changes();
     let records = desk.list(&Page { ended, limit, before }).await?;
     let full = u32::try_from(records.len()).is_ok_and(|count| count == limit);
     let next_cursor = records.last().filter(|_| full).map(|record| record.id.to_string());
-    Ok(Answer { jobs: records.iter().map(|record| Job::of(record, false)).collect(), next_cursor })
+    let jobs = rollouts.into_iter().chain(records.iter().map(|record| Job::of(record, false)));
+    Ok(Answer { jobs: jobs.collect(), next_cursor })
 }
