@@ -73,6 +73,14 @@ pub struct Machine {
     pub host_key: Option<String>,
 }
 
+impl Machine {
+    /// What tells it from another one behind the same name.
+    pub fn identity(&self) -> String {
+        let [engine, key] = [&self.engine, &self.host_key].map(|part| part.as_deref().unwrap_or("-"));
+        format!("{} {engine} {key}", self.endpoint)
+    }
+}
+
 /// A person's agreement to a change, or what stood in for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreement {

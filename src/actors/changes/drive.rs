@@ -77,7 +77,8 @@ impl Drive {
         }
         let change = self.live.change();
         let (steps, plan) = (change.steps(), change.plan());
-        let means = Bench::new(self.operation.clone(), change.source(), &self.directory);
+        let means =
+            Bench::new(self.operation.clone(), change.source(), self.live.record().bound, &self.directory);
         loop {
             let record = self.live.record();
             if record.state.is_final() {

@@ -4,7 +4,7 @@ use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Operation;
 use crate::changes::{Means, Source};
-use crate::domain::change::COPY;
+use crate::domain::change::{Bound, COPY};
 use crate::domain::host::HostId;
 use crate::domain::image::ImageName;
 use crate::domain::thing::VolumeName;
@@ -32,9 +32,14 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    pub(super) fn new(operation: Operation, source: Option<&HostId>, directory: &HostDirectory) -> Self {
+    pub(super) fn new(
+        operation: Operation,
+        source: Option<&HostId>,
+        bound: Option<Bound>,
+        directory: &HostDirectory,
+    ) -> Self {
         let host = |id: &HostId| directory.host(id.as_str()).ok();
-        let source = source.and_then(host).map(OtherHost);
+        let source = source.and_then(host).map(|host| OtherHost { host, bound });
         Self { operation, source }
     }
 }
@@ -54,7 +59,19 @@ impl Means for Bench {
 }
 
 /// A host that something is taken from, each time by an operation of its own.
-pub(crate) struct OtherHost(pub(crate) HostHandle);
+pub(crate) struct OtherHost {
+    pub(crate) host: HostHandle,
+    /// Where that is so, it is the machine that this names, and no other.
+    pub(crate) bound: Option<Bound>,
+}
+
+/// An error when the machine at the other end is not the one that was agreed to.
+fn check(bound: Option<&Bound>, operation: &Operation) -> Result<(), EngineError> {
+    if bound.is_none_or(|bound| bound.holds(&operation.machine().identity())) {
+        return Ok(());
+    }
+    Err(EngineError::Unfit("it is another machine by now; nothing was taken from it".to_owned()))
+}
 
 /// Where what is sent goes.
 type Sender = mpsc::Sender<Result<Bytes, EngineError>>;
@@ -74,11 +91,11 @@ impl OtherHost {
         T: Send + 'static,
         F: Future<Output = Result<T, EngineError>> + Send + 'static,
     {
-        let asked = self.0.read(name, ASKED, |operation| {
-            let answer = call(operation);
-            async move { Ok(answer.await?) }
+        let asked = self.host.read(name, ASKED, |operation| {
+            let answer = check(self.bound.as_ref(), &operation).map(|()| call(operation));
+            async move { Ok(answer?.await?) }
         });
-        asked.await.map_err(|error| Self::told(&self.0.spec().id, error))
+        asked.await.map_err(|error| Self::told(&self.host.spec().id, error))
     }
 
     /// What `open` finds to send. It ends with whoever takes it.
@@ -86,12 +103,13 @@ impl OtherHost {
     where
         F: Future<Output = Result<Chunks, EngineError>> + Send + 'static,
     {
-        let (host, (sender, receiver)) = (self.0.clone(), mpsc::channel(ON_THE_WAY));
+        let (host, bound) = (self.host.clone(), self.bound.clone());
+        let (sender, receiver) = mpsc::channel(ON_THE_WAY);
         let sent = async move {
             let work = |operation| {
-                let opened = open(operation);
+                let opened = check(bound.as_ref(), &operation).map(|()| open(operation));
                 async move {
-                    pass_on(opened.await?, sender).await;
+                    pass_on(opened?.await?, sender).await;
                     Ok(())
                 }
             };

@@ -66,7 +66,8 @@ impl AffectedKind {
     }
 }
 
-/// The identities that a change may be made to. What has come under one of their names since is another thing.
+/// The identities that a change may be made to, and that of the machine that it takes something from. What has come
+/// under one of their names since is another thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bound(BTreeSet<String>);
 
@@ -74,6 +75,18 @@ impl Bound {
     /// To these.
     pub fn to<'a>(affected: impl IntoIterator<Item = &'a Affected>) -> Self {
         Self(affected.into_iter().map(|thing| thing.id.clone()).collect())
+    }
+
+    /// And to this one.
+    #[must_use]
+    pub fn and(mut self, id: Option<String>) -> Self {
+        self.0.extend(id);
+        self
+    }
+
+    /// Whether it is one of them.
+    pub fn holds(&self, id: &str) -> bool {
+        self.0.contains(id)
     }
 
     /// The identities, in order.

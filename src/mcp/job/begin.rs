@@ -4,7 +4,7 @@ use super::{Job, LINE_LIMIT, Terms, get, wait_within};
 use crate::actors::changes::{ChangeError, Wish};
 use crate::actors::host::{HostHandle, Session};
 use crate::changes::survey;
-use crate::domain::change::{Affected, Asks, Bound, Change};
+use crate::domain::change::{Affected, AffectedKind, Asks, Bound, Change};
 use crate::domain::policy::Policy;
 use crate::domain::protection::Protected;
 use crate::journal::record::{Agreement, Receipt};
@@ -89,7 +89,7 @@ impl<'a> Call<'a> {
             return structured(&self.start(&session, None, None).await?);
         }
         let (affected, kept) = self.survey().await?;
-        let bound = Bound::to(&affected);
+        let bound = Bound::to(&affected).and(self.source().await?);
         let deal = self.deal(&session, &bound);
         let agreements = &self.context.agreements;
         let name = self.name_of_what_goes(&affected);
@@ -143,6 +143,15 @@ impl<'a> Call<'a> {
         // With the line its engine is known, which other names of it may hold to a stricter policy.
         self.permit()?;
         Ok(session)
+    }
+
+    /// The machine that something is taken from, as an agreement is bound to it.
+    async fn source(&self) -> Result<Option<String>, ToolError> {
+        let Some(source) = self.change.source() else { return Ok(None) };
+        let host = self.context.directory.host(source.as_str())?;
+        let session = host.session(LINE_LIMIT).await;
+        let session = session.map_err(|error| self.failure(&ChangeError::Host(error)))?;
+        Ok(Some(session.machine(source).identity()))
     }
 
     fn permit(&self) -> Result<(), ToolError> {
@@ -211,7 +220,12 @@ impl<'a> Call<'a> {
 
     /// What a person types who agrees to a loss.
     fn name_of_what_goes(&self, affected: &[Affected]) -> String {
-        match affected {
+        // What goes with a container goes by its name.
+        let goes_along = |thing: &&Affected| {
+            matches!(self.change, Change::ContainerRemove { .. }) && thing.kind == AffectedKind::Volume
+        };
+        let named: Vec<&Affected> = affected.iter().filter(|thing| !goes_along(thing)).collect();
+        match named[..] {
             [only] => only.name.clone(),
             _ => self.host.spec().id.to_string(),
         }

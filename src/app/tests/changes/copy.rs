@@ -2,10 +2,17 @@
 
 use super::consent::{call, told};
 use super::{World, make, the, write};
+use crate::actors::changes::OtherHost;
+use crate::changes::Source as _;
+use crate::domain::change::Bound;
+use crate::domain::fault::FaultKind;
 use crate::journal::record::ChangeState;
 use crate::mcp::Consent;
 use crate::transport::fake::Model;
-use serde_json::json;
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
 
 impl World {
     fn archives(&self) -> (String, Option<String>) {
@@ -53,5 +60,48 @@ fn an_image_is_taken_from_any_host_and_a_volume_only_where_a_container_may_be_ma
         let back = json!({"host": "nas", "image": "old", "to": ["pi"]});
         let refused = call(app, "image_copy", back, Consent::Unaskable).await.unwrap_err();
         assert!(refused.starts_with("policy_denied"), "{refused}");
+    });
+}
+
+#[test]
+fn what_is_overwritten_is_overwritten_from_the_machine_that_was_agreed_to() {
+    let world = World::new();
+    world.lives(async |app| {
+        let copy = json!({
+            "host": "pi", "volume": "data", "to_host": "nas", "to_volume": "other", "overwrite": true,
+        });
+        let with = |token: &Value| {
+            let mut copy = copy.clone();
+            copy["confirm"] = token.clone();
+            copy
+        };
+        let plan = told(app, "volume_copy", copy.clone()).await;
+        // The name leads to another machine.
+        let before = app.directory().host("pi").unwrap().current_session().unwrap();
+        world.fake.name_engine("pi", "another");
+        world.fake.cut("pi", FaultKind::LinkLost);
+        loop {
+            let session = app.directory().host("pi").unwrap().session(Duration::from_secs(60)).await.unwrap();
+            if !Arc::ptr_eq(&session, &before) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        let refused = call(app, "volume_copy", with(&plan["confirm"]), Consent::Unaskable).await.unwrap_err();
+        assert!(refused.starts_with("confirmation_required"), "{refused}");
+        assert!(world.effects().is_empty());
+        let plan = told(app, "volume_copy", copy.clone()).await;
+        assert_eq!(told(app, "volume_copy", with(&plan["confirm"])).await["state"], "done");
+        // One that was agreed to before takes nothing from the other either.
+        let bound = Some(Bound::to(&[]).and(Some("the one before".to_owned())));
+        let source = OtherHost { host: app.directory().host("pi").unwrap(), bound };
+        let image = "far".parse().unwrap();
+        let refused = source.image_id(&image).await.unwrap_err().to_string();
+        assert!(refused.contains("another machine"), "{refused}");
+        let sent: Vec<_> = source.image(&image).collect().await;
+        assert!(
+            matches!(&sent[..], [Err(error)] if error.to_string().contains("another machine")),
+            "{sent:?}"
+        );
     });
 }

@@ -18,7 +18,8 @@ pub(super) struct Loose {
 
 impl Loose {
     pub(super) fn beside(session: &Arc<Session>, source: Option<&HostId>, app: &App) -> Self {
-        let source = source.map(|host| OtherHost(app.directory().host(host.as_str()).unwrap()));
+        let source =
+            source.map(|host| OtherHost { host: app.directory().host(host.as_str()).unwrap(), bound: None });
         Self { session: Arc::clone(session), source, names: AtomicU32::new(0) }
     }
 }
