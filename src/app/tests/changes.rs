@@ -33,6 +33,7 @@ use crate::transport::fake::Scene;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -88,35 +89,45 @@ fn there_is_a_change_of_each_kind_to_try() {
 
 #[test]
 fn a_crash_at_any_point_ends_in_what_would_have_been_made_without() {
-    for change in all() {
-        let (record, points, effects, containers) = undisturbed(&change);
-        assert_eq!(record.state, ChangeState::Done, "{record:?}");
-        for step in change.steps() {
-            let passed = |what: &str| points.contains(&format!("{what} {step}"));
-            assert!(
-                passed("before look") && (passed("after settle") || passed("after already")),
-                "{points:?}"
-            );
+    let changes = Mutex::new(all().into_iter());
+    let next = || changes.lock().unwrap().next();
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(change) = next() {
+                    crashes_at_every_point(&change);
+                }
+            });
         }
-        for point in &points {
-            let (world, wanted) = (World::new(), point.clone());
-            let life = world.live(move |point| point == wanted, async |app| make(app, change.clone()).await);
-            assert_eq!(life, Life::Crashed, "{point}");
-            let Life::Lived(records) = world.live(|_| false, settled) else { panic!("it crashed again") };
-            if point == "before begin" {
-                assert_eq!((records, world.effects()), (vec![], vec![]), "nothing was on record");
-                continue;
-            }
-            let [record] = records.as_slice() else { panic!("{records:?}") };
-            assert_eq!(record.state, ChangeState::Done, "{} {point}: {record:?}", change.word());
-            let mut made = world.effects();
-            // A registry that is sent the same again has the same, and so have a volume and a builder.
-            let may_be_twice =
-                |effect: &str| ["push ", "fill ", "build "].iter().any(|again| effect.starts_with(again));
-            made.dedup_by(|again, once| again == once && may_be_twice(again));
-            assert_eq!(made, effects, "{} {point}: no effect twice", change.word());
-            assert_eq!(world.containers(), containers, "{} {point}", change.word());
+    });
+}
+
+fn crashes_at_every_point(change: &Change) {
+    let (record, points, effects, containers) = undisturbed(change);
+    assert_eq!(record.state, ChangeState::Done, "{record:?}");
+    for step in change.steps() {
+        let passed = |what: &str| points.contains(&format!("{what} {step}"));
+        assert!(passed("before look") && (passed("after settle") || passed("after already")), "{points:?}");
+    }
+    for point in &points {
+        let (world, wanted) = (World::new(), point.clone());
+        let life = world.live(move |point| point == wanted, async |app| make(app, change.clone()).await);
+        assert_eq!(life, Life::Crashed, "{point}");
+        let Life::Lived(records) = world.live(|_| false, settled) else { panic!("it crashed again") };
+        if point == "before begin" {
+            assert_eq!((records, world.effects()), (vec![], vec![]), "nothing was on record");
+            continue;
         }
+        let [record] = records.as_slice() else { panic!("{records:?}") };
+        assert_eq!(record.state, ChangeState::Done, "{} {point}: {record:?}", change.word());
+        let mut made = world.effects();
+        // A registry that is sent the same again has the same, and so have a volume and a builder.
+        let may_be_twice =
+            |effect: &str| ["push ", "fill ", "build "].iter().any(|again| effect.starts_with(again));
+        made.dedup_by(|again, once| again == once && may_be_twice(again));
+        assert_eq!(made, effects, "{} {point}: no effect twice", change.word());
+        assert_eq!(world.containers(), containers, "{} {point}", change.word());
     }
 }
 
