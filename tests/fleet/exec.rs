@@ -19,6 +19,7 @@ pub fn trials() -> Vec<Trial> {
     trials![
         a_command_is_run_as_it_is_given => 120,
         a_command_ends_with_its_time_and_with_its_caller => 180,
+        a_command_with_a_key_runs_once_and_its_output_is_kept_nowhere => 180,
         files_are_written_as_they_were => 120,
         nothing_is_done_inside_where_it_is_not_permitted => 120,
         podman_runs_and_writes_too => 180,
@@ -119,6 +120,77 @@ async fn run_as_given(fleet: &Fleet, host: &Host) {
     assert_eq!(service.text("container_exec", keyed).await, first);
     assert_eq!(host.docker(&["exec", "box", "wc", "-l", "/tmp/once"]), "1 /tmp/once");
     service.stop();
+}
+
+/// No rule knows it.
+const PLAIN_SECRET: &str = "umbrella-over-the-lighthouse";
+
+async fn a_command_with_a_key_runs_once_and_its_output_is_kept_nowhere(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.run_container(&["--name", "box", IMAGE, "sleep", "1000"]);
+    host.docker(&["exec", "box", "sh", "-c", &format!("echo {PLAIN_SECRET} > /planted")]);
+    let keyed = |key: &str, line: &str| {
+        with(on("h1", "box", &[line]), &json!({"shell": true, "timeout": 60, "idempotency_key": key}))
+    };
+    let times = |file: &str| host.docker(&["exec", "box", "sh", "-c", &format!("cat {file} | wc -l")]);
+    let config = ServiceConfig::none(fleet).with(host, &[]);
+    let service = Service::start(&config);
+    service.wait_ready(&["h1"]).await;
+    let told = keyed("told", "cat /planted; echo x >> /tmp/told; exit 3");
+    let first = service.text("container_exec", told.clone()).await;
+    assert!(first.contains(PLAIN_SECRET), "{first}");
+    assert_eq!(service.text("container_exec", told.clone()).await, first);
+    // what could not begin is free to
+    let later = with(keyed("later", "echo x >> /tmp/later"), &json!({"container": "later"}));
+    let refused = service.refusal("container_exec", later.clone()).await;
+    assert!(refused.starts_with("not_found"), "{refused}");
+    host.run_container(&["--name", "later", IMAGE, "sleep", "1000"]);
+    service.text("container_exec", later).await;
+    // the line breaks in the middle
+    let broken = keyed("broken", "echo x >> /tmp/broken; sleep 791");
+    let mut call = Box::pin(service.call("container_exec", broken.clone()));
+    tokio::select! {
+        answer = &mut call => panic!("it ended: {}", answer.text),
+        () = eventually("it runs", SOON, async || times("/tmp/broken") == "1") => {}
+    }
+    host.kill_ssh_sessions();
+    let answer = call.await;
+    assert!(
+        answer.text.starts_with("outcome_unknown") && answer.text.contains("another key"),
+        "{}",
+        answer.text
+    );
+    service.wait_ready(&["h1"]).await;
+    let again = service.refusal("container_exec", broken.clone()).await;
+    assert!(again.starts_with("outcome_unknown") && again.contains("nothing was done again"), "{again}");
+    // the service ends in the middle
+    let killed = keyed("killed", "echo x >> /tmp/killed; sleep 792");
+    let client = crate::support::mcp_client::McpClient::new(service.address());
+    let mut call = Box::pin(client.try_call("container_exec", killed.clone()));
+    tokio::select! {
+        _ = &mut call => panic!("it ended"),
+        () = eventually("it runs", SOON, async || times("/tmp/killed") == "1") => {}
+    }
+    let home = service.kill();
+    drop(call);
+    let service = Service::start_in(home);
+    service.wait_ready(&["h1"]).await;
+    for unknown in [broken, killed] {
+        let again = service.refusal("container_exec", unknown).await;
+        assert!(again.starts_with("outcome_unknown") && again.contains("another key"), "{again}");
+    }
+    // of what it told no more is kept than how it ended
+    let again = service.text("container_exec", told).await;
+    assert!(again.contains("is not kept") && again.ends_with("--\nexit code: 3\n"), "{again}");
+    assert_eq!(["/tmp/told", "/tmp/broken", "/tmp/killed"].map(times), ["1", "1", "1"]);
+    let (_, home) = service.stop();
+    for name in ["journal.db", "journal.db-wal"] {
+        let bytes = std::fs::read(home.path().join("data").join(name)).unwrap_or_default();
+        assert!(
+            !bytes.windows(PLAIN_SECRET.len()).any(|part| part == PLAIN_SECRET.as_bytes()),
+            "{name} holds it"
+        );
+    }
 }
 
 /// How many sleep so long on the host, in its containers too.

@@ -245,15 +245,18 @@ async fn write(
     let unknown = |why| HostError::OutcomeUnknown { operation: operation.context().id, why };
     match operation.engine().put_file(container, directory, &file).await {
         Err(EngineError::Link(_)) => return Err(unknown("the line broke while a file was written")),
+        // Not a no: some of it may be there.
+        Err(EngineError::Refused { status: 500.., message }) => {
+            return Ok(Err(ToolError::new(ErrorKind::DockerError, told(&message)).made()));
+        }
         written => written?,
     }
     let seen = operation.engine().archive(container, &path, 0..(MOST as u64 + 1)).await;
     let seen = seen.map_err(|_| unknown("what was written could not be read again"))?;
     let after = hash(&seen.body);
     if after != wanted {
-        return conflict(format!(
-            "{shown} was written, and is another one by now: somebody else writes it too"
-        ));
+        let words = format!("{shown} was written, and is another one by now: somebody else writes it too");
+        return Ok(Err(ToolError::new(ErrorKind::Conflict, words).made()));
     }
     let mode = seen.node.map_or(mode, |node| node.mode);
     Ok(Ok(Written { path, bytes, before, after, mode }))
