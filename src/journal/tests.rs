@@ -269,9 +269,9 @@ async fn without_a_key_a_change_joins_its_equal_only_while_that_goes_forward() {
     assert_eq!(ask(&mut store, &again(&first), at(9 + over)).await, Receipt::Written, "its time is over");
 }
 
-fn call(principal: &str, tool: &str, arguments: &str) -> Box<KeyedCall> {
+fn call(principal: &str, tool: &str, arguments: &str) -> KeyedCall {
     let [principal, tool, key, arguments] = [principal, tool, "k", arguments].map(ToOwned::to_owned);
-    Box::new(KeyedCall { principal, tool, key, arguments })
+    KeyedCall { principal, tool, key, arguments }
 }
 
 async fn recall(dir: &Path, call: &KeyedCall, second: i64) -> Option<Recalled> {
@@ -283,9 +283,9 @@ async fn a_call_is_remembered_for_a_day_with_its_arguments() {
     let (dir, mut store) = fresh().await;
     let first = call("owner", "host_add", "a");
     let whole = |word: &str| KeptAnswer::Whole(json!({ "changed": word }));
-    store.commit(&[Entry::Call(first.clone())], at(0)).await.unwrap();
+    store.commit(&[Entry::Call(Box::new(first.clone()))], at(0)).await.unwrap();
     assert_eq!(recall(dir.path(), &first, 1).await, Some(Recalled::Begun(at(0))));
-    store.commit(&[Entry::Answer(first.clone(), whole("a"))], at(1)).await.unwrap();
+    store.commit(&[Entry::Answer(Box::new(first.clone()), whole("a"))], at(1)).await.unwrap();
     let answered = Some(Recalled::Answered(at(1), whole("a")));
     assert_eq!(recall(dir.path(), &first, DAY).await, answered);
     assert_eq!(recall(dir.path(), &first, DAY + 1).await, None);
@@ -293,13 +293,13 @@ async fn a_call_is_remembered_for_a_day_with_its_arguments() {
     assert_eq!(recall(dir.path(), &others, 1).await, Some(Recalled::Other));
     assert_eq!(recall(dir.path(), &call("token", "host_add", "a"), 1).await, None);
     assert_eq!(recall(dir.path(), &call("owner", "host_update", "a"), 1).await, None);
-    store.commit(&[Entry::Call(others.clone())], at(DAY + 1)).await.unwrap();
+    store.commit(&[Entry::Call(Box::new(others.clone()))], at(DAY + 1)).await.unwrap();
     assert_eq!(recall(dir.path(), &others, DAY + 1).await, Some(Recalled::Begun(at(DAY + 1))));
-    store.commit(&[Entry::Free(others.clone())], at(DAY + 1)).await.unwrap();
+    store.commit(&[Entry::Free(Box::new(others.clone()))], at(DAY + 1)).await.unwrap();
     assert_eq!(recall(dir.path(), &first, DAY + 1).await, None);
     for ending in [None, Some("exit code: 0".to_owned())] {
         let ending = KeptAnswer::Ending(ending);
-        store.commit(&[Entry::Answer(first.clone(), ending.clone())], at(0)).await.unwrap();
+        store.commit(&[Entry::Answer(Box::new(first.clone()), ending.clone())], at(0)).await.unwrap();
         assert_eq!(recall(dir.path(), &first, 1).await, Some(Recalled::Answered(at(0), ending)));
     }
 }
@@ -313,7 +313,7 @@ async fn a_call_whose_key_is_over_is_kept_no_longer() {
         sqlx::query_scalar::<_, i64>("SELECT count(*) FROM answers").fetch_one(&mut connection).await.unwrap()
     };
     for (tool, second) in [("old", 0), ("older", 1), ("new", DAY)] {
-        store.commit(&[Entry::Call(call("owner", tool, "a"))], at(second)).await.unwrap();
+        store.commit(&[Entry::Call(Box::new(call("owner", tool, "a")))], at(second)).await.unwrap();
     }
     assert_eq!(count().await, 2, "the next call takes those that are over with it");
     let kept = Kept { changes: 9, audit: 9, phases: 9 };

@@ -72,9 +72,8 @@ impl Outcome {
         match told {
             Ok(ToolOutput::Structured(answer)) => Self::Answered(KeptAnswer::Whole(answer.clone())),
             Ok(ToolOutput::Text(text)) => Self::Answered(KeptAnswer::Ending(ending(text))),
-            Ok(ToolOutput::Planned(_) | ToolOutput::Asks(_)) => Self::Free,
             Err(error) if error.may_be_made() => Self::Unknown,
-            Err(_) => Self::Free,
+            Ok(ToolOutput::Planned(_) | ToolOutput::Asks(_)) | Err(_) => Self::Free,
         }
     }
 }
