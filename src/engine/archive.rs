@@ -2,7 +2,9 @@
 
 use super::{Engine, EngineError};
 use crate::domain::container::ContainerName;
-use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
 use futures_util::TryStreamExt as _;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -18,6 +20,9 @@ const MOST_BYTES: usize = 64 << 20;
 const LONGEST_NAME: usize = 64 << 10;
 
 const BLOCK: usize = 512;
+
+/// The bit of a link among what engines tell of a path; the bits are Go's.
+const IS_LINK: u32 = 1 << 27;
 
 /// What a path is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +130,15 @@ impl Engine {
             }
         }
         Ok(reader.found.node)
+    }
+
+    /// Where the link at an absolute path inside a container leads; `None` when it is no link. The last part of the
+    /// path is the only one of which that is told: the engine follows those before it by itself.
+    pub async fn target(&self, container: &ContainerName, path: &str) -> Result<Option<String>, EngineError> {
+        let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+        let told = self.docker.get_container_archive_info(container.as_str(), Some(options)).await?;
+        // Podman tells a target of everything.
+        Ok((told.file_mode & IS_LINK != 0).then_some(told.link_target))
     }
 
     /// Puts a file into a directory inside a container; one of its name is replaced, and a directory is not.

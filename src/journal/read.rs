@@ -2,8 +2,8 @@
 
 use super::fingerprint::{FingerprintKey, KEY_FILE};
 use super::record::{
-    AnswerRecord, AuditEntry, AuditRecord, ChangeRecord, ChangeState, HeldRecord, Machine, StepRecord,
-    Verdict,
+    AuditEntry, AuditRecord, ChangeRecord, ChangeState, HeldRecord, KeptAnswer, KeyedCall, Machine,
+    StepRecord, Verdict,
 };
 use super::store::{KEY_LIFE, KEYED};
 use super::{FILE, JournalError};
@@ -34,8 +34,10 @@ pub struct Page {
 /// What a key is remembered with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Recalled {
-    /// The same call was answered so.
-    Same(Value),
+    /// The same call was begun then, and its answer is not known.
+    Begun(Timestamp),
+    /// The same call was answered then; this is kept of it.
+    Answered(Timestamp, KeptAnswer),
     /// Another call bore it.
     Other,
 }
@@ -234,15 +236,11 @@ impl Reader {
         Ok(Some((found, fingerprint == key.of_change(change, host))))
     }
 
-    /// What the same call was answered at most a day before `now`.
-    pub async fn answer(
-        &self,
-        call: &AnswerRecord,
-        now: Timestamp,
-    ) -> Result<Option<Recalled>, JournalError> {
+    /// What became of the same call that bore its key at most a day before `now`.
+    pub async fn recall(&self, call: &KeyedCall, now: Timestamp) -> Result<Option<Recalled>, JournalError> {
         let mut connection = self.connect().await?;
         let query = sqlx::query(
-            "SELECT fingerprint, answer FROM answers WHERE principal = ? AND tool = ? AND key = ? AND at > ?",
+            "SELECT fingerprint, answer, at FROM answers WHERE principal = ? AND tool = ? AND key = ? AND at > ?",
         );
         let query = query.bind(&call.principal).bind(&call.tool).bind(&call.key);
         let query = query.bind(now.as_millisecond() - KEY_LIFE);
@@ -254,7 +252,17 @@ impl Reader {
         if fingerprint != key.of(&call.arguments) {
             return Ok(Some(Recalled::Other));
         }
-        json(&row, "answer").map(|answer| Some(Recalled::Same(answer))).map_err(|error| self.failed(&error))
+        let recalled = || {
+            let at = time(&row, "at")?;
+            Ok(match json(&row, "answer")? {
+                Value::Null => Recalled::Begun(at),
+                Value::String(words) => {
+                    Recalled::Answered(at, KeptAnswer::Ending(Some(words).filter(|words| !words.is_empty())))
+                }
+                answer => Recalled::Answered(at, KeptAnswer::Whole(answer)),
+            })
+        };
+        recalled().map(Some).map_err(|error: sqlx::Error| self.failed(&error))
     }
 }
 

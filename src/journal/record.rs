@@ -285,9 +285,9 @@ impl AuditRecord {
     }
 }
 
-/// What a call was answered that bore a key and began no change.
+/// A call that bears a key and begins no change.
 #[derive(Debug, Clone)]
-pub struct AnswerRecord {
+pub struct KeyedCall {
     /// Who called.
     pub principal: String,
     /// The tool.
@@ -296,8 +296,15 @@ pub struct AnswerRecord {
     pub key: String,
     /// The call's arguments, of which a fingerprint is kept.
     pub arguments: String,
-    /// The answer.
-    pub answer: Value,
+}
+
+/// What is kept of the answer to a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptAnswer {
+    /// The whole: a value of the tool's output schema.
+    Whole(Value),
+    /// How it ended, where that is known: the text itself may be anybody's secret.
+    Ending(Option<String>),
 }
 
 /// Something for the journal.
@@ -321,8 +328,12 @@ pub enum Entry {
     Phase(HostId, &'static str, Option<String>),
     /// A call that would change something.
     Audit(Box<AuditEntry>),
-    /// What a call was answered.
-    Answer(Box<AnswerRecord>),
+    /// A call is about to be made.
+    Call(Box<KeyedCall>),
+    /// What it was answered.
+    Answer(Box<KeyedCall>, KeptAnswer),
+    /// It was not made; its key is free.
+    Free(Box<KeyedCall>),
 }
 
 /// What became of an entry.

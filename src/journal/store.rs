@@ -1,12 +1,13 @@
 //! The writer: entries in, a transaction for each batch of them.
 
 use super::fingerprint::{FingerprintKey, KEY_FILE};
-use super::record::{AnswerRecord, AuditEntry, Entry, HeldRecord, NewChange, Receipt, Verdict};
+use super::record::{AuditEntry, Entry, HeldRecord, KeptAnswer, KeyedCall, NewChange, Receipt, Verdict};
 use super::{FILE, JournalError, JournalLock};
 use crate::domain::operation::OperationId;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 use sqlx::migrate::{MigrateError, Migration, MigrationSource, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqliteConnection};
@@ -14,9 +15,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The steps of the schema, in their order. One that was released is never changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "journal", include_str!("migrations/1_journal.sql")),
     (2, "agreements", include_str!("migrations/2_agreements.sql")),
+    (3, "calls", include_str!("migrations/3_calls.sql")),
 ];
 
 /// The change that somebody began with a key, whose life is not over.
@@ -29,7 +31,7 @@ pub(super) const KEY_LIFE: i64 = 24 * 60 * 60 * 1000;
 /// Readers hold the database for moments; whoever holds it longer hangs.
 const BUSY_LIMIT: Duration = Duration::from_secs(1);
 
-/// How many of each are kept. By number and not by age: a clock that jumps loses nothing.
+/// How many of each are kept. By number and not by age, but for keyed calls: a clock that jumps loses nothing else.
 pub(super) struct Kept {
     pub(super) changes: i64,
     pub(super) audit: i64,
@@ -90,12 +92,14 @@ impl Store {
         if check != "ok" {
             return Err(JournalError::Damaged { path: path.clone(), words: check });
         }
-        for durable in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL"] {
-            sqlx::query(durable).execute(&mut *connection).await.map_err(failed)?;
+        // What is thrown away is overwritten.
+        for way in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"] {
+            sqlx::query(way).execute(&mut *connection).await.map_err(failed)?;
         }
         let migrator = Migrator::new(Schema).await.map_err(|error| migration(path, &error))?;
         migrator.run_direct(connection).await.map_err(|error| migration(path, &error))?;
-        self.tidy(&KEPT).await.map_err(|error| JournalError::sql(&self.path, &error))
+        let now = Timestamp::now().as_millisecond();
+        self.tidy(&KEPT, now).await.map_err(|error| JournalError::sql(&self.path, &error))
     }
 
     /// Puts entries on record, all of them or none, at the time `now`; returns what became of each.
@@ -107,7 +111,7 @@ impl Store {
         self.written += entries.len() as u64;
         if self.written / TIDY_EVERY > before {
             // What was to be written is; there is time for this at the next round.
-            if let Err(error) = self.tidy(&KEPT).await {
+            if let Err(error) = self.tidy(&KEPT, now).await {
                 tracing::warn!(journal = %self.path.display(), %error, "old entries could not be thrown away");
             }
         }
@@ -141,8 +145,8 @@ impl Store {
         self.connection.close().await.unwrap();
     }
 
-    /// Throws away what is beyond the number kept; nothing that is not over, and no key that counts.
-    pub(super) async fn tidy(&mut self, kept: &Kept) -> Result<(), sqlx::Error> {
+    /// Throws away what is beyond the number kept; nothing that is not over, and no key that counts at the time `now`.
+    pub(super) async fn tidy(&mut self, kept: &Kept, now: i64) -> Result<(), sqlx::Error> {
         for (table, kept, condition) in [
             (
                 "operations",
@@ -151,14 +155,13 @@ impl Store {
             ),
             ("audit", kept.audit, ""),
             ("phases", kept.phases, ""),
-            ("answers", kept.changes, ""),
         ] {
             let statement = format!(
                 "DELETE FROM {table} WHERE number <= (SELECT max(number) FROM {table}) - {kept} {condition}"
             );
             sqlx::query(&statement).execute(&mut self.connection).await?;
         }
-        Ok(())
+        forget_calls(&mut self.connection, now).await
     }
 }
 
@@ -226,16 +229,44 @@ async fn write_one(
             query.bind(now).bind(host.as_str()).bind(*phase).bind(cause).execute(connection).await?;
         }
         Entry::Audit(entry) => audit(connection, entry, now).await?,
-        Entry::Answer(record) => {
-            let AnswerRecord { principal, tool, key: client_key, arguments, answer } = &**record;
-            let query = sqlx::query(
-                "INSERT INTO answers (principal, tool, key, fingerprint, answer, at) VALUES (?, ?, ?, ?, ?, ?)",
-            );
-            let query = query.bind(principal).bind(tool).bind(client_key).bind(key.of(arguments));
-            query.bind(json(answer)).bind(now).execute(connection).await?;
+        Entry::Call(call) => {
+            forget_calls(connection, now).await?;
+            keep_call(connection, key, call, &Value::Null, now).await?;
+        }
+        Entry::Answer(call, answer) => {
+            let answer = match answer {
+                KeptAnswer::Whole(answer) => answer.clone(),
+                KeptAnswer::Ending(words) => words.clone().unwrap_or_default().into(),
+            };
+            keep_call(connection, key, call, &answer, now).await?;
+        }
+        Entry::Free(call) => {
+            let query = sqlx::query("DELETE FROM answers WHERE principal = ? AND tool = ? AND key = ?");
+            query.bind(&call.principal).bind(&call.tool).bind(&call.key).execute(connection).await?;
         }
     }
     Ok(Receipt::Written)
+}
+
+/// Forgets the keys whose life is over.
+async fn forget_calls(connection: &mut SqliteConnection, now: i64) -> Result<(), sqlx::Error> {
+    let over = sqlx::query("DELETE FROM answers WHERE at <= ?").bind(now - KEY_LIFE);
+    over.execute(connection).await.map(drop)
+}
+
+async fn keep_call(
+    connection: &mut SqliteConnection,
+    key: &FingerprintKey,
+    call: &KeyedCall,
+    answer: &Value,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(
+        "INSERT INTO answers (principal, tool, key, fingerprint, answer, at) VALUES (?, ?, ?, ?, ?, ?)",
+    );
+    let query = query.bind(&call.principal).bind(&call.tool).bind(&call.key).bind(key.of(&call.arguments));
+    query.bind(json(answer)).bind(now).execute(connection).await?;
+    Ok(())
 }
 
 /// The same wish finds the change it began; who repeats a key with other arguments is told.

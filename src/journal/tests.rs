@@ -269,28 +269,92 @@ async fn without_a_key_a_change_joins_its_equal_only_while_that_goes_forward() {
     assert_eq!(ask(&mut store, &again(&first), at(9 + over)).await, Receipt::Written, "its time is over");
 }
 
+fn call(principal: &str, tool: &str, arguments: &str) -> KeyedCall {
+    let [principal, tool, key, arguments] = [principal, tool, "k", arguments].map(ToOwned::to_owned);
+    KeyedCall { principal, tool, key, arguments }
+}
+
+async fn recall(dir: &Path, call: &KeyedCall, second: i64) -> Option<Recalled> {
+    Reader::of(dir).recall(call, at(second)).await.unwrap()
+}
+
 #[tokio::test]
-async fn an_answer_is_remembered_for_a_day_with_its_arguments() {
+async fn a_call_is_remembered_for_a_day_with_its_arguments() {
     let (dir, mut store) = fresh().await;
-    let call = |principal: &str, tool: &str, arguments: &str| AnswerRecord {
-        principal: principal.into(),
-        tool: tool.into(),
-        key: "k".into(),
-        arguments: arguments.into(),
-        answer: json!({"changed": arguments}),
-    };
     let first = call("owner", "host_add", "a");
-    store.commit(&[Entry::Answer(Box::new(first.clone()))], at(0)).await.unwrap();
-    let reader = Reader::of(dir.path());
-    let recall = async |call: &AnswerRecord, second| reader.answer(call, at(second)).await.unwrap();
-    assert_eq!(recall(&first, DAY - 1).await, Some(Recalled::Same(json!({"changed": "a"}))));
-    assert_eq!(recall(&first, DAY).await, None);
-    assert_eq!(recall(&call("owner", "host_add", "b"), 1).await, Some(Recalled::Other));
-    assert_eq!(recall(&call("token", "host_add", "a"), 1).await, None);
-    assert_eq!(recall(&call("owner", "host_update", "a"), 1).await, None);
-    let again = call("owner", "host_add", "b");
-    store.commit(&[Entry::Answer(Box::new(again.clone()))], at(DAY)).await.unwrap();
-    assert_eq!(recall(&again, DAY).await, Some(Recalled::Same(json!({"changed": "b"}))));
+    let whole = |word: &str| KeptAnswer::Whole(json!({ "changed": word }));
+    store.commit(&[Entry::Call(Box::new(first.clone()))], at(0)).await.unwrap();
+    assert_eq!(recall(dir.path(), &first, 1).await, Some(Recalled::Begun(at(0))));
+    store.commit(&[Entry::Answer(Box::new(first.clone()), whole("a"))], at(1)).await.unwrap();
+    let answered = Some(Recalled::Answered(at(1), whole("a")));
+    assert_eq!(recall(dir.path(), &first, DAY).await, answered);
+    assert_eq!(recall(dir.path(), &first, DAY + 1).await, None);
+    let others = call("owner", "host_add", "b");
+    assert_eq!(recall(dir.path(), &others, 1).await, Some(Recalled::Other));
+    assert_eq!(recall(dir.path(), &call("token", "host_add", "a"), 1).await, None);
+    assert_eq!(recall(dir.path(), &call("owner", "host_update", "a"), 1).await, None);
+    store.commit(&[Entry::Call(Box::new(others.clone()))], at(DAY + 1)).await.unwrap();
+    assert_eq!(recall(dir.path(), &others, DAY + 1).await, Some(Recalled::Begun(at(DAY + 1))));
+    store.commit(&[Entry::Free(Box::new(others.clone()))], at(DAY + 1)).await.unwrap();
+    assert_eq!(recall(dir.path(), &first, DAY + 1).await, None);
+    for ending in [None, Some("exit code: 0".to_owned())] {
+        let ending = KeptAnswer::Ending(ending);
+        store.commit(&[Entry::Answer(Box::new(first.clone()), ending.clone())], at(0)).await.unwrap();
+        assert_eq!(recall(dir.path(), &first, 1).await, Some(Recalled::Answered(at(0), ending)));
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_key_is_over_is_kept_no_longer() {
+    let (dir, mut store) = fresh().await;
+    let count = async || {
+        let mut connection =
+            SqliteConnectOptions::new().filename(dir.path().join(FILE)).connect().await.unwrap();
+        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM answers").fetch_one(&mut connection).await.unwrap()
+    };
+    for (tool, second) in [("old", 0), ("older", 1), ("new", DAY)] {
+        store.commit(&[Entry::Call(Box::new(call("owner", tool, "a")))], at(second)).await.unwrap();
+    }
+    assert_eq!(count().await, 2, "the next call takes those that are over with it");
+    let kept = Kept { changes: 9, audit: 9, phases: 9 };
+    store.tidy(&kept, at(DAY).as_millisecond()).await.unwrap();
+    assert_eq!(count().await, 2);
+    store.tidy(&kept, at(DAY + 1).as_millisecond()).await.unwrap();
+    assert_eq!(count().await, 1);
+}
+
+/// A version before this one kept texts whole.
+#[tokio::test]
+async fn no_text_of_an_older_version_is_kept_and_its_key_counts() {
+    const SECRET: &str = "hunter2-planted";
+    let (dir, store) = fresh().await;
+    store.close().await;
+    let first = call("owner", "container_exec", "a");
+    let key = fingerprint::FingerprintKey::load_or_create(&dir.path().join(fingerprint::KEY_FILE)).unwrap().0;
+    let text = json!(format!("{SECRET} ").repeat(2_000)).to_string();
+    let text = text.replace('\'', "");
+    for statement in [
+        "DROP INDEX answers_by_age".to_owned(),
+        "DELETE FROM _sqlx_migrations WHERE version > 2".to_owned(),
+        format!(
+            "INSERT INTO answers (principal, tool, key, fingerprint, answer, at) \
+             VALUES ('owner', 'container_exec', 'k', '{}', '{text}', {})",
+            key.of(&first.arguments),
+            Timestamp::now().as_millisecond()
+        ),
+    ] {
+        sql(dir.path(), &statement).await.unwrap();
+    }
+    let holds = || {
+        files(dir.path())
+            .values()
+            .any(|bytes| bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()))
+    };
+    assert!(holds());
+    open(dir.path()).await.unwrap().close().await;
+    assert!(!holds());
+    let recalled = Reader::of(dir.path()).recall(&first, Timestamp::now()).await.unwrap();
+    assert!(matches!(recalled, Some(Recalled::Answered(_, KeptAnswer::Ending(None)))), "{recalled:?}");
 }
 
 #[tokio::test]
@@ -392,9 +456,9 @@ async fn the_old_is_thrown_away_but_for_what_still_counts() {
         store.commit(&[phase], at(now)).await.unwrap();
     }
     let reader = Reader::of(dir.path());
-    store.tidy(&Kept { changes: 6, audit: 6, phases: 2 }).await.unwrap();
+    store.tidy(&Kept { changes: 6, audit: 6, phases: 2 }, at(2 * DAY).as_millisecond()).await.unwrap();
     assert_eq!(targets(dir.path()).await.len(), 6, "there is room for all of them");
-    store.tidy(&Kept { changes: 2, audit: 3, phases: 1 }).await.unwrap();
+    store.tidy(&Kept { changes: 2, audit: 3, phases: 1 }, at(2 * DAY).as_millisecond()).await.unwrap();
     assert_eq!(targets(dir.path()).await, ["counts", "at-work", "new", "newest"]);
     assert_eq!(reader.audit(9, None).await.unwrap().iter().map(|record| record.number).min(), Some(4));
     assert_eq!(reader.phases(9).await.unwrap().len(), 1);

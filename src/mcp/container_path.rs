@@ -8,8 +8,8 @@ use crate::engine::EngineError;
 use crate::engine::archive::Archived;
 use std::ops::Range;
 
-/// As many links as Linux follows of one path are a circle here too.
-const MOST_LINKS: usize = 8;
+/// As many links as Linux follows of one path; more are a circle here too.
+const MOST_LINKS: usize = 40;
 
 /// An absolute path, tidied.
 pub(super) fn absolute(path: &str) -> Result<String, ToolError> {
@@ -55,37 +55,92 @@ pub(super) async fn follow(
     path: String,
     wanted: Range<u64>,
 ) -> Result<Found, HostError> {
-    let (path, archived) = look(&operation, &container, path, wanted).await?;
-    Ok(Found { path, archived: archived? })
+    let path = resolve(&operation, &container, &path).await?.path;
+    let archived = operation.engine().archive(&container, &path, wanted).await?;
+    Ok(Found { path, archived })
 }
 
-/// As [`follow`], where there may be nothing: tells at which path that is.
-pub(super) async fn look(
+/// Where the links of a path lead.
+pub(super) struct Resolved {
+    pub(super) path: String,
+    /// All that was looked at on the way.
+    pub(super) passed: Vec<String>,
+}
+
+/// Follows the links of a path part by part. From where there is nothing on it stays as it is.
+pub(super) async fn resolve(
     operation: &Operation,
     container: &ContainerName,
-    mut path: String,
-    wanted: Range<u64>,
-) -> Result<(String, Result<Archived, EngineError>), HostError> {
-    let mut links = 0;
-    loop {
-        let archived = match operation.engine().archive(container, &path, wanted.clone()).await {
-            Err(missing @ EngineError::NotFound(_)) => return Ok((path, Err(missing))),
-            archived => archived?,
-        };
-        let target = archived.node.as_ref().and_then(|node| node.target.as_ref());
-        match target.filter(|_| links < MOST_LINKS) {
-            Some(target) => {
-                // The last part of a path is the only one that the engine does not follow by itself.
-                let (directory, _) = parts(&path);
-                path = if target.starts_with('/') {
-                    tidy(target)
-                } else {
-                    tidy(&format!("{directory}/{target}"))
-                };
-                links += 1;
+    path: &str,
+) -> Result<Resolved, HostError> {
+    let (engine, mut walk, mut passed) = (operation.engine(), Walk::of(path), vec![]);
+    while let Some(place) = walk.next() {
+        let target = match engine.target(container, &place).await {
+            Err(EngineError::NotFound(_)) => break,
+            // The answer to this question has no words in it, the one to a reading has.
+            Err(refused @ EngineError::Refused { .. }) => {
+                engine.node(container, &place).await?;
+                return Err(refused.into());
             }
-            None => return Ok((path, Ok(archived))),
+            target => target?,
+        };
+        if !walk.goes_on(target.as_deref()) {
+            return Err(EngineError::Unfit(format!("{path}: too many links")).into());
         }
+        passed.push(place);
+    }
+    Ok(Resolved { path: walk.end(), passed })
+}
+
+/// The way along a path: the parts that were looked at, and those that are left, the next one last.
+struct Walk {
+    done: Vec<String>,
+    left: Vec<String>,
+    links: usize,
+}
+
+impl Walk {
+    fn of(path: &str) -> Self {
+        let mut walk = Self { done: vec![], left: vec![], links: 0 };
+        walk.lead(path);
+        walk
+    }
+
+    fn lead(&mut self, path: &str) {
+        self.left.extend(path.split('/').rev().map(ToOwned::to_owned));
+    }
+
+    /// The next place to look at; nothing on the way there is a link.
+    fn next(&mut self) -> Option<String> {
+        while let Some(part) = self.left.pop() {
+            match &*part {
+                "" | "." => {}
+                ".." => drop(self.done.pop()),
+                _ => {
+                    self.done.push(part);
+                    return Some(format!("/{}", self.done.join("/")));
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes in what the last place is: a link that leads there, or none. Tells whether to go on.
+    fn goes_on(&mut self, target: Option<&str>) -> bool {
+        let Some(target) = target else { return true };
+        self.links += 1;
+        self.done.pop();
+        if target.starts_with('/') {
+            self.done.clear();
+        }
+        self.lead(target);
+        self.links <= MOST_LINKS
+    }
+
+    /// Where it has come, with what is left.
+    fn end(self) -> String {
+        let parts = self.done.into_iter().chain(self.left.into_iter().rev());
+        tidy(&parts.collect::<Vec<_>>().join("/"))
     }
 }
 
@@ -102,5 +157,61 @@ mod tests {
             assert!(absolute(bad).is_err(), "{bad}");
         }
         assert_eq!((parts("/a/b"), parts("/a")), (("/a", "b"), ("/", "a")));
+    }
+
+    /// Where a path leads in a container with these links.
+    fn led(path: &str, links: &[(&str, &str)], missing: &[&str]) -> Option<String> {
+        let mut walk = Walk::of(path);
+        while let Some(place) = walk.next() {
+            assert!(!links.iter().any(|(link, _)| place.starts_with(&format!("{link}/"))), "{place}");
+            if missing.contains(&&*place) {
+                break;
+            }
+            let target = links.iter().find(|(link, _)| *link == place).map(|(_, target)| *target);
+            if !walk.goes_on(target) {
+                return None;
+            }
+        }
+        Some(walk.end())
+    }
+
+    #[test]
+    fn a_link_leads_from_where_it_lies() {
+        let links = [
+            ("/var/run", "/run"),
+            ("/run/up", "../etc/x"),
+            ("/srv/now", "v2"),
+            ("/srv/v2/conf", "./../../var/run//deep/"),
+            ("/out", "../../../etc/../tmp"),
+            ("/top", "/"),
+        ];
+        for (path, end) in [
+            ("/var/run/x", "/run/x"),
+            ("/var/run/up", "/etc/x"),
+            ("/var/run", "/run"),
+            ("/srv/now/conf/file", "/run/deep/file"),
+            ("/out/a", "/tmp/a"),
+            ("/top/var/run/up", "/etc/x"),
+            ("/", "/"),
+            ("/plain/a", "/plain/a"),
+        ] {
+            assert_eq!(led(path, &links, &[]).as_deref(), Some(end), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_stays_as_it_is_and_circles_end() {
+        let links =
+            [("/var/run", "/run"), ("/dangling", "/run/none/a"), ("/loop", "loop2"), ("/loop2", "/loop/x")];
+        let missing = ["/run/new", "/run/none"];
+        assert_eq!(led("/var/run/new", &links, &missing).unwrap(), "/run/new");
+        assert_eq!(led("/var/run/new/a/../b", &links, &missing).unwrap(), "/run/new/b");
+        assert_eq!(led("/dangling", &links, &missing).unwrap(), "/run/none/a");
+        assert_eq!(led("/loop", &links, &missing), None);
+        let names: Vec<String> = (0..=MOST_LINKS + 1).map(|number| format!("/{number}")).collect();
+        let chain: Vec<_> =
+            names.iter().zip(&names[1..]).map(|(from, to)| (from.as_str(), to.as_str())).collect();
+        assert_eq!(led("/1", &chain, &[]), Some(names[MOST_LINKS + 1].clone()));
+        assert_eq!(led("/0", &chain, &[]), None);
     }
 }

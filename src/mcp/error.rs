@@ -74,16 +74,30 @@ pub(super) struct ToolError {
     pub(super) hint: Option<String>,
     /// Whether the audit has it already.
     pub(super) is_on_audit: bool,
+    /// Whether something was done all the same.
+    pub(super) was_made: bool,
 }
 
 impl ToolError {
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, is_on_audit: false }
+        Self { kind, message: message.into(), hint: None, is_on_audit: false, was_made: false }
     }
 
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// As one that came after something had been done.
+    pub(super) fn made(self) -> Self {
+        Self { was_made: true, ..self }
+    }
+
+    /// Whether what was called for may have been done, wholly or in part. What failed in any other way did before
+    /// anything was.
+    pub(super) fn may_be_made(&self) -> bool {
+        self.was_made
+            || matches!(self.kind, ErrorKind::OutcomeUnknown | ErrorKind::Cancelled | ErrorKind::Internal)
     }
 
     /// The text a model reads.

@@ -19,7 +19,9 @@ pub fn trials() -> Vec<Trial> {
     trials![
         a_command_is_run_as_it_is_given => 120,
         a_command_ends_with_its_time_and_with_its_caller => 180,
+        a_command_with_a_key_runs_once_and_its_output_is_kept_nowhere => 180,
         files_are_written_as_they_were => 120,
+        links_lead_from_where_they_lie_and_never_beneath_memory => 240,
         nothing_is_done_inside_where_it_is_not_permitted => 120,
         podman_runs_and_writes_too => 180,
     ]
@@ -119,6 +121,79 @@ async fn run_as_given(fleet: &Fleet, host: &Host) {
     assert_eq!(service.text("container_exec", keyed).await, first);
     assert_eq!(host.docker(&["exec", "box", "wc", "-l", "/tmp/once"]), "1 /tmp/once");
     service.stop();
+}
+
+/// No rule knows it.
+const PLAIN_SECRET: &str = "umbrella-over-the-lighthouse";
+
+async fn a_command_with_a_key_runs_once_and_its_output_is_kept_nowhere(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.run_container(&["--name", "box", IMAGE, "sleep", "1000"]);
+    host.docker(&["exec", "box", "sh", "-c", &format!("echo {PLAIN_SECRET} > /planted")]);
+    let keyed = |key: &str, line: &str| {
+        with(on("h1", "box", &[line]), &json!({"shell": true, "timeout": 60, "idempotency_key": key}))
+    };
+    let times = |file: &str| host.docker(&["exec", "box", "sh", "-c", &format!("cat {file} | wc -l")]);
+    let config = ServiceConfig::none(fleet).with(host, &[]);
+    let service = Service::start(&config);
+    service.wait_ready(&["h1"]).await;
+    let told = keyed("told", "cat /planted; echo x >> /tmp/told; exit 3");
+    let first = service.text("container_exec", told.clone()).await;
+    assert!(first.contains(PLAIN_SECRET), "{first}");
+    assert_eq!(service.text("container_exec", told.clone()).await, first);
+    // what could not begin is free to
+    let later = with(keyed("later", "echo x >> /tmp/later"), &json!({"container": "later"}));
+    let refused = service.refusal("container_exec", later.clone()).await;
+    assert!(refused.starts_with("not_found"), "{refused}");
+    host.run_container(&["--name", "later", IMAGE, "sleep", "1000"]);
+    service.text("container_exec", later).await;
+    // the line breaks in the middle
+    let broken = keyed("broken", "echo x >> /tmp/broken; sleep 791");
+    let mut call = Box::pin(service.call("container_exec", broken.clone()));
+    tokio::select! {
+        answer = &mut call => panic!("it ended: {}", answer.text),
+        () = eventually("it runs", SOON, async || times("/tmp/broken") == "1") => {}
+    }
+    host.kill_ssh_sessions();
+    let answer = call.await;
+    assert!(
+        answer.text.starts_with("outcome_unknown") && answer.text.contains("another key"),
+        "{}",
+        answer.text
+    );
+    service.wait_ready(&["h1"]).await;
+    let again = service.refusal("container_exec", broken.clone()).await;
+    assert!(again.starts_with("outcome_unknown") && again.contains("nothing was done again"), "{again}");
+    // the service ends in the middle
+    let killed = keyed("killed", "echo x >> /tmp/killed; sleep 792");
+    let client = crate::support::mcp_client::McpClient::new(service.address());
+    let mut call = Box::pin(client.try_call("container_exec", killed.clone()));
+    tokio::select! {
+        _ = &mut call => panic!("it ended"),
+        () = eventually("it runs", SOON, async || times("/tmp/killed") == "1") => {}
+    }
+    let home = service.kill();
+    drop(call);
+    let service = Service::start_in(home);
+    service.wait_ready(&["h1"]).await;
+    for unknown in [broken, killed] {
+        let again = service.refusal("container_exec", unknown).await;
+        assert!(again.starts_with("outcome_unknown") && again.contains("another key"), "{again}");
+    }
+    // of what it told no more is kept than how it ended
+    let again = service.text("container_exec", told).await;
+    assert!(again.contains("is not kept") && again.ends_with("--\nexit code: 3\n"), "{again}");
+    assert_eq!(["/tmp/told", "/tmp/broken", "/tmp/killed"].map(times), ["1", "1", "1"]);
+    let (_, home) = service.stop();
+    // nobody ends what a killed service began, and the line it ran over stays as long
+    host.exec(&["sh", "-c", "pkill -f '^sleep 79[12]$' || true"]);
+    for name in ["journal.db", "journal.db-wal"] {
+        let bytes = std::fs::read(home.path().join("data").join(name)).unwrap_or_default();
+        assert!(
+            !bytes.windows(PLAIN_SECRET.len()).any(|part| part == PLAIN_SECRET.as_bytes()),
+            "{name} holds it"
+        );
+    }
 }
 
 /// How many sleep so long on the host, in its containers too.
@@ -275,6 +350,90 @@ async fn files_are_written_as_they_were(fleet: &Fleet) {
         let bytes = std::fs::read(home.path().join("data").join(name)).unwrap_or_default();
         assert!(!bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes()), "{name} holds it");
     }
+}
+
+async fn links_lead_from_where_they_lie_and_never_beneath_memory(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    for engine in [Engine::Default, Engine::Docker26, Engine::Podman] {
+        host.engine(engine);
+        follow_links(fleet, host, engine == Engine::Podman).await;
+    }
+    host.engine(Engine::Default);
+}
+
+async fn follow_links(fleet: &Fleet, host: &Host, is_podman: bool) {
+    // an image with such links, as most have
+    let script = "d=$(mktemp -d) && cp -a $(command -v busybox) $d/busybox && mkdir -p $d/bin $d/var/etc $d/etc $d/srv/v2 $d/run/real \
+        $d/mem && mv $d/busybox $d/bin && $d/bin/busybox --install -s $d/bin && for n in $d/bin/*; do [ -L $n ] && ln -sf busybox $n; done; \
+        ln -s /run $d/var/run && ln -s ../etc/x $d/run/up && echo right > $d/etc/x && echo wrong > $d/var/etc/x && \
+        ln -s v2 $d/srv/now && echo two > $d/srv/v2/file && ln -s /mem $d/memory && ln -s memory/deep $d/deep && \
+        ln -s /run/secrets $d/shh && mkdir $d/run/secrets && echo plain-words > $d/run/secrets/db && ln -s /spin $d/spin && \
+        ln -s proc $d/kernel && mkdir $d/proc && tar -C $d -cf $d.tar . && rm -r $d && echo $d.tar";
+    let tar = host.exec(&["sh", "-c", script]);
+    let import = if is_podman { "podman" } else { "docker" };
+    host.exec(&["sh", "-c", &format!("{import} import {tar} fleet/links:1 && rm {tar}")]);
+    let run = |more: &[&str], name: &str| {
+        host.run_container(&[&["--name", name], more, &["fleet/links:1", "/bin/sleep", "1000"]].concat());
+    };
+    run(&["--tmpfs", "/run"], "inmemory");
+    run(&["--tmpfs", "/memory"], "atlink");
+    run(&[], "plain");
+    let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
+    service.wait_ready(&["h1"]).await;
+    let write = |container: &str, path: &str| {
+        let (arguments, path) = (file(container, path, "new\n"), path.to_owned());
+        let service = &service;
+        async move { (service.call("container_file_write", arguments).await, path) }
+    };
+    let look = async |path: &str| exec(&service, on("h1", "plain", &["cat", path])).await.1;
+    // what lies in memory is reached by no way
+    for (container, path) in [
+        ("inmemory", "/var/run/app.conf"),
+        ("inmemory", "/run/app.conf"),
+        ("inmemory", "/var/run/up"),
+        ("atlink", "/memory/app.conf"),
+        ("atlink", "/mem/app.conf"),
+        ("atlink", "/deep"),
+    ] {
+        let (answer, path) = write(container, path).await;
+        // Podman does not tell of memory at a link, and writes there as the container itself would
+        if is_podman && container == "atlink" && !answer.is_error {
+            let led = answer.structured["path"].as_str().expect("a path").to_owned();
+            assert_eq!(exec(&service, on("h1", container, &["cat", &led])).await.1, "new\n", "{path}");
+            continue;
+        }
+        assert!(
+            answer.is_error && answer.text.contains("memory (tmpfs)"),
+            "{container} {path}: {}",
+            answer.text
+        );
+    }
+    for (path, why) in [("/spin", "links"), ("/spin/a", "links"), ("/kernel/x", "the kernel's")] {
+        let (answer, _) = write("plain", path).await;
+        assert!(answer.is_error && answer.text.contains(why), "{path}: {}", answer.text);
+    }
+    let read = async |path: &str| {
+        service.text("container_file_read", json!({"host": "h1", "container": "plain", "path": path})).await
+    };
+    let up = read("/var/run/up").await;
+    assert!(up.starts_with("File /etc/x (from /var/run/up)") && up.contains("right"), "{up}");
+    let shown = read("/shh/db").await;
+    assert!(shown.contains("a secret by its place") && !shown.contains("plain-words"), "{shown}");
+    for (path, led) in
+        [("/var/run/up", "/etc/x"), ("/srv/now/file", "/srv/v2/file"), ("/var/run/made", "/run/made")]
+    {
+        let (answer, _) = write("plain", path).await;
+        assert_eq!(answer.structured["path"], led, "{path}: {}", answer.text);
+        assert_eq!((look(led).await, look(path).await), ("new\n".to_owned(), "new\n".to_owned()));
+    }
+    assert_eq!(look("/var/etc/x").await, "wrong\n");
+    let (_, target, _) = exec(&service, on("h1", "plain", &["readlink", "/run/up"])).await;
+    assert_eq!(target, "../etc/x\n", "a link stays one");
+    service.stop();
+    for name in ["inmemory", "atlink", "plain"] {
+        host.exec(&[import, "rm", "-f", name]);
+    }
+    host.exec(&[import, "rmi", "fleet/links:1"]);
 }
 
 async fn nothing_is_done_inside_where_it_is_not_permitted(fleet: &Fleet) {

@@ -3,6 +3,7 @@
 mod compat;
 mod consent;
 mod copy;
+mod keys;
 mod loose;
 mod names;
 mod recreate;

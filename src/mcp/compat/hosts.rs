@@ -40,7 +40,7 @@ struct Parameters {
     port: Option<u16>,
     /// `next_cursor`.
     cursor: Option<String>,
-    /// A word of yours: the same call with it within a day has the same answer.
+    /// A word of yours: the same call with it within a day is made once.
     idempotency_key: Option<String>,
     /// Seconds to wait for the end.
     wait: Option<u64>,

@@ -95,7 +95,7 @@ fn render(place: &str, asked: &str, found: &Found, part: &Part) -> String {
     let Archived { node, body, children, is_cut } = &found.archived;
     match node.as_ref().map(|node| (node.kind, node)) {
         None => format!("{path}{led} {place}: the engine gave an empty archive\n"),
-        Some((NodeKind::Link, _)) => format!("{path}{led} {place}: too many links, one to the other\n"),
+        Some((NodeKind::Link, _)) => format!("{path}{led} {place}: has become a link\n"),
         Some((NodeKind::Special, _)) => format!("{path}{led} {place}: a device, pipe or socket, no file\n"),
         Some((NodeKind::Directory, _)) => {
             format!("Directory {path}{led} {place}; {data}.\n{}", listing(children, *is_cut, shown))

@@ -8,7 +8,7 @@ use crate::domain::toolset::Toolset;
 use crate::engine::EngineError;
 use crate::engine::archive::{NewFile, Node, NodeKind};
 use crate::engine::exec::ExecSpec;
-use crate::mcp::container_path::{absolute, look, parts};
+use crate::mcp::container_path::{Resolved, absolute, parts, resolve};
 use crate::mcp::deed;
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::shape::told;
@@ -100,11 +100,8 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let container: ContainerName = parameters.container.parse()?;
     let wish = Wish::of(&parameters)?;
     let found = deed::permit(&context, &host, &container).await?;
-    if let Some(place) = found.tmpfs.iter().find(|place| lies_in(&wish.path, place)) {
-        let message =
-            format!("path: {place} is in the container's memory (tmpfs), which the engine cannot reach");
-        return Err(ToolError::new(ErrorKind::Conflict, message).with_hint("container_exec can write there."));
-    }
+    refuse_memory(&wish.path, &found.tmpfs)?;
+    let wish = Wish { memory: found.tmpfs, ..wish };
     let id: ContainerName = found.id.parse()?;
     let written = host
         .change(context.tool, WRITING, move |operation| async move { write(&operation, &id, wish).await })
@@ -133,6 +130,8 @@ struct Wish {
     body: Vec<u8>,
     mode: Option<u32>,
     only_if: Option<String>,
+    /// Where the container's memory lies.
+    memory: Vec<String>,
 }
 
 impl Wish {
@@ -162,7 +161,7 @@ impl Wish {
             return invalid("if_sha256: 64 hexadecimal digits".to_owned());
         }
         let body = parameters.content.as_bytes().to_vec();
-        Ok(Self { path, body, mode: mode.flatten(), only_if })
+        Ok(Self { path, body, mode: mode.flatten(), only_if, memory: vec![] })
     }
 }
 
@@ -174,6 +173,35 @@ fn refuse_kernel(path: &str) -> Result<(), ToolError> {
         }
         None => Ok(()),
     }
+}
+
+/// The engine writes beneath what lies in the container's memory.
+fn refuse_memory(path: &str, memory: &[String]) -> Result<(), ToolError> {
+    match memory.iter().find(|place| lies_in(path, place)) {
+        Some(place) => {
+            let message =
+                format!("path: {place} is in the container's memory (tmpfs), which the engine cannot reach");
+            Err(ToolError::new(ErrorKind::Conflict, message).with_hint("container_exec can write there."))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a path that leads to where no file can be kept, or through it: what the engine sees there is not what the
+/// container does. Memory that is said to lie at a link lies where that leads.
+async fn refuse_unkept(
+    operation: &Operation,
+    container: &ContainerName,
+    Resolved { path, passed }: &Resolved,
+    memory: Vec<String>,
+) -> Result<Result<(), ToolError>, HostError> {
+    let mut places = memory;
+    for at in 0..places.len() {
+        let place = resolve(operation, container, &places[at]).await?.path;
+        places.push(place);
+    }
+    let mut all = passed.iter().chain([path]);
+    Ok(all.try_for_each(|path| refuse_kernel(path).and_then(|()| refuse_memory(path, &places))))
 }
 
 /// What was written.
@@ -191,12 +219,13 @@ async fn write(
     wish: Wish,
 ) -> Result<Result<Written, ToolError>, HostError> {
     let conflict = |words: String| Ok(Err(ToolError::new(ErrorKind::Conflict, words)));
-    let (path, old) = look(operation, container, wish.path, 0..MOST_BEFORE).await?;
-    let shown = told(&path);
-    if let Err(error) = refuse_kernel(&path) {
+    let resolved = resolve(operation, container, &wish.path).await?;
+    if let Err(error) = refuse_unkept(operation, container, &resolved, wish.memory).await? {
         return Ok(Err(error));
     }
-    let old = match old {
+    let path = resolved.path;
+    let shown = told(&path);
+    let old = match operation.engine().archive(container, &path, 0..MOST_BEFORE).await {
         Ok(archived) => archived.node.map(|node| (node, archived.body)),
         Err(EngineError::NotFound(_)) => None,
         Err(error) => return Err(error.into()),
@@ -207,7 +236,7 @@ async fn write(
         Some(NodeKind::Special) => {
             return conflict(format!("{shown} is a device, pipe or socket; nothing was written"));
         }
-        Some(NodeKind::Link) => return conflict(format!("{shown}: too many links; nothing was written")),
+        Some(NodeKind::Link) => return conflict(format!("{shown} has become a link; nothing was written")),
         Some(NodeKind::File) | None => {}
     }
     let whole = old.as_ref().filter(|(node, body)| node.size == body.len() as u64);
@@ -245,15 +274,18 @@ async fn write(
     let unknown = |why| HostError::OutcomeUnknown { operation: operation.context().id, why };
     match operation.engine().put_file(container, directory, &file).await {
         Err(EngineError::Link(_)) => return Err(unknown("the line broke while a file was written")),
+        // Not a no: some of it may be there.
+        Err(EngineError::Refused { status: 500.., message }) => {
+            return Ok(Err(ToolError::new(ErrorKind::DockerError, told(&message)).made()));
+        }
         written => written?,
     }
     let seen = operation.engine().archive(container, &path, 0..(MOST as u64 + 1)).await;
     let seen = seen.map_err(|_| unknown("what was written could not be read again"))?;
     let after = hash(&seen.body);
     if after != wanted {
-        return conflict(format!(
-            "{shown} was written, and is another one by now: somebody else writes it too"
-        ));
+        let words = format!("{shown} was written, and is another one by now: somebody else writes it too");
+        return Ok(Err(ToolError::new(ErrorKind::Conflict, words).made()));
     }
     let mode = seen.node.map_or(mode, |node| node.mode);
     Ok(Ok(Written { path, bytes, before, after, mode }))
