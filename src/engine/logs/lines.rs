@@ -46,17 +46,16 @@ impl Lines {
         while let Some(first) = piece.first() {
             self.at = match self.at {
                 At::Start if *first > 2 => At::Terminal,
-                At::Start => At::Head([0; HEAD], 0),
+                At::Start | At::Text { left: 0, .. } => At::Head([0; HEAD], 0),
                 At::Terminal => {
                     self.pending[0].push(take(&mut piece), false, &mut lines);
                     At::Terminal
                 }
-                At::Head(mut head, had) => {
-                    head[had] = *first;
+                At::Head(mut head, count) => {
+                    head[count] = *first;
                     piece = &piece[1..];
-                    if had + 1 == HEAD { text_of(head)? } else { At::Head(head, had + 1) }
+                    if count + 1 == HEAD { text_of(head)? } else { At::Head(head, count + 1) }
                 }
-                At::Text { left: 0, .. } => At::Head([0; HEAD], 0),
                 At::Text { stderr, left } => {
                     let (text, rest) = piece.split_at(left.min(piece.len()));
                     self.pending[usize::from(stderr)].push(text, stderr, &mut lines);
