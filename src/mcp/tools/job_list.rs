@@ -4,6 +4,7 @@ use crate::domain::toolset::Toolset;
 use crate::journal::Page;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
+use crate::mcp::page;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,9 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let before = cursor.as_deref().map(job::id).transpose()?;
     let desk = context.directory.changes();
     let records = desk.list(&Page { ended, limit, before }).await?;
-    let full = u32::try_from(records.len()).is_ok_and(|count| count == limit);
-    let next_cursor = records.last().filter(|_| full).map(|record| record.id.to_string());
-    Ok(Answer { jobs: records.iter().map(|record| Job::of(record, false)).collect(), next_cursor })
+    let mut jobs: Vec<Job> = records.iter().map(|record| Job::of(record, false)).collect();
+    let left_out = page::cap(&mut jobs, page::PAGE_CHARACTERS);
+    let full = left_out > 0 || u32::try_from(records.len()).is_ok_and(|count| count == limit);
+    let next_cursor = jobs.last().filter(|_| full).and_then(|job| job.job.clone());
+    Ok(Answer { jobs, next_cursor })
 }
