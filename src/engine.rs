@@ -78,8 +78,9 @@ pub struct Engine {
     api: ApiVersion,
     /// For its events, over a stream of their own.
     followed: Docker,
-    /// For answers that may go on for long, each over a stream of its own.
+    /// For answers that may go on for long, each over a stream of its own; and what that goes over.
     long: Docker,
+    long_pool: Pool,
     link: Arc<dyn Link>,
     info: EngineInfo,
     /// When it was connected to, by its own clock.
@@ -183,18 +184,18 @@ impl Engine {
         });
         let followed = followed.docker(Some(spoken))?;
         let going_on = Arc::clone(&link);
-        let long = Pool::of_one_use(move || {
+        let long_pool = Pool::of_one_use(move || {
             let link = Arc::clone(&going_on);
             Box::pin(async move { link.open_long().await })
         });
-        let long = long.docker(Some(spoken))?;
+        let long = long_pool.docker(Some(spoken))?;
         let told = docker.info().await.ok();
         let met = told.as_ref().and_then(|told| told.system_time.as_ref()?.parse().ok());
         // An engine that tells no name of its own is told apart by its place alone. Podman's is another one
         // each time it is asked.
         let id = told.and_then(|told| told.id).filter(|id| !id.is_empty() && !is_podman);
         let info = EngineInfo { id, ..info };
-        Ok(Self { docker, pool, api: spoken, followed, long, link, info, met })
+        Ok(Self { docker, pool, api: spoken, followed, long, long_pool, link, info, met })
     }
 
     /// What the engine said about itself.

@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod files;
+pub mod listeners;
 pub mod local;
 pub mod mark;
 pub mod process;

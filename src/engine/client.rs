@@ -6,10 +6,11 @@ use crate::domain::fault::{Fault, FaultKind};
 use crate::transport::ByteStream;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use bytes::Bytes;
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, Either, Full, StreamBody};
-use hyper::body::Frame;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _, TryFutureExt as _, TryStreamExt as _};
+use http_body_util::{BodyDataStream, BodyExt as _, Either, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::http::Uri;
 use hyper::http::header::CONTENT_TYPE;
 use hyper::{Method, Request};
@@ -45,6 +46,7 @@ type Body =
     Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, io::Error>> + Send>>>>;
 
 /// Connections over a link; clients of one pool share them.
+#[derive(Clone)]
 pub(super) struct Pool {
     client: Client<Dialer, Body>,
     requests: Arc<Semaphore>,
@@ -108,6 +110,32 @@ impl Pool {
         path: &str,
         body: Bytes,
     ) -> Result<Bytes, EngineError> {
+        let body = self.send(method, api, path, body).await?;
+        Ok(body.collect().await.map_err(bollard::errors::Error::from)?.to_bytes())
+    }
+
+    /// What the engine answers to a GET of `path`, piece by piece as it comes.
+    pub(super) fn read(
+        &self,
+        api: ApiVersion,
+        path: String,
+    ) -> BoxStream<'static, Result<Bytes, EngineError>> {
+        let pool = self.clone();
+        let body = async move { pool.send(Method::GET, api, &path, Bytes::new()).await };
+        let pieces = body.map_ok(|body| {
+            BodyDataStream::new(body).map_err(|error| bollard::errors::Error::from(error).into())
+        });
+        pieces.try_flatten_stream().boxed()
+    }
+
+    /// The body of what the engine answers, unless it refuses.
+    async fn send(
+        &self,
+        method: Method,
+        api: ApiVersion,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Incoming, EngineError> {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://docker/v{api}{path}"))
@@ -119,10 +147,11 @@ impl Pool {
             self.client.request(request).await.map_err(bollard::errors::Error::from)?
         };
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(bollard::errors::Error::from)?.to_bytes();
+        let body = response.into_body();
         if status.is_success() {
             return Ok(body);
         }
+        let body = body.collect().await.map_err(bollard::errors::Error::from)?.to_bytes();
         let told: Option<Refusal> = serde_json::from_slice(&body).ok();
         let message = told.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), |told| told.message);
         Err(bollard::errors::Error::DockerResponseServerError { status_code: status.as_u16(), message }

@@ -1,14 +1,17 @@
 //! Logs of a container.
 
+mod lines;
+
 use super::{Engine, EngineError};
 use crate::domain::container::ContainerName;
 use crate::domain::log::{Given, LogLine, Place, Read};
-use bollard::container::LogOutput;
-use bollard::query_parameters::LogsOptionsBuilder;
+use futures_util::future;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
+use lines::Lines;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 /// Which lines to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +33,6 @@ pub enum Most {
     Oldest(usize),
 }
 
-/// A line longer than this is cut: some programs log a whole document as one line.
-const LONGEST_LINE: usize = 16 * 1024;
-
 /// No more than this is kept of one log, whatever its lines are like.
 const MOST_BYTES: usize = 16 << 20;
 
@@ -45,22 +45,22 @@ impl Engine {
             LogQuery { from: None, until: None, most: Most::Newest(most) } => Some(*most),
             _ => None,
         };
-        let mut options = options(query.from.as_ref(), tail);
+        let mut path = path(container, query.from.as_ref(), tail);
         if let Some(until) = query.until {
             // The engine reads whole seconds; the exact cut is made below.
-            options = options.until(seconds(until).saturating_add(1));
+            let _ = write!(path, "&until={}", until.as_second().saturating_add(1));
         }
-        let mut stream = self.docker.logs(container.as_str(), Some(options.build()));
-        let mut assembler = Assembler::default();
+        let mut stream = self.pool.read(self.api, path);
+        let mut lines = Lines::default();
         let mut kept = Kept::new(query);
-        'all: while let Some(chunk) = stream.try_next().await? {
-            for line in assembler.push(chunk) {
+        'all: while let Some(piece) = stream.try_next().await? {
+            for line in lines.push(&piece)? {
                 if !kept.take(line) {
                     break 'all;
                 }
             }
         }
-        for line in assembler.finish() {
+        for line in lines.finish() {
             kept.take(line);
         }
         let is_tail = tail.is_some_and(|most| kept.lines.len() >= most);
@@ -74,34 +74,32 @@ impl Engine {
         container: &ContainerName,
         from: [Place; 2],
     ) -> BoxStream<'static, Result<LogLine, EngineError>> {
-        let options = options(Some(&from), None).follow(true).build();
-        let chunks = self.long.logs(container.as_str(), Some(options));
-        let (mut assembler, mut given) = (Some(Assembler::default()), Given::up_to(from));
+        let path = path(container, Some(&from), None) + "&follow=true";
+        let pieces = self.long_pool.read(self.api, path);
+        let (mut lines, mut given) = (Some(Lines::default()), Given::up_to(from));
         // What has no end yet comes when the stream ends.
         let ended = stream::once(async { Ok(None) });
-        let lines = chunks.map_ok(Some).chain(ended).map_ok(move |chunk| {
-            let lines = match chunk {
-                Some(chunk) => assembler.as_mut().map(|assembler| assembler.push(chunk)),
-                None => assembler.take().map(Assembler::finish),
+        let lines = pieces.map_ok(Some).chain(ended).and_then(move |piece| {
+            let lines = match piece {
+                Some(piece) => lines.as_mut().map_or(Ok(vec![]), |lines| lines.push(&piece)),
+                None => Ok(lines.take().map(Lines::finish).unwrap_or_default()),
             };
-            let new = lines.unwrap_or_default().into_iter().filter(|line| given.is_new(line));
-            stream::iter(new.map(Ok).collect::<Vec<_>>())
+            let new = lines.map(|lines| lines.into_iter().filter(|line| given.is_new(line)).map(Ok));
+            future::ready(new.map(|new| stream::iter(new.collect::<Vec<_>>())))
         });
-        lines.map_err(EngineError::from).try_flatten().boxed()
+        lines.try_flatten().boxed()
     }
 }
 
-fn seconds(time: Timestamp) -> i32 {
-    i32::try_from(time.as_second()).unwrap_or(i32::MAX)
-}
-
-fn options(from: Option<&[Place; 2]>, tail: Option<usize>) -> LogsOptionsBuilder {
+/// Where the engine gives a container's log, with times and both streams. A name needs no escapes.
+fn path(container: &ContainerName, from: Option<&[Place; 2]>, tail: Option<usize>) -> String {
     let tail = tail.map_or_else(|| "all".to_owned(), |tail| tail.to_string());
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).timestamps(true).tail(&tail);
-    match from {
-        Some(from) => options.since(seconds(Given::up_to(*from).since())),
-        None => options,
+    let mut path =
+        format!("/containers/{container}/logs?stdout=true&stderr=true&timestamps=true&tail={tail}");
+    if let Some(from) = from {
+        let _ = write!(path, "&since={}", Given::up_to(*from).since().as_second());
     }
+    path
 }
 
 /// What is kept of a log while it is read.
@@ -147,59 +145,10 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// Puts lines together from the pieces a stream comes in, each of the two streams for itself.
-#[derive(Default)]
-struct Assembler {
-    pending: [Vec<u8>; 2],
-}
-
-impl Assembler {
-    fn push(&mut self, chunk: LogOutput) -> Vec<LogLine> {
-        let stderr = matches!(chunk, LogOutput::StdErr { .. });
-        let pending = &mut self.pending[usize::from(stderr)];
-        pending.extend_from_slice(&chunk.into_bytes());
-        let mut lines = Vec::new();
-        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = pending.drain(..=end).collect();
-            lines.extend(parse(&line, stderr));
-        }
-        lines
-    }
-
-    fn finish(self) -> Vec<LogLine> {
-        let [out, err] = self.pending;
-        parse(&out, false).into_iter().chain(parse(&err, true)).collect()
-    }
-}
-
-/// A line as the engine sends it: RFC 3339 time, a space, the text.
-fn parse(line: &[u8], stderr: bool) -> Option<LogLine> {
-    let line = String::from_utf8_lossy(line);
-    let (time, text) = line.trim_end_matches(['\n', '\r']).split_once(' ')?;
-    let time = time.parse().ok()?;
-    let (text, _) = crate::domain::text::cut(text, LONGEST_LINE);
-    Some(LogLine { time, stderr, text: text.to_owned() })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::lines::LONGEST_LINE;
     use super::*;
-
-    fn chunk(stderr: bool, text: &str) -> LogOutput {
-        let message = text.to_owned().into();
-        if stderr { LogOutput::StdErr { message } } else { LogOutput::StdOut { message } }
-    }
-
-    #[test]
-    fn lines_are_put_together_across_chunks_and_streams() {
-        let mut assembler = Assembler::default();
-        assert!(assembler.push(chunk(false, "2026-01-01T00:00:00.5Z hel")).is_empty());
-        let error = assembler.push(chunk(true, "2026-01-01T00:00:01Z bad\n"));
-        assert_eq!((error[0].text.as_str(), error[0].stderr), ("bad", true));
-        let lines = assembler.push(chunk(false, "lo\r\n2026-01-01T00:00:02Z \n2026-01-01T00:00:03Z rest"));
-        assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["hello", ""]);
-        assert_eq!(assembler.finish()[0].text, "rest");
-    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

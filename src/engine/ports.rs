@@ -20,10 +20,20 @@ const AT_ONCE: usize = 8;
 pub struct PortUse {
     /// The port.
     pub binding: Binding,
-    /// The container's name.
+    /// The container's name; empty for a listener whose container, if it is one, is not known.
     pub container: String,
     /// Its state; one that does not run only wants the port.
     pub state: String,
+}
+
+/// The state of a listener that is no container, as far as is known.
+pub const LISTENING: &str = "listening";
+
+impl PortUse {
+    /// Whether the port is taken, not only wanted.
+    pub fn is_held(&self) -> bool {
+        matches!(self.state.as_str(), "running" | "paused" | LISTENING)
+    }
 }
 
 /// The ports of an engine.
@@ -33,6 +43,19 @@ pub struct Ports {
     pub uses: Vec<PortUse>,
     /// Stopped containers that were too many to look into.
     pub unread: usize,
+}
+
+impl Ports {
+    /// Adds what listens on the host and is no port that a container has published: that one's is its engine's.
+    pub fn add_listeners(&mut self, listeners: Vec<Binding>) {
+        let is_published = |listener: &Binding| {
+            self.uses.iter().any(|used| used.is_held() && used.binding.conflicts(listener))
+        };
+        let own: Vec<Binding> = listeners.into_iter().filter(|one| !is_published(one)).collect();
+        let used = |binding| PortUse { binding, container: String::new(), state: LISTENING.to_owned() };
+        self.uses.extend(own.into_iter().map(used));
+        self.uses.sort();
+    }
 }
 
 impl Engine {
@@ -149,6 +172,25 @@ fn bindings(ports: PortMap) -> Vec<Binding> {
 mod tests {
     use super::*;
     use bollard::models::PortBinding;
+
+    #[test]
+    fn a_listener_of_a_published_port_is_not_told_twice() {
+        let binding = |port, ip: &str| Binding { port, protocol: "tcp".to_owned(), ip: ip.parse().ok() };
+        let used = |binding, state: &str| PortUse { binding, container: "web".into(), state: state.into() };
+        let mut ports = Ports {
+            uses: vec![
+                used(binding(8080, "0.0.0.0"), "running"),
+                used(binding(8081, "127.0.0.1"), "paused"),
+                used(binding(8082, ""), "exited"),
+            ],
+            unread: 0,
+        };
+        let all = [binding(8080, "0.0.0.0"), binding(8081, "127.0.0.1"), binding(8081, "127.0.0.2")];
+        ports.add_listeners([&all[..], &[binding(22, ""), binding(8082, "0.0.0.0")]].concat());
+        let own: Vec<&Binding> =
+            ports.uses.iter().filter(|used| used.container.is_empty()).map(|used| &used.binding).collect();
+        assert_eq!(own, [&binding(22, ""), &binding(8081, "127.0.0.2"), &binding(8082, "0.0.0.0")]);
+    }
 
     #[test]
     fn only_what_is_asked_for_by_number_is_wanted() {

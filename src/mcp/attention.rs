@@ -96,6 +96,17 @@ pub(super) fn of_container(host: &str, container: &ContainerDetail, now: Timesta
     Some(Finding { severity, kind, subject: name, summary: told(&summary), since, suggest })
 }
 
+/// Whether a container that a list says is "Up 2 minutes (healthy)" may not have recovered yet. Engines write
+/// a length of time in its largest unit, rounded down.
+pub(super) fn is_young(status: &str) -> bool {
+    let up = status.strip_prefix("Up ").unwrap_or_default();
+    let minutes = up.split_once(" minutes").and_then(|(count, _)| count.parse::<u64>().ok());
+    let has_second = up.split('(').next().is_some_and(|up| up.contains("second"));
+    has_second
+        || up.starts_with("About a minute")
+        || minutes.is_some_and(|minutes| minutes < RECOVERED.as_secs() / 60)
+}
+
 fn judge(container: &ContainerDetail, now: Timestamp) -> Option<(Severity, &'static str, String)> {
     use Severity::{Critical, Info, Warning};
     let since = |time: Option<Timestamp>| time.map(|time| age(now, time));
@@ -114,10 +125,10 @@ fn judge(container: &ContainerDetail, now: Timestamp) -> Option<(Severity, &'sta
                 let summary = format!("its health check failed {streak} times in a row: {said}");
                 return Some((Warning, "container_unhealthy", summary));
             }
-            let is_young = since(time(&container.started_at)).is_some_and(|age| age < RECOVERED);
-            let summary = || format!("restarted {restarts} times, the last time a moment ago");
-            return (restarts >= MANY_RESTARTS && is_young)
-                .then(|| (Warning, "container_restarting", summary()));
+            let young = since(time(&container.started_at)).filter(|age| *age < RECOVERED);
+            let young = young.filter(|_| restarts >= MANY_RESTARTS)?;
+            let summary = format!("restarted {restarts} times, the last time {} ago", words(young));
+            return Some((Warning, "container_restarting", summary));
         }
         "dead" => {
             return Some((Critical, "container_dead", "the engine could not remove it".to_owned()));
@@ -287,6 +298,33 @@ mod tests {
         assert_eq!(told_of(&unstarted("no", LONG_AGO)), None);
         let made = ContainerDetail { error: String::new(), ..unstarted("always", HOUR_AGO) };
         assert_eq!(told_of(&made), None);
+    }
+
+    #[test]
+    fn what_was_up_for_less_than_ten_minutes_may_not_have_recovered() {
+        for status in [
+            "Up Less than a second",
+            "Up 1 second",
+            "Up 59 seconds (health: starting)",
+            "Up About a minute",
+            "Up About a minute (unhealthy)",
+            "Up 2 minutes",
+            "Up 9 minutes (healthy)",
+        ] {
+            assert!(is_young(status), "{status}");
+        }
+        for status in [
+            "Up 10 minutes",
+            "Up 59 minutes (healthy)",
+            "Up About an hour",
+            "Up 3 hours (health: 2 seconds)",
+            "Up 18446744073709551615 minutes",
+            "Up 2 months",
+            "Exited (0) 2 minutes ago",
+            "",
+        ] {
+            assert!(!is_young(status), "{status}");
+        }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 mod begin;
 mod each;
 mod terms;
+#[cfg(test)]
+mod tests;
 
 pub(super) use begin::{begin, begin_unasked};
 pub(super) use each::{Jobs, begin_on_each};
 pub(super) use terms::Terms;
 
 use super::error::{ErrorKind, ToolError};
-use super::shape::{rfc3339, short_id, told as text};
+use super::page::cap;
+use super::shape::{is_zero, rfc3339, short_id, told as text};
 use super::tool::ToolContext;
 use crate::actors::host::HostHandle;
 use crate::domain::change::{Affected, Change, LONGEST_GRACE, Made};
@@ -36,6 +39,10 @@ const LONGEST_PATIENCE: u32 = 3600;
 /// Longer than this nobody keeps a call open.
 const LONGEST_WAIT: u64 = 600;
 
+/// What a prune of thousands removes, and what it would remove, is told up to here.
+const LIST_CHARACTERS: usize = 3_000;
+const PLAN_CHARACTERS: usize = 24_000;
+
 /// A job as tools show it.
 #[expect(clippy::struct_field_names, reason = "the field is the job's name in every tool")]
 #[derive(Debug, Serialize, JsonSchema)]
@@ -59,6 +66,9 @@ pub(super) struct Job {
     /// What it would be done to; nothing was done yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) plan: Vec<Planned>,
+    /// Rows of the plan that are not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) more: usize,
     /// The same call with this as its confirm does it, once and within ten minutes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) confirm: Option<String>,
@@ -142,6 +152,9 @@ pub(super) struct StepResult {
     /// What was left, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) left: Vec<String>,
+    /// Of removed and left: not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) more: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) old_image: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -170,6 +183,7 @@ impl StepResult {
             removed: vec![],
             freed: None,
             left: vec![],
+            more: 0,
             old_image: None,
             new_image: None,
             copied: None,
@@ -208,15 +222,29 @@ fn step_states(_: &mut SchemaGenerator) -> Schema {
 impl Job {
     pub(super) fn of(record: &ChangeRecord, joined: bool) -> Self {
         let results = record.steps.iter().map(|step| {
-            let Made { id, before, after, removed, freed, left, old_image, new_image, health, copied, log } =
-                step.made.clone();
+            let Made {
+                id,
+                before,
+                after,
+                mut removed,
+                freed,
+                left,
+                old_image,
+                new_image,
+                health,
+                copied,
+                log,
+            } = step.made.clone();
+            let mut left: Vec<String> = left.iter().map(|words| text(words)).collect();
+            let more = cap(&mut removed, LIST_CHARACTERS) + cap(&mut left, LIST_CHARACTERS);
             StepResult {
                 id,
                 before,
                 after,
                 removed,
                 freed,
-                left: left.iter().map(|words| text(words)).collect(),
+                left,
+                more,
                 old_image,
                 new_image,
                 copied: copied.map(|copied| CopyResult {
@@ -245,6 +273,7 @@ impl Job {
             ended: record.ended.map(rfc3339),
             results: results.collect(),
             plan: vec![],
+            more: 0,
             confirm: None,
             steps: record.change.steps().len(),
             rolled_back: record.is_rolled_back(),
@@ -264,8 +293,11 @@ impl Job {
     ) -> Self {
         let kept = kept.iter().map(|(thing, why)| Planned::of(thing, Some(why)));
         let notes = std::iter::once("nothing was changed".to_owned()).chain(change.dangers());
+        let mut plan = affected.iter().map(|thing| Planned::of(thing, None)).chain(kept).collect();
+        let more = cap(&mut plan, PLAN_CHARACTERS);
         Self {
-            plan: affected.iter().map(|thing| Planned::of(thing, None)).chain(kept).collect(),
+            plan,
+            more,
             steps: change.steps().len(),
             note: Some(text(&notes.collect::<Vec<_>>().join("; "))),
             ..Self::plan_of(change.word(), host.spec().id.to_string(), change.target(), token)
@@ -290,6 +322,7 @@ impl Job {
             ended: None,
             results: vec![],
             plan: vec![],
+            more: 0,
             confirm,
             steps: 0,
             rolled_back: false,

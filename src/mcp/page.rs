@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(super) const MOST_CHARACTERS: usize = 40_000;
 
 /// What a page may use of that: the rest is for errors and the frame around the rows.
-const PAGE_CHARACTERS: usize = 32_000;
+pub(super) const PAGE_CHARACTERS: usize = 32_000;
 
 /// Rows of a page when the call does not say.
 pub(super) fn default_limit() -> u16 {
@@ -60,7 +60,7 @@ impl Window {
             if self.after.as_ref().is_some_and(|after| key <= *after) {
                 continue;
             }
-            characters += serde_json::to_string(&row).map_or(0, |json| json.len());
+            characters += length(&row);
             if page.len() == self.limit || (characters > PAGE_CHARACTERS && !page.is_empty()) {
                 more = true;
                 break;
@@ -71,6 +71,24 @@ impl Window {
         let next_cursor = last.filter(|_| more).map(|key| encode(&key));
         Page { rows: page, total, next_cursor }
     }
+}
+
+/// Leaves out the rows at the end that go beyond so many characters, never the first, and says how many
+/// those are.
+pub(super) fn cap<R: Serialize>(rows: &mut Vec<R>, characters: usize) -> usize {
+    let mut used = 0;
+    let goes_beyond = |row: &R| {
+        used += length(row);
+        used > characters
+    };
+    let count = rows.iter().position(goes_beyond).map_or(rows.len(), |count| count.max(1));
+    let more = rows.len() - count;
+    rows.truncate(count);
+    more
+}
+
+fn length<R: Serialize>(row: &R) -> usize {
+    serde_json::to_string(row).map_or(0, |json| json.len())
 }
 
 /// A name glob: `*`, `?`, `[…]` and `{a,b}`.
@@ -124,6 +142,15 @@ mod tests {
         let rows = (0..100).map(|n| (vec![format!("{n:03}")], "x".repeat(1000))).collect();
         let page = Window::parse(100, None).unwrap().cut(rows);
         assert!(page.rows.len() < 40 && page.next_cursor.is_some());
+    }
+
+    #[test]
+    fn a_list_is_capped_and_keeps_its_first() {
+        for (characters, kept) in [(0, 1), (10, 1), (24, 2), (30, 3), (1000, 3)] {
+            let mut rows = vec!["x".repeat(8); 3];
+            assert_eq!((cap(&mut rows, characters), rows.len()), (3 - kept, kept), "{characters}");
+        }
+        assert_eq!(cap(&mut Vec::<u8>::new(), 0), 0);
     }
 
     #[test]

@@ -114,12 +114,12 @@ pub(super) async fn get(context: &ToolContext, id: OperationId, wait: Duration) 
     Some(wait_for(context, &rollout, wait).await)
 }
 
-/// The rollouts of this process that are over or are not, or all; the newest first.
+/// The rollouts of this process that are over or are not, or all; the newest first, without their parts.
 pub(super) fn list(context: &ToolContext, ended: Option<bool>) -> Vec<Job> {
     let rollouts = context.directory.changes().rollouts().all().into_iter();
     let records = rollouts.map(|rollout| (rollout.record(), rollout));
     let meant = records.filter(|(record, _)| ended.is_none_or(|ended| record.state.is_final() == ended));
-    meant.map(|(record, rollout)| Job::of_rollout(&rollout, &record)).collect()
+    meant.map(|(record, rollout)| Job { results: vec![], ..Job::of_rollout(&rollout, &record) }).collect()
 }
 
 /// Keeps further batches of a rollout from beginning; `None` when there is none of that name.

@@ -10,9 +10,9 @@ pub fn own() -> Option<String> {
     of_mounts(&std::fs::read_to_string(Path::new("/proc/self/mountinfo")).ok()?)
 }
 
-/// Engines mount `/etc/hostname` and its kind from a directory of the container's name: Docker from
-/// `…/containers/ID/hostname`, Podman from `…/overlay-containers/ID/userdata/hostname`.
-fn of_mounts(mounts: &str) -> Option<String> {
+/// The same from the lines of `mountinfo`. Engines mount `/etc/hostname` and its kind from a directory of the
+/// container's name: Docker from `…/containers/ID/hostname`, Podman from `…/overlay-containers/ID/userdata/hostname`.
+pub fn of_mounts(mounts: &str) -> Option<String> {
     let of_line = |line: &str| {
         let mut fields = line.split(' ');
         // proc(5): the fourth field is the root of the mount within its file system, the fifth where it is seen.

@@ -15,8 +15,6 @@ use crate::trials;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// What the trial's containers bear: they are removed by it when a trial fails.
-
 pub fn trials() -> Vec<Trial> {
     trials![
         containers_are_run_read_and_removed,

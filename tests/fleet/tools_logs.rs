@@ -20,6 +20,7 @@ pub fn trials() -> Vec<Trial> {
         a_follower_that_goes_leaves_nothing_behind => 90,
         a_line_that_breaks_repeats_and_loses_no_entry => 90,
         followers_leave_room_for_others => 90,
+        a_line_without_end_takes_no_memory => 180,
     ]
 }
 
@@ -323,5 +324,55 @@ async fn followers_leave_room_for_others(fleet: &Fleet) {
             stdio.call(4, "container_logs", &one);
             asked() > before
         });
+    }
+}
+
+/// The most memory that a process had, in MB.
+fn most_memory(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+async fn a_line_without_end_takes_no_memory(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    let script = "mkfifo /ear; echo ready; read -r go </ear; head -c 150000000 /dev/zero | tr '\\0' x; \
+                  echo; echo done";
+    for (name, terminal) in [("plain", "--tty=false"), ("terminal", "--tty=true")] {
+        host.run_container(&["--name", name, "--network=none", terminal, IMAGE, "sh", "-c", script]);
+        wait_for("it is ready", SOON, || host.docker(&["logs", name]) == "ready");
+    }
+    let service = start(host, fleet).await;
+    let names = json!(["plain", "terminal"]);
+    service.text("container_logs", json!({"host": "h1", "containers": names})).await;
+    let (before, idle) = (most_memory(service.pid()), host.engine_connections());
+    // It ends when both containers do.
+    let follow = json!({"host": "h1", "containers": names, "tail": 2, "follow": 150});
+    let follow = service.text("container_logs", follow);
+    let others = async {
+        let connections = || host.engine_connections();
+        eventually("both are followed", SOON, async || connections() >= idle + 2).await;
+        for name in ["plain", "terminal"] {
+            host.docker(&["exec", "-d", name, "sh", "-c", "echo go >/ear"]);
+        }
+        let mut answered = 0;
+        let is_over = async || {
+            let listed = service.structured("container_list", json!({"hosts": "h1"})).await;
+            answered += 1;
+            listed["containers"].as_array().unwrap().iter().all(|row| row["state"] != "running")
+        };
+        eventually("both have ended", Duration::from_secs(150), is_over).await;
+        answered
+    };
+    let (text, answered) = tokio::join!(follow, others);
+    let grown = most_memory(service.pid()) - before;
+    assert!(grown < 64, "{grown} MB for lines of 150 MB");
+    assert!(answered > 1, "others were answered meanwhile");
+    for name in ["plain", "terminal"] {
+        let told: Vec<String> = lines(&text).into_iter().filter(|line| line.starts_with(name)).collect();
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        let [_, long, done] = told[..] else { panic!("{} lines of {name}", told.len()) };
+        assert!(long.starts_with(&format!("{name} | xxxx")) && long.ends_with("x [cut]"), "{name}");
+        assert_eq!(done, format!("{name} | done"));
     }
 }

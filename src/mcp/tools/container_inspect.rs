@@ -10,8 +10,9 @@ use crate::domain::toolset::Toolset;
 use crate::engine::containers::ContainerDetail;
 use crate::mcp::error::ToolError;
 use crate::mcp::fleet::{Patience, on_host};
+use crate::mcp::page;
 use crate::mcp::sections;
-use crate::mcp::shape::{ports, short_id};
+use crate::mcp::shape::{is_zero, ports, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,10 @@ use std::collections::BTreeMap;
 
 /// What a health check printed may be a whole page.
 const LONGEST_OUTPUT: usize = 500;
+
+/// Command lines may be pages long, and a container may have thousands of processes.
+const LONGEST_COMMAND: usize = 1_000;
+const PROCESS_CHARACTERS: usize = 12_000;
 
 /// A container that unpacked an archive has changed thousands of paths.
 const MOST_CHANGES: usize = 100;
@@ -72,6 +77,9 @@ struct Answer {
     /// Command lines of the running processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     processes: Option<Vec<String>>,
+    /// Processes not told.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_processes: usize,
     /// A(dded), C(hanged) or D(eleted) and the path; the first hundred.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<String>>,
@@ -194,9 +202,11 @@ async fn inspect(
     if sections.contains(&Section::Processes) && running {
         let (titles, processes) = engine.processes(&name).await?;
         let command = titles.iter().position(|title| title == "CMD" || title == "COMMAND");
-        let lines =
-            processes.into_iter().filter_map(|row| row.get(command?).map(|line| redact::text(&clean(line))));
-        answer.processes = Some(lines.collect());
+        let told = |line: &String| cut(&redact::text(&clean(line)), LONGEST_COMMAND).0.to_owned();
+        let mut lines: Vec<String> =
+            processes.iter().filter_map(|row| Some(told(row.get(command?)?))).collect();
+        answer.more_processes = page::cap(&mut lines, PROCESS_CHARACTERS);
+        answer.processes = Some(lines);
     }
     if sections.contains(&Section::Changes) {
         let changes = engine.changes(&name).await?;
@@ -282,6 +292,7 @@ fn answer(host: String, detail: ContainerDetail, sections: &[Section]) -> Answer
             cap_drop: detail.limits.cap_drop,
         }),
         processes: None,
+        more_processes: 0,
         changes: None,
     }
 }

@@ -9,7 +9,9 @@ use crate::domain::stack::LABEL_PROJECT;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::{Container, ContainerDetail};
 use crate::engine::{Engine, EngineError};
-use crate::mcp::attention::{Finding, Severity, of_configuration, of_container, of_disk, of_line, of_stack};
+use crate::mcp::attention::{
+    Finding, Severity, is_young, of_configuration, of_container, of_disk, of_line, of_stack,
+};
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::fleet::{Patience, ask};
 use crate::mcp::list::{Keyed, List, Rest};
@@ -194,9 +196,7 @@ async fn inspect(
     containers: &[Container],
 ) -> Result<(Vec<(Option<String>, ContainerDetail)>, usize), EngineError> {
     let mut suspects: Vec<&Container> = containers.iter().filter(|one| is_suspect(one)).collect();
-    // What does not run may be many, and old.
-    let is_over = |container: &Container| matches!(container.state.as_str(), "exited" | "created");
-    suspects.sort_by_key(|one| (is_over(one), std::cmp::Reverse(one.created)));
+    suspects.sort_by_key(|one| (rank(one), std::cmp::Reverse(one.created)));
     let unread = suspects.len().saturating_sub(MOST_INSPECTED);
     suspects.truncate(MOST_INSPECTED);
     let details = stream::iter(suspects.into_iter().cloned())
@@ -215,13 +215,20 @@ async fn inspect(
     Ok((details.into_iter().flatten().collect(), unread))
 }
 
+/// What is in trouble for certain comes first. After a boot many are young; what does not run may be many,
+/// and old.
+fn rank(container: &Container) -> u8 {
+    match container.state.as_str() {
+        "running" if container.health() != Some("unhealthy") => 1,
+        "exited" | "created" => 2,
+        _ => 0,
+    }
+}
+
 /// Whether what the list says of a container leaves a doubt.
 fn is_suspect(container: &Container) -> bool {
     match container.state.as_str() {
-        "running" => {
-            let is_young = container.status.contains("second");
-            container.health() == Some("unhealthy") || is_young
-        }
+        "running" => container.health() == Some("unhealthy") || is_young(&container.status),
         "exited" => !container.status.starts_with("Exited (0)"),
         "restarting" | "dead" | "created" => true,
         _ => false,
@@ -251,9 +258,12 @@ impl Seen {
                 severity: Severity::Info,
                 kind: "host_unread",
                 subject: host.to_owned(),
-                summary: format!("{} more containers that do not run were not looked into", self.unread),
+                summary: format!(
+                    "{} more containers that may need attention were not looked into",
+                    self.unread
+                ),
                 since: None,
-                suggest: format!("container_list hosts={host} state=exited"),
+                suggest: format!("container_list hosts={host} state=all"),
             };
             found.push((String::new(), finding));
         }

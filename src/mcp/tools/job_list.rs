@@ -4,6 +4,7 @@ use crate::domain::toolset::Toolset;
 use crate::journal::Page;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
+use crate::mcp::page;
 use crate::mcp::rollout;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
@@ -63,12 +64,16 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         Which::All => None,
     };
     let before = cursor.as_deref().map(job::id).transpose()?;
-    // They are not on record, and few.
-    let rollouts = if before.is_none() { rollout::list(&context, ended) } else { vec![] };
+    // They are not on record.
+    let mut jobs = if before.is_none() { rollout::list(&context, ended) } else { vec![] };
+    let half = page::PAGE_CHARACTERS / 2;
+    page::cap(&mut jobs, half);
     let desk = context.directory.changes();
     let records = desk.list(&Page { ended, limit, before }).await?;
-    let full = u32::try_from(records.len()).is_ok_and(|count| count == limit);
-    let next_cursor = records.last().filter(|_| full).map(|record| record.id.to_string());
-    let jobs = rollouts.into_iter().chain(records.iter().map(|record| Job::of(record, false)));
-    Ok(Answer { jobs: jobs.collect(), next_cursor })
+    let mut recorded: Vec<Job> = records.iter().map(|record| Job::of(record, false)).collect();
+    let left_out = page::cap(&mut recorded, if jobs.is_empty() { page::PAGE_CHARACTERS } else { half });
+    let full = left_out > 0 || u32::try_from(records.len()).is_ok_and(|count| count == limit);
+    let next_cursor = recorded.last().filter(|_| full).and_then(|job| job.job.clone());
+    jobs.append(&mut recorded);
+    Ok(Answer { jobs, next_cursor })
 }

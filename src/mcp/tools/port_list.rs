@@ -1,7 +1,7 @@
 //! `port_list`
 
 use crate::actors::operation::Operation;
-use crate::domain::ports::{in_conflict, next_free};
+use crate::domain::ports::{Binding, in_conflict, next_free};
 use crate::domain::toolset::Toolset;
 use crate::engine::ports::{PortUse, Ports};
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
@@ -10,6 +10,7 @@ use crate::mcp::list::{Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::shape::is_zero;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
+use crate::transport::listeners::listeners;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +46,7 @@ struct Answer {
     ports: Vec<Row>,
     /// How many match on the hosts that answered.
     total: usize,
-    /// With check: the first port from it on that no container has or wants on the hosts that answered.
+    /// With check: the first port from it on that nothing has or wants on the hosts that answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     free: Option<u16>,
     /// Ports that not all of their containers can have at once.
@@ -56,6 +57,9 @@ struct Answer {
     /// Stopped containers not looked into, the oldest of hosts that have very many.
     #[serde(skip_serializing_if = "is_zero")]
     unread: usize,
+    /// Hosts whose listeners that are no containers cannot be seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unseen: Vec<String>,
     /// Give it as cursor to read on.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -70,6 +74,8 @@ struct Row {
     proto: String,
     /// * is every address.
     ip: String,
+    /// Absent for another listener: a program, or a container on the host's network.
+    #[serde(skip_serializing_if = "String::is_empty")]
     container: String,
     /// One that does not run only wants the port.
     state: String,
@@ -86,6 +92,7 @@ struct Conflict {
 
 #[derive(Serialize, JsonSchema)]
 struct Owner {
+    #[serde(skip_serializing_if = "String::is_empty")]
     container: String,
     ip: String,
     state: String,
@@ -95,7 +102,7 @@ pub(super) fn tool() -> Tool {
     let about = About {
         name: "port_list",
         title: "List ports",
-        description: "List published ports with their containers, also of stopped ones, and conflicts before they happen. With check: who has a port, and the next one free on all hosts.",
+        description: "List published ports with containers, also stopped ones, other listeners, and conflicts before they happen. With check: who has a port, and the next one free on all hosts.",
         toolset: Toolset::Fleet,
         effect: Effect::READ,
     };
@@ -110,9 +117,17 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
     let wanted = |used: &PortUse| parameters.check.is_none_or(|check| used.binding.port == check);
-    let (mut conflicts, mut taken, mut unread) = (Vec::new(), BTreeSet::new(), 0);
-    let call = async |operation: Operation| Ok(operation.engine().ports().await?);
-    let rows_of = |host: &str, ports: Ports| {
+    let (mut conflicts, mut taken, mut unread, mut unseen) = (Vec::new(), BTreeSet::new(), 0, Vec::new());
+    let call = async |operation: Operation| {
+        let (ports, listeners) = tokio::join!(operation.engine().ports(), listeners(operation.link()));
+        let listeners = listeners.inspect_err(|fault| tracing::debug!(%fault, "what listens is not told"));
+        Ok((ports?, listeners.ok()))
+    };
+    let rows_of = |host: &str, (mut ports, listeners): (Ports, Option<Vec<Binding>>)| {
+        match listeners {
+            Some(listeners) => ports.add_listeners(listeners),
+            None => unseen.push(host.to_owned()),
+        }
         unread += ports.unread;
         taken.extend(ports.uses.iter().map(|used| used.binding.port));
         let uses: Vec<PortUse> = ports.uses.into_iter().filter(wanted).collect();
@@ -124,7 +139,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     conflicts.truncate(MOST_CONFLICTS);
     let free = parameters.check.and_then(|check| next_free(check, &taken));
     let Rest { total, next_cursor, errors } = rest;
-    Ok(Answer { ports, total, free, conflicts, more_conflicts, unread, next_cursor, errors })
+    Ok(Answer { ports, total, free, conflicts, more_conflicts, unread, unseen, next_cursor, errors })
 }
 
 fn ip(used: &PortUse) -> String {
@@ -154,7 +169,7 @@ fn conflicts_of(host: &str, uses: &[PortUse]) -> Vec<Conflict> {
         }
         let mut owners: Vec<&PortUse> = found.into_iter().map(|at| uses[at]).collect();
         // Who has it comes before those who want it.
-        owners.sort_by_key(|used| (used.state != "running", &used.container));
+        owners.sort_by_key(|used| (!used.is_held(), &used.container));
         let told = |used: &PortUse| Owner {
             container: used.container.clone(),
             ip: ip(used),
