@@ -158,11 +158,11 @@ async fn no_batch_begins_after_a_cancellation_or_the_end_of_the_service(fleet: &
     );
     service.structured("job_cancel", json!({"job": begun["job"]})).await;
     let audit = service.home().run_here(&["audit", "--json", "--limit", "1"]).stdout;
-    let last: Value = serde_json::from_str(audit.trim()).unwrap();
+    let entry: Value = serde_json::from_str(audit.trim()).unwrap();
     assert_eq!(
-        (&last["tool"], &last["verdict"], &last["arguments"]["job"]),
+        (&entry["tool"], &entry["verdict"], &entry["arguments"]["job"]),
         (&json!("job_cancel"), &json!("accepted"), &begun["job"]),
-        "{last}"
+        "{entry}"
     );
     let ended = service.structured("job_get", json!({"job": begun["job"], "wait": 30})).await;
     assert_eq!(

@@ -394,8 +394,8 @@ pub(super) fn closing(record: &ChangeRecord, ending: Ending) -> (ChangeState, Op
     let told: Vec<String> = told.chain(lost).collect();
     match ending {
         Ending::Done => (ChangeState::Done, None),
-        Ending::Failed => (ChangeState::Failed, joined(told)),
-        Ending::Cancelled => (ChangeState::Cancelled, joined(told)),
+        Ending::Failed => (ChangeState::Failed, joined(&told)),
+        Ending::Cancelled => (ChangeState::Cancelled, joined(&told)),
         Ending::RolledBack => {
             let why = if record.steps.is_empty() {
                 "it waited longer than it may take, and nothing was done"
@@ -404,11 +404,11 @@ pub(super) fn closing(record: &ChangeRecord, ending: Ending) -> (ChangeState, Op
             } else {
                 "it was interrupted and not gone on with; what was done stays"
             };
-            (ChangeState::RolledBack, joined([vec![why.to_owned()], told].concat()))
+            (ChangeState::RolledBack, joined(&[vec![why.to_owned()], told].concat()))
         }
     }
 }
 
-fn joined(words: Vec<String>) -> Option<String> {
+fn joined(words: &[String]) -> Option<String> {
     (!words.is_empty()).then(|| words.join("; "))
 }
