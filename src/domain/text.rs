@@ -13,11 +13,16 @@ pub fn clean(text: &str) -> String {
             '\r' if chars.peek() == Some(&'\n') => {}
             '\r' => out.push('\n'),
             '\n' | '\t' => out.push(c),
-            c if c.is_control() || is_bidi_control(c) => {}
+            c if is_odd(c) => {}
             c => out.push(c),
         }
     }
     out
+}
+
+/// Whether it is a control character, or one that turns the order of what is shown around.
+pub fn is_odd(char: char) -> bool {
+    char.is_control() || is_bidi_control(char)
 }
 
 /// Skips the rest of an ECMA-48 escape sequence: CSI to its final byte, OSC and the other strings

@@ -129,6 +129,7 @@ pub(super) enum Next {
 #[derive(Clone)]
 pub(super) struct Agreements {
     codec: Arc<RequestStateCodec>,
+    life: Duration,
     fallback: ConfirmFallback,
     /// The words of agreements that no journal has, while they could come again.
     spent: Arc<Mutex<BTreeMap<String, Instant>>>,
@@ -140,7 +141,7 @@ impl Agreements {
         let mut key = [0; RequestStateCodec::MIN_KEY_LENGTH];
         rand::rng().fill_bytes(&mut key);
         let codec = Arc::new(RequestStateCodec::new_unchecked(key));
-        Self { codec, fallback, spent: Arc::default() }
+        Self { codec, life: LIFE, fallback, spent: Arc::default() }
     }
 
     /// A token for an agreement to `deal`.
@@ -148,7 +149,7 @@ impl Agreements {
         let mut bytes = [0; WORD_BYTES];
         rand::rng().fill_bytes(&mut bytes);
         let word = hex(&bytes);
-        let options = SealOptions::new().associated_data(deal.as_bytes()).ttl(LIFE);
+        let options = SealOptions::new().associated_data(deal.as_bytes()).ttl(self.life);
         self.codec.seal_with(word.as_bytes(), &options)
     }
 
@@ -184,7 +185,7 @@ impl Agreements {
         let next = self.next(asks, consent, confirm, deal, name)?;
         if let Next::Make(Some(Agreement { word: Some(word), .. })) = &next {
             let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-            spent.retain(|_, at| at.elapsed() < LIFE);
+            spent.retain(|_, at| at.elapsed() < self.life);
             if spent.insert(word.clone(), Instant::now()).is_some() {
                 let message = "what was agreed to has been done already; nothing more was changed";
                 return Err(ToolError::new(ErrorKind::ConfirmationRequired, message));
@@ -262,6 +263,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     /// A yes, or this name.
     fn given(token: &str, name: Option<&str>) -> Consent {
@@ -315,6 +317,22 @@ mod tests {
         let once = || agreements.once(&Wants::Yes, &given, None, "forget nas");
         assert!(matches!(once(), Ok(Next::Make(Some(_)))));
         assert!(once().unwrap_err().message.contains("done already"));
+    }
+
+    #[test]
+    fn an_agreement_has_its_time() {
+        let agreements =
+            Agreements { life: Duration::from_millis(1), ..Agreements::new(ConfirmFallback::Plan) };
+        let token = agreements.seal("deal");
+        let sealed = SystemTime::now();
+        while sealed.elapsed().is_ok_and(|age| age < Duration::from_millis(3)) {
+            std::hint::spin_loop();
+        }
+        for (consent, confirm) in [(given(&token, None), None), (Consent::Unaskable, Some(&*token))] {
+            let late = agreements.next(Asks::Agreement, &consent, confirm, "deal", "web").unwrap_err();
+            assert_eq!(late.kind, ErrorKind::ConfirmationRequired);
+            assert!(late.message.contains("older than ten minutes"), "{}", late.message);
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! One call over several hosts: all at once, bounded, each host's failure beside the others' answers.
 
 use super::error::{HostFailure, ToolError};
+use super::page::{MOST_CHARACTERS, PAGE_CHARACTERS, length};
 use super::tool::ToolContext;
 use crate::actors::directory::HostDirectory;
 use crate::actors::host::{HostError, HostHandle};
 use crate::actors::operation::Operation;
 use crate::domain::selector::HostSelector;
+use crate::domain::text::cut;
 use futures_util::future::join_all;
 use std::time::Duration;
 
@@ -17,6 +19,10 @@ const TROUBLE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// A call about one host waits through a reconnect.
 const HOST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Characters for the failures of hosts in an answer, and of the words of each at least. `host_list` has them whole.
+const FAILURES: usize = MOST_CHARACTERS - PAGE_CHARACTERS;
+const LEAST_WORDS: usize = 40;
 
 /// Parses a selector argument and finds its hosts.
 pub(super) fn select(directory: &HostDirectory, hosts: Option<&str>) -> Result<Vec<HostHandle>, ToolError> {
@@ -91,7 +97,22 @@ where
             Err(error) => failures.push(HostFailure::of(host, &error, context.directory.clock())),
         }
     }
+    shorten(&mut failures);
     (answers, failures)
+}
+
+/// Leaves each of very many failures with few words, so that all of them and a page have room in one answer.
+fn shorten(failures: &mut [HostFailure]) {
+    if failures.iter().map(length).sum::<usize>() <= FAILURES {
+        return;
+    }
+    let count = failures.len();
+    for failure in failures {
+        (failure.hint, failure.last_seen, failure.next_try) = (None, None, None);
+        let frame = length(&HostFailure { message: String::new(), ..failure.clone() });
+        let room = (FAILURES / count).saturating_sub(frame).max(LEAST_WORDS);
+        failure.message.truncate(cut(&failure.message, room).0.len());
+    }
 }
 
 /// The failures of every host of a call, as the call's own.
@@ -117,4 +138,42 @@ where
 {
     let outcome = host.read(context.tool, patience.limit(1), call).await;
     outcome.map_err(|error| HostFailure::of(host, &error, context.directory.clock()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::error::ErrorKind;
+
+    fn failure(number: usize) -> HostFailure {
+        let host = format!("host-{number}");
+        let message = format!("{host} is down for 3 h: {}", "the network is unreachable, ".repeat(10));
+        let time = Some("2026-01-01T00:00:00Z".to_owned());
+        HostFailure {
+            since: time.clone(),
+            last_seen: time.clone(),
+            next_try: time,
+            ..HostFailure::plain(
+                &host,
+                ToolError::new(ErrorKind::HostUnreachable, message).with_hint("Look."),
+            )
+        }
+    }
+
+    #[test]
+    fn many_failures_are_all_told_in_fewer_words() {
+        let mut few: Vec<HostFailure> = (0..5).map(failure).collect();
+        shorten(&mut few);
+        assert_eq!(few, (0..5).map(failure).collect::<Vec<_>>(), "there is room for them");
+        let mut many: Vec<HostFailure> = (0..50).map(failure).collect();
+        shorten(&mut many);
+        assert!(many.iter().map(length).sum::<usize>() <= FAILURES);
+        for (number, failure) in many.iter().enumerate() {
+            assert!(
+                failure.message.starts_with(&format!("host-{number} is down for 3 h: the")),
+                "{failure:?}"
+            );
+            assert!(failure.since.is_some() && failure.hint.is_none());
+        }
+    }
 }

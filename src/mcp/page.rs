@@ -87,7 +87,8 @@ pub(super) fn cap<R: Serialize>(rows: &mut Vec<R>, characters: usize) -> usize {
     more
 }
 
-fn length<R: Serialize>(row: &R) -> usize {
+/// Characters of a row as JSON.
+pub(super) fn length<R: Serialize>(row: &R) -> usize {
     serde_json::to_string(row).map_or(0, |json| json.len())
 }
 

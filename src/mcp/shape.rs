@@ -1,9 +1,10 @@
 //! How values are written in answers, in one place for all tools.
 
 use crate::domain::redact;
-use crate::domain::text::clean;
+use crate::domain::text::{clean, is_odd};
 use crate::engine::containers::Port;
 use jiff::Timestamp;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -37,6 +38,19 @@ pub(super) fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
     *count == N::default()
 }
 
+/// An answer without control characters, whoever wrote what is in it.
+pub(super) fn cleaned(answer: Value) -> Value {
+    match answer {
+        Value::String(text) if text.chars().any(is_odd) => clean(&text).into(),
+        Value::Array(items) => items.into_iter().map(cleaned).collect(),
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| (if key.chars().any(is_odd) { clean(&key) } else { key }, cleaned(value)))
+            .collect(),
+        plain => plain,
+    }
+}
+
 /// Ports as people write them. A port published on all IPv4 and all IPv6 addresses is one.
 pub(super) fn ports(ports: &[Port]) -> Vec<String> {
     let written: BTreeSet<(u16, String)> = ports
@@ -60,6 +74,15 @@ pub(super) fn ports(ports: &[Port]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn no_answer_has_control_characters() {
+        let escape = "\u{1b}[31mred\u{1b}[0m\u{7}\u{202e}";
+        let answer = json!({"rows": [{"labels": {escape: escape}, "count": 1}], "note": "two\nlines\té"});
+        let expected = json!({"rows": [{"labels": {"red": "red"}, "count": 1}], "note": "two\nlines\té"});
+        assert_eq!(cleaned(answer), expected);
+    }
 
     #[test]
     fn ports_are_written_once_for_both_families() {

@@ -7,6 +7,7 @@ use super::job::{self, Terms};
 use super::keys;
 use super::outdated::Outdated;
 use super::schema::schema;
+use super::shape::cleaned;
 use crate::actors::admin::HostAdmin;
 use crate::actors::directory::HostDirectory;
 use crate::domain::change::{Asker, Change};
@@ -381,5 +382,6 @@ pub(super) fn planned(answer: &impl Serialize) -> Result<ToolOutput, ToolError> 
 }
 
 fn value(answer: &impl Serialize) -> Result<Value, ToolError> {
-    serde_json::to_value(answer).map_err(|error| ToolError::new(ErrorKind::Internal, error.to_string()))
+    let value = serde_json::to_value(answer);
+    value.map(cleaned).map_err(|error| ToolError::new(ErrorKind::Internal, error.to_string()))
 }

@@ -236,11 +236,19 @@ async fn policies_are_kept_and_refusals_are_on_the_audit(fleet: &Fleet) {
         ("container_run", json!({"host": "h2", "image": IMAGE, "volumes": ["/:/host"]})),
         ("container_run", json!({"host": "h2", "image": IMAGE, "networks": ["host"]})),
         ("container_run", json!({"host": "h2", "image": IMAGE, "volumes": ["data:/d"]})),
+        ("image_build", json!({"host": "h2", "context": "/srv", "tags": ["built:1"]})),
+        (
+            "volume_create",
+            json!({"host": "h2", "name": "etc", "options": {"type": "none", "o": "bind", "device": "/etc"}}),
+        ),
     ] {
         let refused = service.call(tool, arguments).await;
         assert!(refused.is_error && refused.text.starts_with("policy_denied"), "{tool}: {}", refused.text);
     }
     assert_eq!(h2.docker(&["ps", "-qf", "name=kept"]).lines().count(), 1);
+    let audit = service.home().run_here(&["audit", "--json", "--limit", "100"]).stdout;
+    let refused = audit.lines().filter(|line| line.contains("\"refused\"")).count();
+    assert_eq!(refused, 10, "{audit}");
     let started = job(&service, "container_start", kept).await;
     assert_eq!(started["state"], "done", "{started}");
 }

@@ -698,7 +698,8 @@ async fn no_tool_shows_a_planted_secret_and_nothing_kept_has_one(fleet: &Fleet) 
     }
     let home = service.home();
     let ended = |args: &[&str]| home.run(&home.hosts_file(), args);
-    let any = jobs[0]["job"].as_str().expect("a job");
+    let any = jobs.iter().find(|job| job["tool"] != "rollout").expect("one on record");
+    let any = any["job"].as_str().expect("a job");
     for args in [
         &["audit", "--json", "--limit", "500"][..],
         &["audit", "--limit", "500"],
@@ -712,6 +713,10 @@ async fn no_tool_shows_a_planted_secret_and_nothing_kept_has_one(fleet: &Fleet) 
         assert!(ran.status.success() && ran.stdout.len() > 20, "{args:?}: {ran:?}");
         heard.check(&args.join(" "), &(ran.stdout + &ran.stderr));
     }
+    let uri = "dockmaster://audit";
+    let read = service.client().request("resources/read", Some(uri), json!({"uri": uri})).await;
+    assert!(read["result"]["contents"][0]["text"].as_str().is_some_and(|text| text.len() > 1000), "{read}");
+    heard.check(uri, &read.to_string());
     let audit = ended(&["audit", "--json", "--limit", "500"]).stdout;
     for shown in ["ADMIN_PASSWORD", HARMLESS[2], "container_exec", "\"--password\",\"***\""] {
         assert!(audit.contains(shown), "{shown} is not on the audit: {audit}");
@@ -729,25 +734,4 @@ async fn no_tool_shows_a_planted_secret_and_nothing_kept_has_one(fleet: &Fleet) 
     heard.check_files(&home.path().join("data"));
     assert!(heard.leaks.is_empty(), "{} leaks: {:#?}", heard.leaks.len(), heard.leaks);
     assert!(unseen.is_empty(), "not shown although harmless, or never touched: {unseen:#?}");
-    clean(host, fleet.host("h2"));
-}
-
-fn clean(host: &Host, spare: &Host) {
-    let listed = host.docker(&["ps", "-aq"]);
-    for id in listed.split_whitespace() {
-        host.docker(&["rm", "-f", id]);
-    }
-    for (kind, names) in [
-        ("volume", &["share", "mine", "first", "kept", "copied", "copied-share"][..]),
-        ("network", &["back", "mine", "odd", "x"]),
-    ] {
-        for name in names {
-            let _ = host.try_docker(&[kind, "rm", name]);
-        }
-    }
-    for host in [host, spare] {
-        let _ = host.try_docker(&["rmi", "-f", MADE, "made:2", "made:3", "made:4"]);
-        host.docker(&["image", "prune", "-f"]);
-    }
-    host.registry(false);
 }

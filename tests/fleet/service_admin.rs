@@ -156,6 +156,11 @@ async fn an_assistant_loosens_no_engine_by_any_way_and_a_person_does(fleet: &Fle
     service.wait_row("h3", "policy", "rw").await;
     // tighter is for everybody
     let tightened = service.structured("host_update", json!({"host": "h1", "policy": "ro"})).await;
+    assert_eq!(
+        (&tightened["before"]["policy"], &tightened["policy"]),
+        (&json!("rw"), &json!("ro")),
+        "{tightened}"
+    );
     assert_eq!(tightened["policy"], "ro", "{tightened}");
     denied("host_update", json!({"host": "h1", "policy": "rw"})).await;
 }

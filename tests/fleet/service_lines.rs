@@ -5,10 +5,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::service_stacks::{Stacks, services};
 use crate::support::processes::{self, Process};
 use crate::support::recorder::{EngineRecorder, Recorded};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, ToolAnswer, wait_for};
+use crate::support::{Commands, Fleet, Host, IMAGE, Service, ServiceConfig, ToolAnswer, wait_for};
 use crate::trials;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -103,13 +104,29 @@ fn lines(requests: &[Recorded]) -> Vec<String> {
     requests.iter().map(|request| format!("{} {}", request.method, request.path)).collect()
 }
 
+/// How the commands begin that change nothing, and how they end where that matters: finding the engine, sockets, room on
+/// a disk, compose's version, where a file lies, what is in it, what compose makes of it.
+const READERS: [(&str, &str); 7] = [
+    ("exec sh -c 'r=${XDG_RUNTIME_DIR:-", ""),
+    ("grep -E -e ", ""),
+    ("df -P -k ", ""),
+    ("docker compose version ", ""),
+    ("sh -c 'for p do case $p in ", ""),
+    ("head -c 1048576 -- ", ""),
+    ("docker compose --project-name shop ", " config"),
+];
+
 async fn reading_only_reads(fleet: &Fleet) {
     let host = fleet.host("h1");
     let [project, service_name] = ["com.docker.compose.project=labelled", "com.docker.compose.service=web"]
         .map(|label| ["--label", label]);
     let script = [IMAGE, "sh", "-c", "echo hello; exec sleep 1000"];
     let container = host.run_container(&[&project[..], &service_name, &script].concat());
+    let mut stacks = Stacks::on(host);
+    let file = stacks.write("/srv/labelled", "compose.yml", &services(&["app"]));
+    stacks.up("shop", &[&file]);
     let before = host.docker(&["ps", "-a", "--no-trunc"]);
+    let commands = Commands::record(host);
     let recorder = host.record_engine();
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
@@ -117,7 +134,7 @@ async fn reading_only_reads(fleet: &Fleet) {
         ["summary", "config", "env", "mounts", "networks", "health", "limits", "processes", "changes"];
     let stack_sections = ["services", "config", "env", "networks", "volumes"];
     let image = json!({"host": "h1", "image": IMAGE, "sections": ["summary", "config", "history"]});
-    let calls: [(&str, Value); 28] = [
+    let calls: [(&str, Value); 30] = [
         ("host_list", json!({"probe": true})),
         ("host_test", json!({"host": "h1"})),
         ("host_inspect", json!({"host": "h1"})),
@@ -133,7 +150,9 @@ async fn reading_only_reads(fleet: &Fleet) {
         ("fleet_status", json!({"min_severity": "info"})),
         ("fleet_search", json!({"query": "x"})),
         ("stack_list", json!({})),
-        ("stack_file_read", json!({"host": "h1", "stack": "none"})),
+        ("stack_file_read", json!({"host": "h1", "stack": "shop", "file": "compose"})),
+        ("stack_file_read", json!({"host": "h1", "stack": "shop", "file": "env"})),
+        ("stack_file_read", json!({"host": "h1", "stack": "shop", "file": "rendered"})),
         ("stack_inspect", json!({"host": "h1", "stack": "labelled", "sections": stack_sections})),
         ("stack_logs", json!({"host": "h1", "stack": "labelled", "follow": 1})),
         ("image_list", json!({})),
@@ -156,14 +175,29 @@ async fn reading_only_reads(fleet: &Fleet) {
         assert!(calls.iter().any(|(name, _)| tool["name"] == *name), "{} is not tried here", tool["name"]);
     }
     for (tool, arguments) in calls {
-        let answer = service.call(tool, arguments).await;
-        let finds_none = ["stack_file_read", "job_get"].contains(&tool);
-        assert_eq!(answer.is_error, finds_none, "{tool}: {}", answer.text);
+        let answer = service.call(tool, arguments.clone()).await;
+        let finds_none = tool == "job_get" || arguments["file"] == "env";
+        assert_eq!(answer.is_error, finds_none, "{tool} {arguments}: {}", answer.text);
     }
     let seen = lines(&recorder.requests());
     assert!(seen.len() > 8, "{seen:?}");
     // a HEAD changes nothing either
     assert!(seen.iter().all(|line| line.starts_with("GET /") || line.starts_with("HEAD /")), "{seen:?}");
+    let seen = commands.seen();
+    let plain = |command: &String| {
+        let marked =
+            command.strip_prefix("env 'DOCKMASTER_OPERATION=").and_then(|rest| rest.split_once("' "));
+        marked.map_or_else(|| command.clone(), |(_, command)| command.to_owned())
+    };
+    let seen: Vec<String> = seen.iter().map(plain).collect();
+    for (begin, end) in READERS {
+        let is_it = |command: &&String| command.starts_with(begin) && command.ends_with(end);
+        assert!(seen.iter().any(|command| is_it(&command)), "nothing was read by {begin:?}: {seen:#?}");
+    }
+    let reads = |command: &&String| {
+        READERS.iter().any(|(begin, end)| command.starts_with(begin) && command.ends_with(end))
+    };
+    assert_eq!(seen.iter().find(|command| !reads(command)), None, "{seen:#?}");
     assert_eq!(host.docker(&["ps", "-a", "--no-trunc"]).lines().count(), before.lines().count());
 }
 

@@ -65,7 +65,7 @@ impl Drop for Stacks<'_> {
     }
 }
 
-fn services(names: &[&str]) -> String {
+pub fn services(names: &[&str]) -> String {
     let each = |name: &&str| {
         format!("  {name}:\n    image: {IMAGE}\n    command: sleep 1000\n    network_mode: none\n")
     };

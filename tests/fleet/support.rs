@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod away;
+pub mod commands;
 pub mod conversation;
 pub mod docker;
 pub mod effects;
@@ -18,6 +19,7 @@ pub mod mcp_client;
 pub mod places;
 pub mod processes;
 pub mod recorder;
+pub mod schemas;
 pub mod script;
 pub mod service;
 pub mod slow_proxy;
@@ -28,6 +30,7 @@ pub mod wire;
 pub mod witnesses;
 
 pub use away::Away;
+pub use commands::Commands;
 pub use docker::Docker;
 pub use embedded::Embedded;
 pub use fleet::Fleet;

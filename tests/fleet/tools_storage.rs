@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::service_tools::closed;
 use crate::support::host::Engine;
 use crate::support::trials::Trial;
 use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig, wait_for};
@@ -33,19 +32,6 @@ async fn start(fleet: &Fleet) -> Service {
     let service = Service::start(&ServiceConfig::none(fleet).with(fleet.host("h1"), &[]));
     service.wait_ready(&["h1"]).await;
     service
-}
-
-/// The answer, which fits the schema that its tool declares.
-async fn ask(service: &Service, tool: &str, arguments: Value) -> Value {
-    let tools = service.client().tools().await;
-    let schema = &tools.iter().find(|found| found["name"] == tool).expect("the tool")["outputSchema"];
-    let answer = service.structured(tool, arguments.clone()).await;
-    for schema in [schema.clone(), closed(schema)] {
-        let validator = jsonschema::validator_for(&schema).expect("a schema");
-        let errors: Vec<String> = validator.iter_errors(&answer).map(|error| error.to_string()).collect();
-        assert!(errors.is_empty(), "{tool} {arguments}: {errors:#?} in {answer:#}");
-    }
-    answer
 }
 
 /// The row of `list` whose `key` is this, or has it.
@@ -76,7 +62,7 @@ async fn images_are_listed_with_their_users(fleet: &Fleet) {
     host.docker(&["commit", "-m", "spare", "over", "spare:2"]);
     let lost = host.docker(&["commit", "-m", "lost", "over"]);
     let service = start(fleet).await;
-    let all = ask(&service, "image_list", json!({})).await;
+    let all = service.structured("image_list", json!({})).await;
     let of_engine = host.docker(&["images", "--no-trunc", "-q"]);
     let ids: BTreeSet<&str> = of_engine.lines().map(|id| &id["sha256:".len()..][..12]).collect();
     let told: Vec<&str> =
@@ -105,7 +91,7 @@ async fn images_are_listed_with_their_users(fleet: &Fleet) {
         (json!({"unused": true}), 2),
         (json!({"unused": true, "match": "fleet/*"}), 0),
     ] {
-        let some = ask(&service, "image_list", arguments.clone()).await;
+        let some = service.structured("image_list", arguments.clone()).await;
         assert_eq!(some["total"], expected, "{arguments}: {some:#}");
     }
 }
@@ -128,7 +114,7 @@ async fn an_image_shows_all_but_secrets(fleet: &Fleet) {
     commit.extend(["-m", "made", "base", "rich:1"]);
     let id = host.docker(&commit);
     let service = start(fleet).await;
-    let usual = ask(&service, "image_inspect", json!({"host": "h1", "image": "rich:1"})).await;
+    let usual = service.structured("image_inspect", json!({"host": "h1", "image": "rich:1"})).await;
     let keys: BTreeSet<&str> = usual.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["host", "id", "summary"].into(), "{usual:#}");
     let short = &id["sha256:".len()..][..12];
@@ -142,7 +128,7 @@ async fn an_image_shows_all_but_secrets(fleet: &Fleet) {
     let sections = json!(["summary", "config", "history"]);
     for image in ["rich:1", short, &id] {
         let arguments = json!({"host": "h1", "image": image, "sections": sections});
-        let all = ask(&service, "image_inspect", arguments).await;
+        let all = service.structured("image_inspect", arguments).await;
         assert!(!all.to_string().contains("hunter"), "{all:#}");
         let config = &all["config"];
         assert_eq!(config["command"], json!(["app", "--password", "***", "--port=80"]), "{all:#}");
@@ -185,7 +171,7 @@ async fn volumes_are_listed_with_their_users_and_sizes(fleet: &Fleet) {
     let host = fleet.host("h1");
     fill(host);
     let service = start(fleet).await;
-    let all = ask(&service, "volume_list", json!({})).await;
+    let all = service.structured("volume_list", json!({})).await;
     let listed = host.docker(&["volume", "ls", "--format", "{{.Name}} {{.Driver}}"]);
     let told: BTreeMap<&str, &str> = all["volumes"]
         .as_array()
@@ -206,7 +192,7 @@ async fn volumes_are_listed_with_their_users_and_sizes(fleet: &Fleet) {
         (json!({"unused": true}), vec!["spare"]),
         (json!({"unused": true, "match": "data"}), vec![]),
     ] {
-        let some = ask(&service, "volume_list", arguments.clone()).await;
+        let some = service.structured("volume_list", arguments.clone()).await;
         let rows = some["volumes"].as_array().unwrap();
         let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
         assert_eq!(names, expected, "{arguments}: {some:#}");
@@ -220,7 +206,7 @@ async fn sizes_of_volumes_are_asked_for_only_where_they_are_shown(fleet: &Fleet)
     let service = start(fleet).await;
     let asked = async |arguments: Value| {
         recorder.clear();
-        ask(&service, "volume_list", arguments).await;
+        service.structured("volume_list", arguments).await;
         let requests = recorder.requests();
         assert!(requests.iter().all(|request| request.method == "GET"), "{requests:?}");
         requests.iter().filter(|request| request.path.contains("/system/df")).count()
@@ -229,7 +215,7 @@ async fn sizes_of_volumes_are_asked_for_only_where_they_are_shown(fleet: &Fleet)
     assert_eq!(asked(json!({"match": "nothing"})).await, 0);
     for (tool, most) in [("image_list", 2), ("network_list", 2), ("disk_usage", 1)] {
         recorder.clear();
-        ask(&service, tool, json!({})).await;
+        service.structured(tool, json!({})).await;
         let requests = recorder.requests();
         let own = requests.iter().filter(|request| !request.path.contains("_ping")).count();
         assert!(
@@ -249,7 +235,7 @@ async fn networks_are_listed_with_what_is_attached(fleet: &Fleet) {
     host.run_container(&["--name=alone", "--network=none", IMAGE, "sleep", "1000"]);
     host.run_container(&["--name=over", "--network=back", IMAGE, "true"]);
     let service = start(fleet).await;
-    let all = ask(&service, "network_list", json!({})).await;
+    let all = service.structured("network_list", json!({})).await;
     let listed = host.docker(&["network", "ls", "--format", "{{.Name}} {{.Driver}}"]);
     let rows = all["networks"].as_array().unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -268,7 +254,7 @@ async fn networks_are_listed_with_what_is_attached(fleet: &Fleet) {
     assert_eq!(attached("back"), ["both", "over"].into());
     assert_eq!(attached("front"), ["both"].into());
     assert_eq!(attached("none"), ["alone"].into());
-    let some = ask(&service, "network_list", json!({"match": "[bf]*t"})).await;
+    let some = service.structured("network_list", json!({"match": "[bf]*t"})).await;
     assert_eq!(some["total"], 1, "{some:#}");
 }
 
@@ -308,7 +294,7 @@ async fn the_use_of_the_disk_is_what_the_engine_says(fleet: &Fleet) {
     wait_for("its end", SOON, || host.docker(&["inspect", "-f", "{{.State.Status}}", "over"]) == "exited");
     host.docker(&["commit", "over", "spare:2"]);
     let service = start(fleet).await;
-    let answer = ask(&service, "disk_usage", json!({})).await;
+    let answer = service.structured("disk_usage", json!({})).await;
     let df =
         host.docker(&["system", "df", "--format", "{{.Type}}|{{.TotalCount}}|{{.Size}}|{{.Reclaimable}}"]);
     for (kind, theirs) in KINDS {
@@ -322,7 +308,7 @@ async fn the_use_of_the_disk_is_what_the_engine_says(fleet: &Fleet) {
     }
     assert!(answer.get("items").is_none() && answer["total"] == 1, "{answer:#}");
     assert!(answer["hosts"][0]["containers"]["reclaimable"].as_u64().unwrap() >= 300_000, "{answer:#}");
-    let full = ask(&service, "disk_usage", json!({"detail": "full"})).await;
+    let full = service.structured("disk_usage", json!({"detail": "full"})).await;
     let items = full["items"].as_array().unwrap();
     let sizes: Vec<u64> = items.iter().filter_map(|item| item["size"].as_u64()).collect();
     assert!(sizes.is_sorted_by(|a, b| a >= b) && sizes.len() == items.len(), "{full:#}");
@@ -344,7 +330,7 @@ async fn the_use_of_the_disk_is_what_the_engine_says(fleet: &Fleet) {
     // what is said to be reclaimable is what a removal frees
     host.docker(&["rm", "-f", "over"]);
     host.docker(&["rmi", "spare:2"]);
-    let after = ask(&service, "disk_usage", json!({})).await;
+    let after = service.structured("disk_usage", json!({})).await;
     let total = |answer: &Value, kind: &str| size(&answer["hosts"][0][kind]);
     assert_eq!(total(&answer, "images") - total(&after, "images"), freed, "{answer:#} {after:#}");
 }
@@ -366,7 +352,7 @@ async fn what_hosts_keep_is_paged_over_all_of_them(fleet: &Fleet) {
             if cursor.is_string() {
                 arguments["cursor"] = cursor.clone();
             }
-            let page = ask(&service, tool, arguments).await;
+            let page = service.structured(tool, arguments).await;
             let rows = page[list].as_array().unwrap();
             assert!((1..=2).contains(&rows.len()), "{page:#}");
             seen.extend(rows.iter().map(|row| format!("{} {}", row["host"], row[name])));
@@ -386,7 +372,7 @@ async fn what_hosts_keep_is_paged_over_all_of_them(fleet: &Fleet) {
     ] {
         let mut whole = arguments.clone();
         whole["limit"] = json!(500);
-        let whole = ask(&service, tool, whole).await;
+        let whole = service.structured(tool, whole).await;
         let rows = whole[list].as_array().unwrap();
         let whole: Vec<String> = rows.iter().map(|row| format!("{} {}", row["host"], row[name])).collect();
         assert_eq!(paged(tool, list, arguments.clone(), name).await, whole, "{tool} {arguments}");
@@ -400,7 +386,7 @@ async fn what_hosts_keep_is_paged_over_all_of_them(fleet: &Fleet) {
         ("network_list", "networks"),
         ("disk_usage", "hosts"),
     ] {
-        let answer = ask(&service, tool, json!({"limit": 500})).await;
+        let answer = service.structured(tool, json!({"limit": 500})).await;
         let fresh = answer[list].as_array().unwrap().iter().filter(|row| row.get("stale_since").is_none());
         let hosts: BTreeSet<&str> = fresh.filter_map(|row| row["host"].as_str()).collect();
         assert_eq!(hosts, ["h1", "h2"].into(), "{tool}: {answer:#}");
@@ -452,28 +438,28 @@ async fn podman_answers_the_same_questions(fleet: &Fleet) {
     podman(&["run", "-d", "--name=user", "--volume=data:/data", "--network=bridge", IMAGE, "sleep", "1000"]);
     podman(&["create", "--name=over", "--network=back", IMAGE, "true"]);
     let service = start(fleet).await;
-    let images = ask(&service, "image_list", json!({})).await;
+    let images = service.structured("image_list", json!({})).await;
     let image = row(&images["images"], "used_by", "user");
     assert!(words(&image["tags"]).iter().any(|tag| tag.ends_with(IMAGE)), "{images:#}");
     assert_eq!(words(&image["used_by"]), ["over", "user"].into());
     let id = image["id"].as_str().unwrap();
     let sections = json!(["summary", "config", "history"]);
     let inspected =
-        ask(&service, "image_inspect", json!({"host": "h1", "image": id, "sections": sections})).await;
+        service.structured("image_inspect", json!({"host": "h1", "image": id, "sections": sections})).await;
     assert_eq!(inspected["id"], id);
-    let volumes = ask(&service, "volume_list", json!({})).await;
+    let volumes = service.structured("volume_list", json!({})).await;
     assert_eq!(words(&row(&volumes["volumes"], "name", "data")["used_by"]), ["user"].into());
     assert!(row(&volumes["volumes"], "name", "spare")["size"].is_u64(), "{volumes:#}");
-    let unused = ask(&service, "volume_list", json!({"unused": true})).await;
+    let unused = service.structured("volume_list", json!({"unused": true})).await;
     assert_eq!((&unused["total"], &unused["volumes"][0]["name"]), (&json!(1), &json!("spare")), "{unused:#}");
-    let networks = ask(&service, "network_list", json!({})).await;
+    let networks = service.structured("network_list", json!({})).await;
     let back = row(&networks["networks"], "name", "back");
     assert_eq!(
         (words(&back["subnets"]), words(&back["containers"])),
         (["10.99.9.0/24"].into(), ["over"].into())
     );
     assert_eq!(words(&row(&networks["networks"], "name", "bridge")["containers"]), ["user"].into());
-    let usage = ask(&service, "disk_usage", json!({})).await;
+    let usage = service.structured("disk_usage", json!({})).await;
     let images = &usage["hosts"][0]["images"];
     assert!(
         images["count"] == 1 && images["size"] == image["size"] && images["reclaimable"] == 0,
@@ -481,7 +467,7 @@ async fn podman_answers_the_same_questions(fleet: &Fleet) {
     );
     let counts = ["containers", "volumes"].map(|kind| usage["hosts"][0][kind]["count"].clone());
     assert_eq!(counts, [json!(2), json!(2)], "{usage:#}");
-    let full = ask(&service, "disk_usage", json!({"detail": "full"})).await;
+    let full = service.structured("disk_usage", json!({"detail": "full"})).await;
     assert!(full["items"][0]["name"].as_str().unwrap().ends_with(IMAGE), "{full:#}");
     drop(service);
     host.engine(Engine::Default);
@@ -492,14 +478,14 @@ async fn docker_26_answers_the_same_questions(fleet: &Fleet) {
     host.engine(Engine::Docker26);
     fill(host);
     let service = start(fleet).await;
-    let images = ask(&service, "image_list", json!({})).await;
+    let images = service.structured("image_list", json!({})).await;
     let image = row(&images["images"], "tags", IMAGE);
     assert_eq!(words(&image["used_by"]), ["reader", "writer"].into());
-    let volumes = ask(&service, "volume_list", json!({"unused": true})).await;
+    let volumes = service.structured("volume_list", json!({"unused": true})).await;
     assert_eq!(volumes["volumes"][0]["name"], "spare", "{volumes:#}");
-    let networks = ask(&service, "network_list", json!({"match": "none"})).await;
+    let networks = service.structured("network_list", json!({"match": "none"})).await;
     assert_eq!(words(&networks["networks"][0]["containers"]), ["reader", "writer"].into());
-    let usage = ask(&service, "disk_usage", json!({})).await;
+    let usage = service.structured("disk_usage", json!({})).await;
     let size = host.docker(&["system", "df", "--format", "{{.Type}} {{.Size}}"]);
     assert!(
         size.contains(&format!(

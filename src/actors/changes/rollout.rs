@@ -3,6 +3,7 @@
 //! begins without somebody who has seen how it stands.
 
 use super::desk::{ChangeDesk, Wish};
+use super::live::TELL_EVERY;
 use crate::actors::directory::HostDirectory;
 use crate::domain::change::{Asker, Bound, Change};
 use crate::domain::host::HostId;
@@ -112,7 +113,7 @@ impl Rollout {
     }
 
     /// Waits until it is over, at most so long; returns how it stands then. Meanwhile tells how it stands, with each
-    /// change.
+    /// change and every now and then.
     pub async fn wait(&self, limit: Duration, told: impl Fn(&RolloutRecord)) -> RolloutRecord {
         let (mut records, until) = (self.record.subscribe(), Instant::now() + limit);
         loop {
@@ -122,7 +123,7 @@ impl Rollout {
             }
             told(&record);
             // Late is told again; the sender lives as long as this.
-            let _ = timeout_at(until, records.changed()).await;
+            let _ = timeout_at(until.min(Instant::now() + TELL_EVERY), records.changed()).await;
         }
     }
 
@@ -277,5 +278,23 @@ async fn settle(rollout: &Rollout, desk: &ChangeDesk, at: usize) {
         Ok(None) => rollout.fail(at, "nothing is on record about it".to_owned()),
         // What it is waits in the journal; that is tried again.
         Err(_) => sleep(LINE_LIMIT).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_hears_every_now_and_then_that_there_is_something_to_wait_for() {
+        let pace = Pace { batch: 1, pause: Duration::ZERO, max_failures: 1 };
+        let asker = Asker { principal: "owner".into(), client: "test".into() };
+        let new =
+            NewRollout { what: "restart a".into(), targets: vec![], pace, asker, arguments: Value::Null };
+        let rollout = Rollouts::default().enter(new, Timestamp::UNIX_EPOCH);
+        let heard = Cell::new(0);
+        rollout.wait(Duration::from_secs(61), |_| heard.set(heard.get() + 1)).await;
+        assert_eq!(heard.get(), 13);
     }
 }

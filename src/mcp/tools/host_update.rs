@@ -1,6 +1,8 @@
 //! `host_update`
 
 use crate::config::{FieldValue, Fields, HostKey};
+use crate::domain::host::HostSpec;
+use crate::domain::policy::Policy;
 use crate::domain::toolset::Toolset;
 use crate::mcp::error::{ErrorKind, ToolError};
 use crate::mcp::policy::PolicyWord;
@@ -29,13 +31,34 @@ struct Parameters {
 #[derive(Serialize, JsonSchema)]
 struct Answer {
     host: String,
+    #[serde(flatten)]
+    now: Settings,
+    /// False when it said so already.
+    changed: bool,
+    /// What it was, where that is another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Settings>,
+}
+
+#[derive(PartialEq, Eq, Serialize, JsonSchema)]
+struct Settings {
     endpoint: String,
     policy: &'static str,
     enabled: bool,
     tags: Vec<String>,
     description: String,
-    /// False when it said so already.
-    changed: bool,
+}
+
+impl Settings {
+    fn of(spec: &HostSpec, policy: Policy) -> Self {
+        Self {
+            endpoint: spec.endpoint.url(),
+            policy: policy.word(),
+            enabled: spec.enabled,
+            tags: spec.tags.clone(),
+            description: told(&spec.description),
+        }
+    }
 }
 
 pub(super) fn tool() -> Tool {
@@ -60,15 +83,10 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         return Err(ToolError::new(ErrorKind::InvalidArguments, "host_update: nothing to change is named"));
     }
     let target = target.map(|target| target.parse()).transpose()?;
+    let settings = |spec: &HostSpec| Settings::of(spec, context.directory.policy(&spec.id));
+    let before = context.directory.host(&host).ok().map(|host| settings(host.spec()));
     let saved = context.admin.update(host.parse()?, target.as_ref(), fields).await?;
-    let policy = context.directory.policy(&saved.spec.id);
-    Ok(Answer {
-        host: saved.spec.id.to_string(),
-        endpoint: saved.spec.endpoint.url(),
-        policy: policy.word(),
-        enabled: saved.spec.enabled,
-        tags: saved.spec.tags,
-        description: told(&saved.spec.description),
-        changed: saved.edited.changed,
-    })
+    let now = settings(&saved.spec);
+    let before = before.filter(|before| *before != now);
+    Ok(Answer { host: saved.spec.id.to_string(), now, changed: saved.edited.changed, before })
 }

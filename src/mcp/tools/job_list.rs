@@ -4,23 +4,22 @@ use crate::domain::toolset::Toolset;
 use crate::journal::Page;
 use crate::mcp::error::ToolError;
 use crate::mcp::job::{self, Job};
-use crate::mcp::page;
+use crate::mcp::page::{self, Window};
 use crate::mcp::rollout;
+use crate::mcp::shape::is_zero;
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Rows when nothing is said, and at most.
-const DEFAULT_LIMIT: u32 = 50;
-const LARGEST_LIMIT: u32 = 500;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Parameters {
     /// Which (default active).
     state: Option<Which>,
-    /// Rows (default 50, at most 500).
-    limit: Option<u32>,
+    /// Rows.
+    #[serde(default = "page::default_limit")]
+    #[schemars(range(min = 1, max = 500))]
+    limit: u16,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
 }
@@ -40,6 +39,9 @@ enum Which {
 struct Answer {
     /// The newest first; rollouts before all others.
     jobs: Vec<Job>,
+    /// Rollouts left out, the oldest.
+    #[serde(skip_serializing_if = "is_zero")]
+    more: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
 }
@@ -57,7 +59,9 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, ToolError> {
     let Parameters { state, limit, cursor } = parameters;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT).clamp(1, LARGEST_LIMIT);
+    // By the rule of all lists.
+    Window::parse(limit, None)?;
+    let limit = u32::from(limit);
     let ended = match state.unwrap_or_default() {
         Which::Active => Some(false),
         Which::Done => Some(true),
@@ -67,7 +71,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     // They are not on record.
     let mut jobs = if before.is_none() { rollout::list(&context, ended) } else { vec![] };
     let half = page::PAGE_CHARACTERS / 2;
-    page::cap(&mut jobs, half);
+    let more = page::cap(&mut jobs, half);
     let desk = context.directory.changes();
     let records = desk.list(&Page { ended, limit, before }).await?;
     let mut recorded: Vec<Job> = records.iter().map(|record| Job::of(record, false)).collect();
@@ -75,5 +79,5 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let full = left_out > 0 || u32::try_from(records.len()).is_ok_and(|count| count == limit);
     let next_cursor = recorded.last().filter(|_| full).and_then(|job| job.job.clone());
     jobs.append(&mut recorded);
-    Ok(Answer { jobs, next_cursor })
+    Ok(Answer { jobs, more, next_cursor })
 }

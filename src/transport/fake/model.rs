@@ -42,6 +42,8 @@ struct Container {
     labels: Value,
     /// A volume that it holds, as a container does that never runs.
     holds: Option<String>,
+    /// A port of the host that leads to it.
+    published: Option<u16>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -84,6 +86,12 @@ impl Model {
     pub(crate) fn label(&mut self, name: &str, key: &str, value: &str) {
         let labelled = self.containers.values_mut().find(|container| container.name == name);
         labelled.unwrap_or_else(|| panic!("there is no {name}")).labels[key] = value.into();
+    }
+
+    /// Has a port of the host lead to a container.
+    pub(crate) fn publish(&mut self, name: &str, port: u16) {
+        let found = self.containers.values_mut().find(|container| container.name == name);
+        found.unwrap_or_else(|| panic!("there is no {name}")).published = Some(port);
     }
 
     /// Lets another container have a name.
@@ -301,11 +309,14 @@ impl Model {
         }
         let config = json!({"Labels": container.labels, "Image": container.image});
         let attached = self.networks.iter().filter(|(_, network)| network.attached.contains(&id));
+        let bindings =
+            container.published.iter().map(|port| json!({"HostIp": "", "HostPort": port.to_string()}));
+        let ports = json!({"80/tcp": bindings.collect::<Vec<_>>()});
         let networks: Value = attached.map(|(name, _)| (name.clone(), json!({}))).collect();
         let told = json!({
             "Id": id, "Name": format!("/{}", container.name), "State": state, "Config": config,
             "Image": container.image_id, "HostConfig": {"Memory": container.memory, "NetworkMode": "front"},
-            "NetworkSettings": {"Networks": networks},
+            "NetworkSettings": {"Networks": networks, "Ports": ports},
         });
         (200, told)
     }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::mcp_client::{McpClient, Reply, ToolAnswer};
+use super::schemas;
 use super::wait::{eventually, holds_within, wait_for};
 use super::{Fleet, Host, SlowProxy, temp_dir};
 
@@ -374,10 +375,12 @@ impl Service {
         self.client.call(tool, arguments).await
     }
 
-    /// Calls a tool of which success is expected, and gives its structured answer.
+    /// Calls a tool of which success is expected, and gives its structured answer, which is as the tool declares it.
     pub async fn structured(&self, tool: &str, arguments: Value) -> Value {
         let answer = self.call(tool, arguments).await;
         assert!(!answer.is_error, "{tool}: {}", answer.text);
+        let complaints = schemas::complaints(tool, &answer.structured);
+        assert!(complaints.is_empty(), "{complaints:#?} in {:#}", answer.structured);
         answer.structured
     }
 

@@ -3,7 +3,7 @@
 use super::{LONG, Life, World};
 use crate::actors::changes::Wish;
 use crate::app::App;
-use crate::domain::change::{Affected, AffectedKind, Asker, Bound, Change, StopMode};
+use crate::domain::change::{Affected, AffectedKind, Asker, BEARER, Bound, Change, OWNER, StopMode};
 use crate::journal::record::{ChangeState, Verdict};
 use crate::mcp::{Asking, Caller, Consent, Response, Said, ToolOutput, Wants};
 use serde_json::{Value, json};
@@ -29,8 +29,18 @@ pub(super) async fn call(
     arguments: Value,
     consent: Consent,
 ) -> Result<ToolOutput, String> {
+    call_as(OWNER, app, tool, arguments, consent).await
+}
+
+async fn call_as(
+    principal: &str,
+    app: &App,
+    tool: &str,
+    arguments: Value,
+    consent: Consent,
+) -> Result<ToolOutput, String> {
     let Value::Object(arguments) = arguments else { panic!() };
-    let asker = Asker { principal: "owner".into(), client: "test".into() };
+    let asker = Asker { principal: principal.into(), client: "test".into() };
     app.registry().call_by_name(tool, arguments, Caller { consent, ..Caller::from(asker) }).await
 }
 
@@ -196,6 +206,8 @@ fn protected_containers_are_refused_and_left_out_of_what_is_swept() {
         model.label("a", "dockmaster.protected", "true");
         model.label("ended", "mcp.protected", "yes");
         model.add("other", false);
+        model.add("gate", true);
+        model.publish("gate", 22);
     });
     let file = "  nas: {hostname: nas, protected: [b*]}\n  again: {hostname: NAS}\n";
     std::fs::write(world.data.path().join("hosts.yml"), format!("hosts:\n{file}")).unwrap();
@@ -204,6 +216,8 @@ fn protected_containers_are_refused_and_left_out_of_what_is_swept() {
             ("container_stop", "a", "its label dockmaster.protected protects it"),
             ("container_restart", "a", "its label dockmaster.protected protects it"),
             ("container_remove", "b", "the hosts file protects b*"),
+            ("container_stop", "gate", "line to the host goes through its port 22"),
+            ("container_remove", "gate", "line to the host goes through its port 22"),
         ] {
             let arguments = json!({"host": "nas", "containers": ["other", container]});
             let refused = call(app, tool, arguments, Consent::Askable).await.unwrap_err();
@@ -267,6 +281,28 @@ fn about(words: &str, plan: &str) -> String {
 /// The plan that words are about.
 fn plan_of((_, words): &(Verdict, String)) -> String {
     words.rsplit_once("(plan ").unwrap().1.trim_end_matches(')').to_owned()
+}
+
+#[test]
+fn an_agreement_is_good_for_who_was_asked_and_for_nobody_else() {
+    let world = World::new();
+    world.lives(async |app| {
+        let rollout = json!({"operation": "restart", "selector": "a", "hosts": "nas", "dry_run": false});
+        for (tool, arguments) in [
+            ("container_remove", remove(&["a"])),
+            ("host_remove", json!({"host": "pi"})),
+            ("rollout", rollout),
+        ] {
+            let mut planned = arguments.clone();
+            planned["confirm"] = told(app, tool, arguments.clone()).await["confirm"].clone();
+            let asking = asked(app, tool, &arguments).await;
+            for (arguments, consent) in [(planned, Consent::Unaskable), (arguments, yes(&asking))] {
+                let refused = call_as(BEARER, app, tool, arguments, consent).await.unwrap_err();
+                assert!(refused.starts_with("confirmation_required"), "{tool}: {refused}");
+            }
+        }
+        assert!(world.effects().is_empty());
+    });
 }
 
 #[test]
