@@ -33,6 +33,8 @@ const LONGEST_REQUEST: u64 = 4 << 20;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
+    /// A word, to hear that somebody is there.
+    Greet,
     /// To speak the protocol, for a client whose hosts stand in these files.
     Mcp {
         /// Every file that is read, the weakest first.
@@ -69,6 +71,7 @@ impl Request {
     /// The word it goes by in the audit.
     pub fn word(&self) -> &'static str {
         match self {
+            Self::Greet => "greet",
             Self::Mcp { .. } => "mcp",
             Self::Call { .. } => "call",
             Self::Cancel { give_up: true, .. } => "job_give_up",
@@ -80,7 +83,7 @@ impl Request {
     /// The operation it is about.
     pub fn operation(&self) -> Option<OperationId> {
         match self {
-            Self::Mcp { .. } | Self::Call { .. } => None,
+            Self::Greet | Self::Mcp { .. } | Self::Call { .. } => None,
             Self::Cancel { operation, .. } | Self::Resume { operation } => Some(*operation),
         }
     }

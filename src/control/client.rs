@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// A service that starts opens its door within this time; it is tried so often.
 const OPENS_WITHIN: Duration = Duration::from_secs(5);
@@ -52,9 +52,17 @@ pub async fn call(
     read.map_err(|source| ControlError::Unreachable { socket: socket.to_owned(), source })
 }
 
-/// Whether there is a service at `socket`, or will be in time.
+/// Whether there is a service at `socket`, or will be in time. One that is ending may take a connection yet, and says
+/// nothing more.
 pub async fn opens(socket: &Path, within: Duration) -> bool {
-    connect(socket, within).await.is_ok()
+    let until = Instant::now() + within;
+    loop {
+        match timeout_at(until, ask(socket, &Request::Greet)).await {
+            Ok(Ok(_) | Err(ControlError::Refused(_))) => return true,
+            Ok(Err(_)) if Instant::now() < until => sleep(ASK_AGAIN).await,
+            Ok(Err(_)) | Err(_) => return false,
+        }
+    }
 }
 
 /// A service that has just started has not opened its door yet.
@@ -70,5 +78,38 @@ async fn connect(socket: &Path, within: Duration) -> io::Result<UnixStream> {
             }
             connected => return connected,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixListener;
+
+    #[tokio::test]
+    async fn only_who_answers_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        // As of a process that is being killed: taken, and closed without a word.
+        let ending = async {
+            loop {
+                drop(listener.accept().await);
+            }
+        };
+        tokio::select! {
+            opened = opens(&socket, Duration::from_millis(300)) => assert!(!opened),
+            () = ending => {}
+        }
+        std::fs::remove_file(&socket).unwrap();
+        let starts = async {
+            let (stream, _) = UnixListener::bind(&socket).unwrap().accept().await.unwrap();
+            let (reading, mut writing) = stream.into_split();
+            let line = first_line(&mut BufReader::new(reading)).await.unwrap();
+            assert!(matches!(serde_json::from_str(&line).unwrap(), Request::Greet));
+            writing.write_all(b"\"done\"\n").await.unwrap();
+        };
+        let (opened, ()) = tokio::join!(opens(&socket, Duration::from_secs(20)), starts);
+        assert!(opened);
     }
 }

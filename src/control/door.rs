@@ -156,6 +156,7 @@ impl Door {
     async fn take(&self, request: Request) -> (Reply, Then) {
         let asker = person("dockmaster ops");
         match request {
+            Request::Greet => (Reply::Done, Then::Nothing),
             Request::Mcp { files, offer } if files == existing(&self.files) => {
                 match self.registry.narrowed(&offer) {
                     Ok(registry) => (Reply::Open, Then::Speak(Box::new(registry))),
