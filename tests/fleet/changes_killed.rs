@@ -234,11 +234,11 @@ impl<'a> Loaded<'a> {
         for number in 0..WITNESSES {
             let name = format!("witness-{number}");
             // one takes all the time it gets, the next ends when asked to
-            let program = ["exec sleep 1000", "trap 'exit 0' TERM; sleep 1000 & wait"][number % 2];
+            let program = ["exec sleep 1000000", "trap 'exit 0' TERM; sleep 1000000 & wait"][number % 2];
             host.run_container(&["--name", &name, "--stop-timeout", "1", IMAGE, "sh", "-c", program]);
         }
         for number in 0..BYSTANDERS {
-            host.run_container(&["--name", &format!("bystander-{number}"), IMAGE, "sleep", "1000"]);
+            host.run_container(&["--name", &format!("bystander-{number}"), IMAGE, "sleep", "1000000"]);
         }
         Self { host, name, log: EffectLog::from_now(host), seen: look(host) }
     }
@@ -358,7 +358,7 @@ fn plan(rng: &mut StdRng, round: u64, hosts: &mut [Loaded<'_>]) -> Vec<Call> {
             "image_pull" => json!({"hosts": host, "image": format!("{LOADED}:{number}")}),
             _ => {
                 let env = if rng.random_bool(0.5) { json!({"PASSWORD": "swordfish"}) } else { json!({}) };
-                json!({"host": host, "image": IMAGE, "name": targets[0], "command": ["sleep", "1000"],
+                json!({"host": host, "image": IMAGE, "name": targets[0], "command": ["sleep", "1000000"],
                     "env": env})
             }
         };
@@ -602,7 +602,7 @@ struct Crash {
 impl Crash {
     fn of_restart(host: &Host, number: usize, point: &str) -> Self {
         let name = format!("again-{number}");
-        host.run_container(&["--name", &name, IMAGE, "sleep", "1000"]);
+        host.run_container(&["--name", &name, IMAGE, "sleep", "1000000"]);
         let arguments = json!({"host": "h1", "containers": [name], "timeout": 1, "wait_healthy": 0});
         let point = point.replace("CONTAINER", &name);
         Self { point, call: call("container_restart", "h1", vec![name], arguments), home: None }
@@ -610,7 +610,7 @@ impl Crash {
 
     fn of_run(number: usize, point: &str, env: &Value) -> Self {
         let name = format!("{}-{number}", if env.get("PASSWORD").is_some() { "secret" } else { "run" });
-        let arguments = json!({"host": "h1", "image": IMAGE, "name": name, "command": ["sleep", "1000"],
+        let arguments = json!({"host": "h1", "image": IMAGE, "name": name, "command": ["sleep", "1000000"],
             "env": env});
         Self { point: point.to_owned(), call: call("container_run", "h1", vec![name], arguments), home: None }
     }
@@ -669,7 +669,7 @@ async fn a_crash_at_each_point_on_a_real_engine(fleet: &Fleet) {
 async fn one_that_goes_when_it_stops_was_stopped_before_the_crash(fleet: &Fleet) {
     let host = fleet.host("h1");
     let config = unasked(fleet).with(host, &[]);
-    host.run_container(&["--rm", "--name", "passing", IMAGE, "sleep", "1000"]);
+    host.run_container(&["--rm", "--name", "passing", IMAGE, "sleep", "1000000"]);
     let arguments = json!({"host": "h1", "containers": ["passing"], "timeout": 1});
     let call = call("container_stop", "h1", vec!["passing".to_owned()], arguments);
     let mut crash = Crash { point: "before settle stop passing".to_owned(), call, home: None };
@@ -685,7 +685,7 @@ async fn what_is_used_after_a_crash_is_not_told_as_removed(fleet: &Fleet) {
     let host = fleet.host("h1");
     let config = unasked(fleet).with(host, &[]);
     for name in ["unused", "used-again"] {
-        host.docker(&["create", "--name", name, IMAGE, "sleep", "1000"]);
+        host.docker(&["create", "--name", name, IMAGE, "sleep", "1000000"]);
     }
     let arguments = json!({"host": "h1", "what": ["containers"], "dry_run": false});
     let call = call("prune", "h1", vec![], arguments);
