@@ -186,9 +186,11 @@ async fn what_containers_use_is_what_they_were_made_to_use(fleet: &Fleet) {
         "-c",
         "while :; do :; done",
     ]);
-    let fill = "head -c 50000000 /dev/zero | tail -c 1 >/big; a=$(head -c 30000000 /dev/zero | tr '\\0' x); exec sleep 1000";
+    let fill = "head -c 50000000 /dev/zero | tail -c 1 >/big; a=$(head -c 30000000 /dev/zero | tr '\\0' x); echo filled; exec sleep 1000";
     fleet.host("h2").run_container(&["--name=large", "--network=none", IMAGE, "sh", "-c", fill]);
     fleet.host("h2").run_container(&["--name=done", "--network=none", IMAGE, "true"]);
+    // filling costs a processor too
+    eventually("it is filled", SOON, async || fleet.host("h2").docker(&["logs", "large"]) == "filled").await;
     let service = start(fleet).await;
     let ask = async |arguments: Value| service.structured("container_stats", arguments).await;
     let all = ask(json!({})).await;
