@@ -132,7 +132,14 @@ async fn call(app: &App, tool: &str, arguments: serde_json::Value) -> Result<Too
 }
 
 fn write(path: &Path, hosts: impl Iterator<Item = String>) {
-    std::fs::write(path, format!("hosts:\n{}", hosts.collect::<String>())).unwrap();
+    replace(path, &format!("hosts:\n{}", hosts.collect::<String>()));
+}
+
+/// Replaces a file in one step: whoever is still reading finds the old or the new one, and never half of it.
+fn replace(path: &Path, text: &str) {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text).unwrap();
+    std::fs::rename(new, path).unwrap();
 }
 
 fn settings(path: &Path) -> (Sources, Settings) {

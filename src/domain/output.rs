@@ -90,7 +90,8 @@ impl Output {
                 merge(&mut head, run);
             }
             let text = shown(&head, &[], &[]);
-            return cut(&text, 2 * LONGEST_PART).0.to_owned();
+            let (first, _) = cut(&text, LONGEST_PART);
+            return parts(first, &text[first.len()..], 0);
         }
         let rest = split(&mut head, SHOWN);
         let after = head.last().zip(rest.first()).filter(|(last, next)| last.stream == next.stream);
@@ -100,13 +101,7 @@ impl Output {
         let before = unseen.last().zip(tail.first()).filter(|(last, next)| last.stream == next.stream);
         let last = shown(&tail, before.map_or(&[][..], |(last, _)| &last.bytes), &[]);
         let size = |runs: &[Run]| runs.iter().map(|run| run.bytes.len() as u64).sum::<u64>();
-        let left_out = self.dropped + size(&rest) + size(&unseen);
-        let first = cut(&first, LONGEST_PART).0;
-        let from =
-            (last.len().saturating_sub(LONGEST_PART)..=last.len()).find(|at| last.is_char_boundary(*at));
-        let last = &last[from.unwrap_or(last.len())..];
-        let end = if first.ends_with('\n') { "" } else { "\n" };
-        format!("{first}{end}[… {left_out} bytes left out …]\n{last}")
+        parts(&first, &last, self.dropped + size(&rest) + size(&unseen))
     }
 
     fn tell(&self, text: &mut String, run: &Run, before: &[u8], after: &[u8], known: &[String]) {
@@ -131,6 +126,20 @@ impl Output {
             text.push_str(line);
         }
     }
+}
+
+/// The beginning and the end, each as long as a part may be, and how much is left out between them. Marks and masks make
+/// what is shown longer than what was printed.
+fn parts(first: &str, last: &str, left_out: u64) -> String {
+    let (beginning, _) = cut(first, LONGEST_PART);
+    let from = (last.len().saturating_sub(LONGEST_PART)..=last.len()).find(|at| last.is_char_boundary(*at));
+    let end = &last[from.unwrap_or(last.len())..];
+    let left_out = left_out + (first.len() - beginning.len() + last.len() - end.len()) as u64;
+    if left_out == 0 {
+        return format!("{beginning}{end}");
+    }
+    let line = if beginning.ends_with('\n') { "" } else { "\n" };
+    format!("{beginning}{line}[… {left_out} bytes left out …]\n{end}")
 }
 
 fn append(runs: &mut VecDeque<Run>, stream: Stream, bytes: &[u8]) {
@@ -203,10 +212,11 @@ mod tests {
         #[test]
         fn the_beginning_and_the_end_stay_whatever_pieces_it_comes_in(
             sizes in proptest::collection::vec((1_usize..9_000, any::<bool>()), 1..60),
+            line in 2_usize..60,
         ) {
             let mut output = Output::default();
             let total: usize = sizes.iter().map(|(size, _)| size).sum();
-            let letter = |at: usize| if at % 50 == 49 { '\n' } else { ('a'..='z').cycle().nth(at / 50 % 26).unwrap() };
+            let letter = |at: usize| if (at + 1).is_multiple_of(line) { '\n' } else { ('a'..='z').cycle().nth(at / line % 26).unwrap() };
             let all: String = (0..total).map(letter).collect();
             let mut at = 0;
             for (size, is_error) in &sizes {
@@ -217,7 +227,15 @@ mod tests {
             prop_assert!(output.in_head <= KEPT && output.in_tail <= KEPT);
             let text = output.text(&[]);
             prop_assert!(text.len() <= 2 * LONGEST_PART + 100);
-            prop_assert_eq!(text.contains("bytes left out"), total > 2 * SHOWN);
+            let left_out = text.contains("bytes left out");
+            prop_assert!(left_out || total <= 2 * SHOWN);
+            if !output.has_errors {
+                prop_assert_eq!(left_out, total > 2 * SHOWN);
+            }
+            if !left_out {
+                let lines = text.lines().map(|line| line.trim_start_matches(['1', '2', '>', ' ']));
+                prop_assert_eq!(lines.collect::<String>(), all.replace('\n', ""));
+            }
             let last = |text: &str| text.trim_end().chars().last().unwrap();
             prop_assert_eq!(last(&text), if total == 1 || all.ends_with('\n') { last(&all) } else { all.chars().last().unwrap() });
         }

@@ -25,6 +25,7 @@ mod exec;
 mod fleet_engines;
 mod fleet_itself;
 mod fleet_logins;
+mod injection;
 mod operations;
 mod recreate;
 mod rollout;
@@ -89,6 +90,7 @@ fn main() -> ExitCode {
     trials.extend(rollout::trials());
     trials.extend(secrets::trials());
     trials.extend(exec::trials());
+    trials.extend(injection::trials());
     trials.extend(service_lines::trials());
     trials.extend(service_logins::trials());
     trials.extend(service_isolation::trials());

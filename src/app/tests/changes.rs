@@ -5,7 +5,6 @@ mod consent;
 mod copy;
 mod keys;
 mod loose;
-mod names;
 mod recreate;
 mod trouble;
 mod world;

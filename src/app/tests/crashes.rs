@@ -172,7 +172,7 @@ async fn list(host: &HostHandle) -> Result<(), HostError> {
 /// Appends to, or replaces in, the hosts file.
 pub(super) fn edit(lab: &Lab, edit: impl Fn(String) -> String) {
     let text = std::fs::read_to_string(lab.file.path()).unwrap();
-    std::fs::write(lab.file.path(), edit(text)).unwrap();
+    super::replace(lab.file.path(), &edit(text));
     lab.app.reload();
 }
 
