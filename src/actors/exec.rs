@@ -124,7 +124,7 @@ async fn ended_by_itself(
     loop {
         let state = operation.engine().exec_state(exec).await;
         let state = state.map_err(|_| unknown(operation, "the line broke"))?;
-        if !state.running {
+        if state.has_ended() {
             return Ok(Ok(state));
         }
         if Instant::now() >= until {
@@ -140,7 +140,7 @@ async fn ended_by_itself(
 
 /// Ends a command with what it started; whether it is known to have ended.
 async fn end(operation: &Operation, container: &str, exec: &str, user: Option<String>, mark: String) -> bool {
-    let has_run = !matches!(operation.engine().exec_state(exec).await, Ok(ExecState { running: false, .. }));
+    let has_run = runs(operation, exec).await;
     let inside = timeout(END_LIMIT, end_from_inside(operation, container, user, mark)).await;
     let mut ended = matches!(inside, Ok(Ok(true))) && has_ended(operation, exec).await;
     if !ended {
@@ -157,11 +157,26 @@ async fn end(operation: &Operation, container: &str, exec: &str, user: Option<St
     ended
 }
 
+/// Whether it runs, as far as is known. An engine says a moment before it starts a command that it does, and what has yet
+/// to begin cannot be found.
+async fn runs(operation: &Operation, exec: &str) -> bool {
+    let until = Instant::now() + END_LIMIT;
+    loop {
+        match operation.engine().exec_state(exec).await {
+            Ok(state) if state.running || state.has_ended() || Instant::now() >= until => {
+                return state.running;
+            }
+            Ok(_) => sleep(LOOK_EVERY).await,
+            Err(_) => return true,
+        }
+    }
+}
+
 async fn has_ended(operation: &Operation, exec: &str) -> bool {
     // The engine learns of it a moment later.
     for _ in 0..5 {
         match operation.engine().exec_state(exec).await {
-            Ok(ExecState { running: false, .. }) => return true,
+            Ok(state) if state.has_ended() => return true,
             Ok(_) => sleep(LOOK_EVERY).await,
             Err(_) => return false,
         }
@@ -184,5 +199,5 @@ async fn end_from_inside(
         piece?;
     }
     let state = engine.exec_state(&exec).await?;
-    Ok(!state.running && state.exit_code == Some(0))
+    Ok(state.has_ended() && state.exit_code == Some(0))
 }

@@ -31,6 +31,13 @@ pub struct ExecState {
     pub exit_code: Option<i64>,
 }
 
+impl ExecState {
+    /// Whether it has run and ended: one that has yet to begin does not run either, and has no exit code.
+    pub fn has_ended(self) -> bool {
+        !self.running && self.exit_code.is_some()
+    }
+}
+
 /// What a command prints, piece by piece.
 pub type Printed = BoxStream<'static, Result<(Side, Bytes), EngineError>>;
 

@@ -259,7 +259,7 @@ async fn the_same_wish_is_one_change(fleet: &Fleet) {
     service.wait_ready(&["h1"]).await;
     // it does not mind being asked to stop, so that stopping it takes as long as it may
     host.run_container(&["--name", "slow", IMAGE, "sh", "-c", "trap '' TERM; sleep 1000"]);
-    let restart = json!({"host": "h1", "containers": ["slow"], "timeout": 3, "wait_healthy": 0});
+    let restart = json!({"host": "h1", "containers": ["slow"], "timeout": 8, "wait_healthy": 0});
     let calls = (0..5).map(|_| Box::pin(job(&service, "container_restart", restart.clone())));
     let jobs = futures_util::future::join_all(calls).await;
     assert!(jobs.iter().all(|one| one["job"] == jobs[0]["job"] && one["state"] == "done"), "{jobs:?}");
@@ -292,13 +292,15 @@ async fn a_container_gets_the_time_that_it_says_it_needs_to_stop(fleet: &Fleet) 
     let host = fleet.host("h1");
     let slow = "trap 'sleep 58; exit 7' TERM; touch /ready; while :; do usleep 100000; done";
     host.run_container(&["--name", "db", "--stop-timeout", "90", IMAGE, "sh", "-c", slow]);
-    wait_for("it listens to signals", Duration::from_secs(10), || {
+    wait_for("it listens to signals", Duration::from_secs(20), || {
         host.try_docker(&["exec", "db", "test", "-e", "/ready"]).is_ok()
     });
     let service = Service::start(&ServiceConfig::none(fleet).with(host, &[]));
     service.wait_ready(&["h1"]).await;
-    let stop = json!({"host": "h1", "containers": ["db"], "wait": 100});
-    let stopped = job(&service, "container_stop", stop).await;
+    let stop = json!({"host": "h1", "containers": ["db"], "wait": 45});
+    let stopping = job(&service, "container_stop", stop).await;
+    assert_eq!(stopping["state"], "running", "{stopping}");
+    let stopped = service.structured("job_get", json!({"job": stopping["job"], "wait": 45})).await;
     assert_eq!((&stopped["state"], &stopped["note"]), (&json!("done"), &Value::Null), "{stopped}");
     let ended = host.docker(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "db"]);
     assert_eq!(ended, "exited 7", "it ended by itself");

@@ -263,7 +263,7 @@ async fn when_the_first_stdio_is_killed_a_carried_one_takes_over(fleet: &Fleet) 
         listed(stdio, 1);
     }
     let logins = host.ssh_logins();
-    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 3, "wait_healthy": 0});
+    let restart = json!({"host": "h1", "containers": ["one"], "timeout": 15, "wait_healthy": 0});
     all[1].send(&json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call",
         "params": {"name": "container_restart", "arguments": restart}}));
     let on_record = || lines(&ops(&home, &["ops", "export"]).stdout);
@@ -278,7 +278,7 @@ async fn when_the_first_stdio_is_killed_a_carried_one_takes_over(fleet: &Fleet) 
         listed(stdio, 3);
     }
     assert_eq!(host.ssh_logins(), logins + 1, "there is one service, with a line of its own");
-    let job = json!({"job": on_record()[0]["id"], "wait": 30});
+    let job = json!({"job": on_record()[0]["id"], "wait": 45});
     let job = all[2].call(4, "job_get", &job).structured;
     assert_eq!(job["state"], "done", "what was under way went on: {job}");
     for stdio in &mut all[1..] {
@@ -370,7 +370,7 @@ async fn on_a_full_or_closed_disk_nothing_is_changed_and_reads_go_on(fleet: &Fle
     assert_eq!(again["state"], "done", "with room it goes on: {again}");
 
     // what is under way when the disk fills is made once, and is put on record when there is room
-    let slow = json!({"host": "h1", "containers": ["one"], "timeout": 3, "wait_healthy": 0, "wait": 0});
+    let slow = json!({"host": "h1", "containers": ["one"], "timeout": 15, "wait_healthy": 0, "wait": 0});
     let id = json!({"job": service.structured("container_restart", slow).await["job"]});
     let job = async || service.structured("job_get", id.clone()).await;
     eventually("it is under way", SOON, async || job().await["results"][0]["state"] == "intended").await;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::support::host::Engine;
+use crate::support::service::Stdio;
 use crate::support::trials::Trial;
 use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig};
 use crate::support::{eventually, wait_for};
@@ -18,7 +19,7 @@ const BARE: &str = "fleet/bare:1";
 pub fn trials() -> Vec<Trial> {
     trials![
         a_command_is_run_as_it_is_given => 120,
-        a_command_ends_with_its_time_and_with_its_caller => 180,
+        a_command_ends_with_its_time_and_with_its_caller => 240,
         a_command_with_a_key_runs_once_and_its_output_is_kept_nowhere => 180,
         files_are_written_as_they_were => 120,
         links_lead_from_where_they_lie_and_never_beneath_memory => 240,
@@ -216,14 +217,14 @@ async fn a_command_ends_with_its_time_and_with_its_caller(fleet: &Fleet) {
     // one that minds no polite signal, with what it started; as another user, too
     let stubborn = "trap '' TERM; sleep 771 & sleep 772 & echo begun; wait";
     for user in ["0", "7"] {
-        let late = with(on("h1", "box", &[stubborn]), &json!({"shell": true, "timeout": 1, "user": user}));
+        let late = with(on("h1", "box", &[stubborn]), &json!({"shell": true, "timeout": 5, "user": user}));
         let (_, output, end) = exec(&service, late).await;
-        assert_eq!((&*output, &*end), ("begun\n", "timed out after 1 s; what it had started was ended"));
+        assert_eq!((&*output, &*end), ("begun\n", "timed out after 5 s; what it had started was ended"));
         assert_eq!(left(), 0);
     }
     // one that goes into the background and closes what it has
     let daemon =
-        with(on("h1", "box", &["exec >/dev/null 2>&1; sleep 773"]), &json!({"shell": true, "timeout": 1}));
+        with(on("h1", "box", &["exec >/dev/null 2>&1; sleep 773"]), &json!({"shell": true, "timeout": 5}));
     let (_, _, end) = exec(&service, daemon).await;
     assert!(end.ends_with("was ended") && left() == 0, "{end}");
     // its caller leaves
@@ -234,13 +235,25 @@ async fn a_command_ends_with_its_time_and_with_its_caller(fleet: &Fleet) {
     }
     wait_for("its end", SOON, || left() == 0);
     // where there is no shell, a login that may do so ends it from the host
-    let bare = json!({"timeout": 1});
+    let bare = json!({"timeout": 5});
     let (_, _, end) = exec(&service, with(on("byroot", "bare", &["/bin/sleep", "775"]), &bare)).await;
     assert!(end.ends_with("was ended") && left() == 0, "{end}");
     // and one that may not says so
     let (_, _, end) = exec(&service, with(on("h1", "bare", &["/bin/sleep", "776"]), &bare)).await;
     assert!(end.contains("could not be ended"), "{end}");
     assert_eq!(left(), 1);
+    // its caller thinks better of it, and goes on with something else
+    let mut stdio = Stdio::start(&config);
+    stdio.initialize();
+    let call = json!({"name": "container_exec", "arguments": on("h1", "box", &["sleep", "778"])});
+    stdio.send(&json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": call}));
+    eventually("it runs", SOON, async || left() == 2).await;
+    let cancelled = json!({"requestId": 7, "reason": "another idea"});
+    stdio.send(&json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": cancelled}));
+    wait_for("its end", SOON, || left() == 1);
+    assert!(!stdio.call(8, "host_list", &json!({})).is_error);
+    stdio.close_input();
+    assert!(stdio.exit().success());
     // the service stops
     let client = crate::support::mcp_client::McpClient::new(service.address());
     let mut call = Box::pin(client.try_call("container_exec", on("h1", "box", &["sleep", "777"])));
@@ -488,7 +501,7 @@ async fn podman_runs_and_writes_too(fleet: &Fleet) {
     let (_, output, end) = exec(&service, line).await;
     assert!(output.contains("1> out\n") && output.contains("2> oops\n"), "{output}");
     assert_eq!(end, "exit code: 7");
-    let (_, _, end) = exec(&service, with(on("h1", "box", &["sleep", "781"]), &json!({"timeout": 1}))).await;
+    let (_, _, end) = exec(&service, with(on("h1", "box", &["sleep", "781"]), &json!({"timeout": 10}))).await;
     assert!(end.ends_with("was ended") && sleepers(host, "781") == 0, "{end}");
     let made = service.structured("container_file_write", file("box", "/tmp/a", "x")).await;
     assert_eq!(made["after_sha256"], hash("x"));

@@ -6,8 +6,10 @@ use std::time::Duration;
 use crate::support::host::Engine;
 use crate::support::script::{Ran, run};
 use crate::support::trials::Trial;
-use crate::support::{Fleet, Host, IMAGE};
+use crate::support::{Fleet, Host, IMAGE, wait_for};
 use crate::trials;
+
+const SOON: Duration = Duration::from_secs(20);
 
 const DEFAULT_DOOR: &str = "/run/docker.sock";
 
@@ -128,6 +130,9 @@ fn assert_usual(host: &Host) {
 fn containers_run(host: &Host) {
     let id = host.run_container(&["-p", "8099:80", IMAGE, "httpd", "-f", "-p", "80"]);
     assert_eq!(host.docker(&["exec", &id, "echo", "hello"]), "hello");
+    // port 80, as the kernel writes it
+    let listens = ["exec", &id, "sh", "-c", "cat /proc/net/tcp* | grep -q ':0050 '"];
+    wait_for("it listens", SOON, || host.try_docker(&listens).is_ok());
     let url = format!("http://{}:8099/", host.address());
     // there is no page, but there is someone to say so
     let answer = run(

@@ -30,7 +30,9 @@ async fn service(fleet: &Fleet, lines: &[&str]) -> Service {
 /// Containers with the label of this trial; the command of each.
 fn run(host: &Host, named: &[(&str, &str)]) {
     for (name, command) in named {
-        host.run_container(&["--name", name, "--label", "tier=web", IMAGE, "sh", "-c", command]);
+        // they mind no polite signal
+        let short = ["--stop-timeout", "1", "--label", "tier=web"];
+        host.run_container(&[&["--name", name], &short[..], &[IMAGE, "sh", "-c", command]].concat());
     }
 }
 
@@ -189,7 +191,7 @@ async fn no_batch_begins_after_a_cancellation_or_the_end_of_the_service(fleet: &
     service.wait_ready(&["h1", "h2"]).await;
     let lost = service.refusal("job_get", json!({"job": begun["job"]})).await;
     assert!(lost.contains("there is no job"), "{lost}");
-    let jobs = service.structured("job_list", json!({"limit": 1})).await;
+    let jobs = service.structured("job_list", json!({"state": "all", "limit": 1})).await;
     let job = service.structured("job_get", json!({"job": jobs["jobs"][0]["job"], "wait": 30})).await;
     assert_eq!((&job["target"], &job["state"]), (&json!("web1"), &json!("done")), "{job}");
     assert_eq!(started(hosts)["h2/web2"], before["h2/web2"]);

@@ -197,7 +197,10 @@ async fn a_faulty_login_is_told_with_its_fix(fleet: &Fleet) {
     assert_eq!(all["errors"].as_array().unwrap().len(), cases.len(), "{all}");
     // A refused login is not repeated, whoever asks: one for wrong-user, one for stranger, and
     // two for guest, whom host_test may try again, and one for no-key.
-    assert_eq!(h2.ssh_attempts(), h2_attempts + 4);
+    let made = h2.ssh_attempts() - h2_attempts;
+    // read before the row: as long as it waits it has not been tried again
+    let is_waiting = service.row("wrong-user").await["phase"] == "backoff";
+    assert!(made == 4 || made == 5 && !is_waiting, "{made}");
     assert_eq!(h3.ssh_attempts(), h3_attempts + 1);
 }
 
@@ -335,7 +338,7 @@ async fn a_hung_login_is_told(fleet: &Fleet) {
     fleet.host("h1").run_container(&[IMAGE, "sleep", "1000"]);
     host.hang(Part::SshListener);
     let service = Service::start(&ServiceConfig::all(fleet));
-    service.wait_ready(&["h1", "h3"]).await;
+    service.wait_ready(&["h1"]).await;
     // nothing is known yet, and that is told as well as it can be
     let both = service.call("container_list", json!({"hosts": "h1,h2"})).await;
     let failure = both.failure("h2");

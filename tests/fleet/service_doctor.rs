@@ -33,11 +33,13 @@ fn run(home: &Home, args: &[&str]) -> Ended {
 async fn the_doctor_names_the_step_that_fails_and_what_to_do(fleet: &Fleet) {
     let host = fleet.host("h1");
     let address = format!("hostname: {}", host.address());
+    // No name server is asked about a label that is too long for the system.
+    let nameless = format!("hostname: {}.invalid", "a".repeat(64));
     let config = ServiceConfig::none(fleet)
         .with(host, &[])
         .entry("closed", &[&address, "user: ops", "port: 2"])
         .entry("guest", &[&address, "user: guest"])
-        .entry("noname", &["hostname: nowhere.invalid"]);
+        .entry("noname", &[&nameless]);
     let home = Home::new(&config);
     let logins = host.ssh_logins();
     let told = run(&home, &["doctor", "h1"]);

@@ -139,7 +139,7 @@ stop_engine() {
     # also containerd, which the next engine would take for its own
     for pid in $(processes "$1" '@(dockerd|podman|containerd)'); do
         kill -KILL "$pid" 2>/dev/null || true
-        until_true 5 "the end of $1's engine" gone "$pid"
+        until_true 30 "the end of $1's engine" gone "$pid"
     done
     sweep_socket "$1"
 }
@@ -172,7 +172,7 @@ leave_engine() {
         # each watches an ended exec for minutes yet
         for pid in $(processes "$host" conmon); do
             kill -KILL "$pid" 2>/dev/null || true
-            until_true 5 "the end of process $pid" gone "$pid"
+            until_true 30 "the end of process $pid" gone "$pid"
         done
         remove_podman_cgroups
     fi

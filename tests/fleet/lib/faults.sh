@@ -38,7 +38,7 @@ verb_hang() {
     pids=$(targets "$1" "${2:-}")
     # shellcheck disable=SC2086 # a list of process ids
     signal STOP $pids
-    for pid in $pids; do until_true 5 "the stop of process $pid" stopped "$pid"; done
+    for pid in $pids; do until_true 30 "the stop of process $pid" stopped "$pid"; done
 }
 
 verb_resume() {
@@ -54,7 +54,7 @@ verb_kill() {
     pids=$(targets "$1" "$2")
     # shellcheck disable=SC2086
     signal KILL $pids
-    for pid in $pids; do until_true 5 "the end of process $pid" gone "$pid"; done
+    for pid in $pids; do until_true 30 "the end of process $pid" gone "$pid"; done
 }
 
 verb_start() {

@@ -89,7 +89,7 @@ start_host() {
         unshare -m -u -i -p --fork --kill-child \
         bash "$here/lib/init.sh" "$dir" "$host" "$CACHE" \
         </dev/null >"$dir/init.log" 2>&1 9>&-
-    until_true 10 "$host's init (see $dir/init.log)" test -e "$dir/conf/ready"
+    until_true 60 "$host's init (see $dir/init.log)" test -e "$dir/conf/ready"
     furnish "$host"
     start_engine "$host"
     start_sshd "$host"
@@ -112,14 +112,14 @@ start_sshd() {
     rm -f "$pidfile"
     inside "$host" setsid -f /usr/sbin/sshd -D -e -f /etc/fleet/sshd_config </dev/null >>"$dir/sshd.log" 2>&1 9>&-
     # written once it listens: no need to knock, which would show in its log
-    until_true 10 "$host's sshd (see $dir/sshd.log)" test -s "$pidfile"
+    until_true 60 "$host's sshd (see $dir/sshd.log)" test -s "$pidfile"
 }
 
 stop_sshd() {
     local pid
     for pid in $(listener "$1"); do
         kill -KILL "$pid" 2>/dev/null || true
-        until_true 5 "the end of $1's sshd" gone "$pid"
+        until_true 30 "the end of $1's sshd" gone "$pid"
     done
 }
 
@@ -161,7 +161,7 @@ cut_power() {
     pid=$(init_pid "$host") || true
     if [[ -n $pid ]] && alive "$host"; then
         kill -KILL "$pid" 2>/dev/null || true
-        until_true 10 "the end of $host" gone "$pid"
+        until_true 60 "the end of $host" gone "$pid"
     fi
     kill_strays "$host"
     remove_network "$host"
@@ -185,7 +185,7 @@ kill_strays() {
     local pid
     for pid in $(strays "$1" | sort -u); do
         kill -KILL "$pid" 2>/dev/null || true
-        until_true 10 "the end of process $pid" gone "$pid"
+        until_true 60 "the end of process $pid" gone "$pid"
     done
 }
 

@@ -27,7 +27,7 @@ stop_registry() {
     pid=$(registry_of "$1")
     if [[ -n $pid ]]; then
         inside "$1" kill -KILL "$pid"
-        until_true 10 "the end of $1's registry" no_registry "$1"
+        until_true 60 "the end of $1's registry" no_registry "$1"
     fi
     inside "$1" rm -rf /var/lib/registry
 }

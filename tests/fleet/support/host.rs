@@ -275,7 +275,7 @@ impl Host {
     pub fn ssh(&self, user: &str, options: &[&str], command: &str) -> Ran {
         let args = self.ssh_words(user, options, command);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        script::run("ssh", &args, Duration::from_secs(20))
+        script::run("ssh", &args, Duration::from_secs(60))
     }
 
     /// The same with an input, which then ends.
@@ -283,7 +283,7 @@ impl Host {
         let args = self.ssh_words(user, &[], command);
         let feed = ["-c", "printf %s \"$0\" | ssh \"$@\"", input];
         let args: Vec<&str> = feed.into_iter().chain(args.iter().map(String::as_str)).collect();
-        script::run("sh", &args, Duration::from_secs(20))
+        script::run("sh", &args, Duration::from_secs(60))
     }
 
     /// The same, left running until it is dropped.
@@ -296,7 +296,7 @@ impl Host {
         let mut words = vec!["-F", &config];
         words.extend(options);
         // after the options: for ssh the first value counts
-        words.extend(["-o", "ConnectTimeout=5", "-l", user, &self.name, command]);
+        words.extend(["-o", "ConnectTimeout=15", "-l", user, &self.name, command]);
         words.into_iter().map(str::to_owned).collect()
     }
 

@@ -11,6 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
+use super::wait::BUSY;
+
 /// The era without handshake and sessions.
 pub const PROTOCOL: &str = "2026-07-28";
 
@@ -107,7 +109,7 @@ impl McpClient {
         let (id, headers, body) = self.message("tools/call", Some(tool), params);
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let asking = self.exchange("POST", "/mcp", &headers, &body);
-        let reply = tokio::time::timeout(LIMIT, asking).await.ok()?.ok()?;
+        let reply = tokio::time::timeout(LIMIT * BUSY, asking).await.ok()?.ok()?;
         answer_in(&reply.body, id).map(|message| ToolAnswer::of(&message))
     }
 
@@ -151,7 +153,7 @@ impl McpClient {
 
     /// A request with nothing added but the host, unless a header names another.
     pub async fn raw(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
-        let reply = tokio::time::timeout(LIMIT, self.exchange(method, path, headers, body)).await;
+        let reply = tokio::time::timeout(LIMIT * BUSY, self.exchange(method, path, headers, body)).await;
         let reply = reply.unwrap_or_else(|_| panic!("no answer to {method} {path} within {LIMIT:?}"));
         reply.unwrap_or_else(|error| panic!("no answer to {method} {path}: {error}"))
     }

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::mcp_client::{McpClient, Reply, ToolAnswer};
 use super::schemas;
-use super::wait::{eventually, holds_within, wait_for};
+use super::wait::{BUSY, eventually, holds_within, wait_for};
 use super::{Fleet, Host, SlowProxy, temp_dir};
 
 const START: Duration = Duration::from_secs(20);
@@ -553,7 +553,7 @@ impl Stdio {
 
     /// The next message, whatever it is.
     pub fn receive_any(&mut self) -> Value {
-        let line = self.lines.recv_timeout(Duration::from_secs(40)).expect("an answer");
+        let line = self.lines.recv_timeout(Duration::from_secs(40) * BUSY).expect("an answer");
         serde_json::from_str(&line).expect("only the protocol on standard output")
     }
 

@@ -12,6 +12,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 
 use super::fleet::Fleet;
 use super::places::{self, Places};
+use super::wait::BUSY;
 use super::{Background, leaks};
 
 /// A trial waits for hosts most of its time, so two more run beside it. `--test-threads`
@@ -40,13 +41,14 @@ impl Trial {
         Self::limited(name, Duration::from_secs(60), body)
     }
 
-    /// A trial that may take `limit`.
+    /// A trial that may take `limit`, times [`BUSY`].
     pub fn limited<F>(name: &str, limit: Duration, body: F) -> Self
     where
         F: AsyncFn(&Fleet) + Send + 'static,
     {
         // the first part is the binary's own name
         let name = name.split_once("::").map_or(name, |(_, rest)| rest).to_owned();
+        let limit = limit * BUSY;
         let body = Box::new(move |fleet: &Fleet| run_within(limit, body(fleet)));
         Self { name, limit, body }
     }

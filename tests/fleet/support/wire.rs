@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 
 use super::mcp_client::PROTOCOL;
 use super::service::Stdio;
+use super::wait::BUSY;
 
 /// Longer than any call here may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -184,7 +185,7 @@ impl Wire {
         match (&mut self.line, coming) {
             (Line::Stdio(stdio), _) => tokio::task::block_in_place(|| stdio.receive_any()),
             (Line::Http { .. }, Some(coming)) => {
-                tokio::time::timeout(LIMIT, coming.next()).await.expect("a message in time")
+                tokio::time::timeout(LIMIT * BUSY, coming.next()).await.expect("a message in time")
             }
             (Line::Http { .. }, None) => unreachable!("an answer comes with its request"),
         }
