@@ -54,11 +54,11 @@ const WORDS: [&str; 32] = [
 /// Tries `target` with every seed and with mutations of them; the seed of the numbers is fixed, so that a
 /// failure comes again.
 fn attack(corpus: &str, target: fn(&Path, &[u8])) {
-    let seeds: Vec<Vec<u8>> =
-        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(corpus))
-            .unwrap()
-            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-            .collect();
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(corpus);
+    let mut paths: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let seeds: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
     assert!(seeds.len() >= 8, "{corpus} has {} seeds", seeds.len());
     let directory = tempfile::tempdir().unwrap();
     let attempt = |bytes: &[u8]| {

@@ -46,7 +46,7 @@ pub(super) async fn act(
     let engine = hands.engine;
     match step {
         ImageStep::Fetch(image) => engine.pull(image, None).await.map(|()| None),
-        ImageStep::Pull(image, platform) => engine.pull(image, platform.as_deref()).await.map(|()| None),
+        ImageStep::Pull(image, platform) => engine.pull(image, platform.as_ref()).await.map(|()| None),
         ImageStep::Build(spec) => {
             build::build(hands, spec, Step::from(step.clone()).limit(before)).await.map(Some)
         }

@@ -19,7 +19,7 @@ pub use step::{
 use super::build::BuildSpec;
 use super::container::ContainerName;
 use super::host::HostId;
-use super::image::ImageName;
+use super::image::{ImageName, Platform};
 use super::run::{LimitSpec, RunSpec};
 use super::saga::{OnFailure, Plan};
 use super::thing::{NetworkName, NetworkSpec, VolumeName, VolumeSpec};
@@ -154,7 +154,7 @@ pub enum Change {
         /// Which.
         image: ImageName,
         /// For another platform than the host's, such as `linux/arm64`.
-        platform: Option<String>,
+        platform: Option<Platform>,
     },
     /// Remove what nothing uses.
     Prune {

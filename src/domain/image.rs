@@ -1,4 +1,4 @@
-//! An image's name.
+//! An image's name, and the platform one is made for.
 
 use super::host::InvalidName;
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,47 @@ impl fmt::Display for ImageName {
     }
 }
 
+/// What an image runs on: `linux/arm64`, with a variant `linux/arm/v7`, or the system alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Platform(String);
+
+impl Platform {
+    /// The text itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Platform {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let is_word = |part: &str| {
+            let rest = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+            part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(rest)
+        };
+        if text.len() <= LONGEST && text.split('/').count() <= 3 && text.split('/').all(is_word) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(InvalidName::new("platform", text, "write it as os/arch, such as linux/arm64 or linux/arm/v7"))
+    }
+}
+
+impl TryFrom<String> for Platform {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<Platform> for String {
+    fn from(platform: Platform) -> Self {
+        platform.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +152,18 @@ mod tests {
             assert_eq!(name.repository_and_tag(), (repository, tag), "{text}");
             let latest = name.latest().map(|name| name.to_string());
             assert_eq!(latest, (text == repository).then(|| format!("{text}:latest")));
+        }
+    }
+
+    #[test]
+    fn a_platform_has_one_to_three_words() {
+        for good in ["linux", "linux/amd64", "linux/arm/v7", "windows/amd64/10.0.17763.1"] {
+            assert_eq!(good.parse::<Platform>().unwrap().as_str(), good);
+        }
+        for bad in
+            ["", "linux/", "/amd64", "a/b/c/d", "--help", "linux amd64", "linux/../x", "linux\n", "\u{e4}"]
+        {
+            assert!(bad.parse::<Platform>().is_err(), "{bad:?}");
         }
     }
 

@@ -6,7 +6,7 @@ use super::volumes::is_anonymous;
 use super::{Engine, EngineError};
 use crate::domain::change::{PruneKind, Thing};
 use crate::domain::container::ContainerName;
-use crate::domain::image::ImageName;
+use crate::domain::image::{ImageName, Platform};
 use crate::domain::run::{LimitSpec, NANO_PER_MILLI, RestartPolicy, RunSpec};
 use bollard::models::{
     ContainerCreateBody, ContainerUpdateBody, EndpointSettings, HostConfig, NetworkingConfig, PortBinding,
@@ -140,11 +140,11 @@ impl Engine {
     }
 
     /// Pulls an image.
-    pub async fn pull(&self, image: &ImageName, platform: Option<&str>) -> Result<(), EngineError> {
+    pub async fn pull(&self, image: &ImageName, platform: Option<&Platform>) -> Result<(), EngineError> {
         let (repository, tag) = image.repository_and_tag();
         let mut options = CreateImageOptionsBuilder::default().from_image(repository).tag(tag);
         if let Some(platform) = platform {
-            options = options.platform(platform);
+            options = options.platform(platform.as_str());
         }
         let mut progress = self.docker.create_image(Some(options.build()), None, None);
         while let Some(told) = progress.next().await {

@@ -64,6 +64,7 @@ async fn recorder_is_transparent_to_docker(fleet: &Fleet) {
     assert_eq!((hijacked.code, hijacked.stdout.as_str()), (7, "GET / HTTP/1.1\n"), "{hijacked:?}");
     assert!(hijacked.stderr.contains("err"));
     let id = host.run_container(&[IMAGE, "sh", "-c", "echo one; echo two; exec sleep 1000"]);
+    wait_for("it has spoken", SOON, || host.docker(&["logs", &id]) == "one\ntwo");
     let output = host.ssh("ops", &[], &format!("docker exec {id} echo inside; docker logs {id}"));
     assert_eq!(output.stdout, "inside\none\ntwo\n", "{output:?}");
     // chunked request and response bodies, of some megabytes
@@ -162,7 +163,7 @@ async fn slow_proxy_delays_without_throttling(_fleet: &Fleet) {
     line.read_exact(&mut back).unwrap();
     writing.join().unwrap().unwrap();
     assert!(back.iter().all(|byte| *byte == 7));
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }
 
 async fn stalled_proxy_keeps_connections(fleet: &Fleet) {
@@ -221,8 +222,9 @@ async fn what_a_trial_leaves_behind_is_told(fleet: &Fleet) {
     });
     let orphans = processes::matching(&processes::naming(&dir.path().display().to_string()), "^sleep 1002");
     told(fleet, "h2: process", || host.ssh("ops", &[], "sleep 1003 >/dev/null 2>&1 &"));
-    let session =
-        told(fleet, "docker system dial-stdio", || host.ssh_stays("ops", &[], "docker system dial-stdio"));
+    let session = told(fleet, "(docker) docker system dial-stdio", || {
+        host.ssh_stays("ops", &[], "docker system dial-stdio")
+    });
     let held = Level::of(fleet).beyond(&before);
     let connected = format!("to {}", host.ssh_address());
     assert!(
@@ -291,7 +293,7 @@ async fn a_process_is_judged_by_its_end(_: &Fleet) {
     let failed = judged("kill -9 $$", SOON).unwrap_err();
     assert!(failed.contains("signal: 9"), "{failed}");
     // one that blocks is ended, and what it has started with it
-    let failed = judged("HOME=/tmp/dm$$- sleep 1004 & echo begun; wait", Duration::from_secs(1)).unwrap_err();
+    let failed = judged("HOME=/tmp/dm$$- sleep 1004 & echo begun; wait", Duration::from_secs(3)).unwrap_err();
     assert!(failed.contains("begun") && failed.contains("killed after"), "{failed}");
     wait_for("the end of what it has started", SOON, || processes::mentioning("sleep 1004").is_empty());
 }

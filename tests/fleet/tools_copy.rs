@@ -186,7 +186,10 @@ async fn a_copy_survives_the_death_of_the_service(fleet: &Fleet) {
     wait_for("the volume to be made", SOON, || !h2.docker(&["volume", "ls", "-qf", "name=data"]).is_empty());
     let service = Service::start_in(first.kill());
     service.wait_ready(&["h1", "h2"]).await;
-    let ended = service.structured("job_get", json!({"job": begun["job"], "wait": 60})).await;
+    let mut ended = Value::Null;
+    while ended["ended"].is_null() {
+        ended = service.structured("job_get", json!({"job": begun["job"], "wait": 45})).await;
+    }
     assert_eq!(done(&ended)["copied"]["bytes"], 204_800_000, "{ended}");
     let sum = "md5sum /data/big";
     assert_eq!(in_volume(h2, "data", sum), in_volume(h1, "data", sum));

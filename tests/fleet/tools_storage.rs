@@ -163,7 +163,8 @@ fn fill(host: &Host) {
     ]);
     host.run_container(&["--name=reader", "--network=none", "--volume=data:/d:ro", IMAGE, "true"]);
     wait_for("the file", SOON, || {
-        host.docker(&["exec", "writer", "stat", "-c", "%s", "/data/file"]) == "1000000"
+        let size = host.try_docker(&["exec", "writer", "stat", "-c", "%s", "/data/file"]);
+        size.is_ok_and(|size| size == "1000000")
     });
 }
 

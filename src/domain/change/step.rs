@@ -6,7 +6,7 @@ use super::recreate::RecreateStep;
 use crate::domain::build::BuildSpec;
 use crate::domain::container::ContainerName;
 use crate::domain::host::HostId;
-use crate::domain::image::ImageName;
+use crate::domain::image::{ImageName, Platform};
 use crate::domain::run::{LimitSpec, RunSpec};
 use crate::domain::thing::{NetworkName, NetworkSpec, VolumeName, VolumeSpec};
 use std::fmt;
@@ -90,7 +90,7 @@ pub enum ImageStep {
     /// Have it, pulled when there is none of the name.
     Fetch(ImageName),
     /// Pull it.
-    Pull(ImageName, Option<String>),
+    Pull(ImageName, Option<Platform>),
     /// Build it.
     Build(Box<BuildSpec>),
     /// Have the one that another host has under the name.

@@ -37,6 +37,7 @@ pub(super) fn tool() -> Tool {
 
 async fn run(context: ToolContext, parameters: Parameters) -> Result<Jobs, ToolError> {
     let Parameters { hosts, image, platform, idempotency_key, wait } = parameters;
+    let platform = platform.map(|platform| platform.parse()).transpose()?;
     let change = Change::ImagePull { image: image.parse()?, platform };
     let hosts = select(&context.directory, Some(&hosts))?;
     let names: Vec<String> = hosts.iter().map(|host| host.spec().id.to_string()).collect();
