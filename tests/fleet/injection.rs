@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::service_stacks::{Stacks, services};
+use crate::support::recorder::EngineRecorder;
 use crate::support::trials::Trial;
 use crate::support::{Commands, Fleet, Host, IMAGE, Service, ServiceConfig, ToolAnswer, wait_for};
 use crate::trials;
@@ -110,7 +111,9 @@ fn state(host: &Host) -> BTreeSet<String> {
 
 async fn what_is_no_name_does_nothing_anywhere(fleet: &Fleet) {
     let hosts = ["h1", "h2"].map(|name| fleet.host(name));
-    hosts.iter().for_each(|host| make(host));
+    for host in hosts {
+        make(host);
+    }
     let mut stacks = Stacks::on(hosts[0]);
     let compose = stacks.write("/srv/shop", "compose.yml", &services(&["app"]));
     stacks.up("shop", &[&compose]);
@@ -126,7 +129,9 @@ async fn what_is_no_name_does_nothing_anywhere(fleet: &Fleet) {
         });
     let service = Service::start(&config);
     service.wait_ready(&["nas", "pi"]).await;
-    recorders.iter().for_each(|recorder| recorder.clear());
+    for recorder in &recorders {
+        recorder.clear();
+    }
     let before = hosts.map(state);
     let known = commands.each_ref().map(|commands| commands.seen().len());
     let config_file = std::fs::read(service.home().hosts_file()).expect("a hosts file");
@@ -155,7 +160,7 @@ async fn what_is_no_name_does_nothing_anywhere(fleet: &Fleet) {
         }
     }
     assert!(tried > 500, "{tried}");
-    let asked = recorders.iter().flat_map(|recorder| recorder.requests());
+    let asked = recorders.iter().flat_map(EngineRecorder::requests);
     assert_eq!(asked.filter(|request| request.method != "GET").collect::<Vec<_>>(), []);
     assert_eq!(hosts.map(state), before);
     for (commands, known) in commands.iter().zip(known) {
