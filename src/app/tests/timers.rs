@@ -288,8 +288,8 @@ async fn d3_files_are_read_every_minute_and_what_takes_hosts_away_once_more_a_se
 
     // in place: another file under this name would not be the same one
     let write = |hosts: &[&str]| {
-        let entries: String = hosts.iter().map(|host| format!("  {host}: {{hostname: {host}}}\n")).collect();
-        std::fs::write(&target, format!("hosts:\n{entries}")).unwrap();
+        let entries: Vec<String> = hosts.iter().map(|host| format!("{host}: {{hostname: {host}}}")).collect();
+        std::fs::write(&target, format!("hosts: {{{}}}\n", entries.join(", "))).unwrap();
     };
     write(&["nas", "pi", "new"]);
     until("a host that is new", || lab.directory().host("new").is_ok()).await;
