@@ -85,6 +85,8 @@ async fn sifted(
 }
 
 fn swept<'a>(things: impl Iterator<Item = &'a Thing> + Clone) -> Made {
-    let freed = things.clone().filter_map(|thing| thing.bytes).sum();
-    Made { removed: things.map(|thing| thing.name.clone()).collect(), freed: Some(freed), ..Made::default() }
+    // Old engines do not tell what images have alone.
+    let known = things.clone().filter_map(|thing| thing.bytes);
+    let freed = known.reduce(i64::saturating_add);
+    Made { removed: things.map(|thing| thing.name.clone()).collect(), freed, ..Made::default() }
 }

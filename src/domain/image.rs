@@ -1,6 +1,7 @@
 //! An image's name, and the platform one is made for.
 
 use super::host::InvalidName;
+use globset::GlobMatcher;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -26,11 +27,8 @@ impl ImageName {
         if let Some((repository, digest)) = self.0.split_once('@') {
             return (repository, digest);
         }
-        // A colon before the last slash belongs to a registry's port.
-        match self.0.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (&self.0, "latest"),
-        }
+        let repository = repository_of(&self.0);
+        (repository, self.0.get(repository.len() + 1..).unwrap_or("latest"))
     }
 
     /// The image that is meant where this is the name of a repository alone, and no identifier; `None` for one with a
@@ -88,6 +86,20 @@ impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The name of an image without its tag.
+pub fn repository_of(image: &str) -> &str {
+    // A colon before the last slash belongs to a registry's port.
+    match image.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => image,
+    }
+}
+
+/// Whether the glob is one of the image's name, with or without its tag.
+pub fn is_like(glob: &GlobMatcher, image: &str) -> bool {
+    glob.is_match(image) || glob.is_match(repository_of(image))
 }
 
 /// What an image runs on: `linux/arm64`, with a variant `linux/arm/v7`, or the system alone.
@@ -153,6 +165,18 @@ mod tests {
             let latest = name.latest().map(|name| name.to_string());
             assert_eq!(latest, (text == repository).then(|| format!("{text}:latest")));
         }
+    }
+
+    #[test]
+    fn a_glob_is_one_of_the_name_with_or_without_its_tag() {
+        let is_like = |pattern: &str, image: &str| {
+            is_like(&globset::Glob::new(pattern).unwrap().compile_matcher(), image)
+        };
+        assert!(is_like("nginx", "nginx:1.27") && is_like("nginx:1.*", "nginx:1.27"));
+        assert!(
+            is_like("*/app", "localhost:5000/app:1") && is_like("localhost:5000/*", "localhost:5000/app")
+        );
+        assert!(!is_like("nginx:2*", "nginx:1.27") && !is_like("localhost", "localhost:5000/app"));
     }
 
     #[test]

@@ -109,7 +109,10 @@ impl Output {
         let told = excerpt(&before, &bytes, &after);
         let mut told =
             told.unwrap_or_else(|| format!("{} (a secret lies across an end of this part)\n", redact::MASK));
-        for secret in known.iter().filter(|secret| !secret.is_empty()) {
+        // The longest first: one may be the beginning of another.
+        let mut known: Vec<&String> = known.iter().filter(|secret| !secret.is_empty()).collect();
+        known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        for secret in known {
             told = told.replace(secret.as_str(), redact::MASK);
         }
         if !self.has_errors {
@@ -204,6 +207,7 @@ mod tests {
     fn secrets_and_control_characters_are_taken_out() {
         let told = output(&[(Stream::Out, "TOKEN=hunter2\n\u{1b}[31mred\u{1b}[0m sesame\n")]);
         assert_eq!(told.text(&["sesame".to_owned()]), "TOKEN=***\nred ***\n");
+        assert_eq!(told.text(&["sesa".to_owned(), "sesame".to_owned()]), "TOKEN=***\nred ***\n");
     }
 
     proptest! {

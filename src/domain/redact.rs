@@ -146,13 +146,14 @@ enum Open {
     Quote(char),
     /// The value of a flag that is the item before it.
     Item,
+    /// The items of a secret key's list with this indentation, until a line is none: in brackets, or each behind a dash.
+    List { indent: usize, bracket: bool },
 }
 
 /// A compose or env file: values of secret keys to the end of their line or block, and telling
 /// shapes. References such as `${DB_PASSWORD}` stay: they name a secret and do not hold it.
 pub fn file(text: &str) -> String {
-    // A private key has many lines.
-    let whole = rules::private_keys(text);
+    let whole = rules::across_lines(text);
     let mut out = String::with_capacity(whole.len());
     let mut open = None;
     for line in whole.split_inclusive('\n') {
@@ -188,11 +189,43 @@ fn continued(body: &str, state: Open, open: &mut Option<Open>) -> String {
             }
             _ => file_line(body, open),
         },
+        Open::List { indent: key, bracket } => match list_item(body, key, bracket) {
+            Some(word) => {
+                *open = Some(state);
+                // A secret of several lines goes on as it would elsewhere.
+                let shown = if values::is_reference(word) { word } else { MASK };
+                body.replacen(word, shown, 1)
+            }
+            None => file_line(body, open),
+        },
         Open::Block(_) => file_line(body, open),
     }
 }
 
+/// The word of a list's line; `None` for one that belongs to no list.
+fn list_item(body: &str, key: usize, bracket: bool) -> Option<&str> {
+    let rest = body.trim();
+    let word = if bracket { rest.trim_end_matches(',') } else { rest.strip_prefix("- ")?.trim() };
+    let word = word.trim_matches(['"', '\'']);
+    let is_item = indent(body) >= key && !word.is_empty() && !word.starts_with([']', '[', '{', '}']);
+    (is_item && !word.contains(": ")).then_some(word)
+}
+
+/// The list that a line opens under the key of a secret, with nothing on its own line.
+fn opened_list(body: &str) -> Option<Open> {
+    let line = body.trim_end();
+    let bracket = line.ends_with('[');
+    let key = line.trim_end_matches('[').trim_end().strip_suffix(':')?.trim_start();
+    let key = key.strip_prefix("- ").unwrap_or(key).trim_matches(['"', '\'']);
+    let is_one = is_name(key) && is_secret_key(key) && !keys::lists_names(key);
+    is_one.then(|| Open::List { indent: indent(body), bracket })
+}
+
 fn file_line(body: &str, open: &mut Option<Open>) -> String {
+    if let Some(list) = opened_list(body) {
+        *open = Some(list);
+        return body.to_owned();
+    }
     let Some(found) = FILE_LINE.captures(body) else {
         let flag = item(body).filter(|(_, word)| word.starts_with('-') && is_secret_key(word));
         *open = flag.map(|_| Open::Item);

@@ -2,7 +2,7 @@
 
 use super::change::{Change, StopMode};
 use super::container::ContainerName;
-use super::image::ImageName;
+use super::image::{ImageName, is_like};
 use super::pattern::{InvalidPattern, Pattern};
 use super::stack::LABEL_PROJECT;
 use globset::{Glob, GlobMatcher};
@@ -96,7 +96,7 @@ impl Selection {
     pub fn admits(&self, name: &str, image: &str, labels: &BTreeMap<String, String>) -> bool {
         match self {
             Self::Stack(stack) => labels.get(LABEL_PROJECT) == Some(stack),
-            Self::Image(glob) => glob.is_match(image),
+            Self::Image(glob) => is_like(glob, image),
             Self::Like(pattern) => pattern.admits(name, |key| labels.get(key)),
         }
     }
@@ -167,10 +167,10 @@ mod tests {
         ]);
         let admits =
             |text: &str| text.parse::<Selection>().unwrap().admits("shop-web-1", "nginx:1.27", &labels);
-        for text in ["stack=shop", "image=nginx:*", "label=tier", "label=tier=web", "shop-*"] {
+        for text in ["stack=shop", "image=nginx:*", "image=nginx", "label=tier", "label=tier=web", "shop-*"] {
             assert!(admits(text), "{text}");
         }
-        for text in ["stack=sho", "image=nginx", "label=tier=db", "web"] {
+        for text in ["stack=sho", "image=ngin", "label=tier=db", "web"] {
             assert!(!admits(text), "{text}");
         }
         assert!("image=[".parse::<Selection>().is_err() && "[".parse::<Selection>().is_err());

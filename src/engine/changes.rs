@@ -160,9 +160,13 @@ impl Engine {
         let dangling = HashMap::from([("dangling", vec!["true"])]);
         match kind {
             PruneKind::Containers => {
-                let options = ListContainersOptionsBuilder::default().all(true).size(true).build();
-                let mut listed = self.docker.list_containers(Some(options)).await?;
-                // Not by a filter of the engine's: they know different states.
+                let mut options = ListContainersOptionsBuilder::default().all(true).size(true);
+                // Measuring takes long, and all that is listed is. Podman knows other states.
+                let over = HashMap::from([("status", vec!["created", "exited", "dead"])]);
+                if self.info().product != "Podman" {
+                    options = options.filters(&over);
+                }
+                let mut listed = self.docker.list_containers(Some(options.build())).await?;
                 listed.retain(|container| {
                     let state = container.state.as_ref().map(ToString::to_string).unwrap_or_default();
                     matches!(&*state, "created" | "exited" | "dead")
@@ -192,13 +196,16 @@ impl Engine {
                 Ok(things.collect())
             }
             PruneKind::Images => {
-                let options = ListImagesOptionsBuilder::default().filters(&dangling).build();
+                let options =
+                    ListImagesOptionsBuilder::default().filters(&dangling).shared_size(true).build();
                 let listed = self.docker.list_images(Some(options)).await?;
                 let used: BTreeSet<String> =
                     self.containers().await?.into_iter().map(|container| container.image_id).collect();
                 let things = listed.into_iter().filter(|image| !used.contains(&image.id)).map(|image| {
                     let name = image.id.trim_start_matches("sha256:").chars().take(12).collect();
-                    let thing = Thing { id: image.id, name, bytes: Some(image.size) };
+                    // Its own layers: what others have too may stay. Engines that do not know say -1.
+                    let own = (image.shared_size >= 0).then_some(image.size - image.shared_size);
+                    let thing = Thing { id: image.id, name, bytes: own };
                     Unused { thing, labels: image.labels.into_iter().collect(), created: Some(image.created) }
                 });
                 Ok(things.collect())

@@ -196,6 +196,17 @@ impl Engine {
         Ok(self.docker.inspect_container(name.as_str(), None).await?.into())
     }
 
+    /// The image of a container by the name it was made with. The list tells an identifier once the tag is another image's.
+    pub async fn image_name(&self, container: &Container) -> Result<String, EngineError> {
+        let id = container.image_id.trim_start_matches("sha256:");
+        let is_id =
+            !container.image.is_empty() && id.starts_with(container.image.trim_start_matches("sha256:"));
+        match container.id.parse::<ContainerName>() {
+            Ok(name) if is_id => Ok(self.container(&name).await?.image),
+            _ => Ok(container.image.clone()),
+        }
+    }
+
     /// The processes of a running container: titles, then one row each.
     pub async fn processes(
         &self,

@@ -60,11 +60,12 @@ impl Engine {
                 }
             }
         }
-        for line in lines.finish() {
+        let (rest, trouble) = lines.finish();
+        for line in rest {
             kept.take(line);
         }
         let is_tail = tail.is_some_and(|most| kept.lines.len() >= most);
-        Ok(Read { lines: kept.lines.into(), is_cut: kept.is_cut || is_tail })
+        Ok(Read { lines: kept.lines.into(), is_cut: kept.is_cut || is_tail, trouble, is_failed: false })
     }
 
     /// Lines from these places on, as they come; ends when the container does. The connection is its own and
@@ -82,7 +83,10 @@ impl Engine {
         let lines = pieces.map_ok(Some).chain(ended).and_then(move |piece| {
             let lines = match piece {
                 Some(piece) => lines.as_mut().map_or(Ok(vec![]), |lines| lines.push(&piece)),
-                None => Ok(lines.take().map(Lines::finish).unwrap_or_default()),
+                None => match lines.take().map(Lines::finish).unwrap_or_default() {
+                    (_, Some(trouble)) => Err(EngineError::Garbled(trouble)),
+                    (rest, None) => Ok(rest),
+                },
             };
             let new = lines.map(|lines| lines.into_iter().filter(|line| given.is_new(line)).map(Ok));
             future::ready(new.map(|new| stream::iter(new.collect::<Vec<_>>())))

@@ -80,34 +80,32 @@ impl Engine {
             }
         }
         stopped.sort_by(|a, b| b.cmp(a));
-        let unread = stopped.len().saturating_sub(INSPECTED);
+        let mut unread = stopped.len().saturating_sub(INSPECTED);
         stopped.truncate(INSPECTED);
-        let wanted: Vec<Vec<PortUse>> = stream::iter(stopped)
+        let wanted: Vec<Option<Vec<PortUse>>> = stream::iter(stopped)
             .map(|(_, id, container, state)| async move {
+                let one = |binding| PortUse { binding, container: container.clone(), state: state.clone() };
                 let wanted = self.wanted(&id).await?;
-                let each = wanted.into_iter().map(|binding| PortUse {
-                    binding,
-                    container: container.clone(),
-                    state: state.clone(),
-                });
-                Ok::<_, EngineError>(each.collect())
+                Ok::<_, EngineError>(wanted.map(|wanted| wanted.into_iter().map(one).collect()))
             })
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
-        uses.extend(wanted.into_iter().flatten());
+        unread += wanted.iter().filter(|wanted| wanted.is_none()).count();
+        uses.extend(wanted.into_iter().flatten().flatten());
         Ok(Ports { uses: uses.into_iter().collect(), unread })
     }
 
-    /// What a container would publish; nothing when it has gone meanwhile.
-    async fn wanted(&self, id: &str) -> Result<Vec<Binding>, EngineError> {
+    /// What a container would publish; nothing when it has gone meanwhile, `None` when the engine keeps it to itself.
+    async fn wanted(&self, id: &str) -> Result<Option<Vec<Binding>>, EngineError> {
         let found = self.docker.inspect_container(id, None::<InspectContainerOptions>).await;
         match found.map_err(EngineError::from) {
             Ok(found) => {
                 let ports = found.host_config.and_then(|host| host.port_bindings);
-                Ok(ports.map(bindings).unwrap_or_default())
+                Ok(Some(ports.map(bindings).unwrap_or_default()))
             }
-            Err(EngineError::NotFound(_)) => Ok(vec![]),
+            Err(EngineError::NotFound(_)) => Ok(Some(vec![])),
+            Err(EngineError::Refused { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -8,6 +8,9 @@ use crate::engine::EngineError;
 use crate::engine::archive::Archived;
 use std::ops::Range;
 
+/// The kernel shows these in a container and keeps nothing there; the engine sees what lies beneath.
+const OF_THE_KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+
 /// As many links as Linux follows of one path; more are a circle here too.
 const MOST_LINKS: usize = 40;
 
@@ -42,22 +45,72 @@ pub(super) fn parts(path: &str) -> (&str, &str) {
     }
 }
 
+pub(super) fn refuse_kernel(path: &str) -> Result<(), ToolError> {
+    match OF_THE_KERNEL.into_iter().find(|place| lies_in(path, place)) {
+        Some(place) => {
+            let message = format!("path: {place} is the kernel's, and no file is kept there");
+            Err(ToolError::new(ErrorKind::InvalidArguments, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The engine reads and writes beneath what lies in the container's memory.
+pub(super) fn refuse_memory(path: &str, memory: &[String]) -> Result<(), ToolError> {
+    match memory.iter().find(|place| lies_in(path, place)) {
+        Some(place) => {
+            let message =
+                format!("path: {place} is in the container's memory (tmpfs), which the engine cannot reach");
+            Err(ToolError::new(ErrorKind::Conflict, message)
+                .with_hint("container_exec can look and write there."))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a path that leads to where no file can be kept, or through it: what the engine sees there is not what the
+/// container does. Memory that is said to lie at a link lies where that leads.
+pub(super) async fn refuse_unkept(
+    operation: &Operation,
+    container: &ContainerName,
+    Resolved { path, passed }: &Resolved,
+    memory: Vec<String>,
+) -> Result<Result<(), ToolError>, HostError> {
+    let mut places = memory;
+    for at in 0..places.len() {
+        let place = resolve(operation, container, &places[at]).await?.path;
+        places.push(place);
+    }
+    let mut all = passed.iter().chain([path]);
+    Ok(all.try_for_each(|path| refuse_kernel(path).and_then(|()| refuse_memory(path, &places))))
+}
+
+fn lies_in(path: &str, place: &str) -> bool {
+    path.strip_prefix(place.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// What was found at the end of the links.
 pub(super) struct Found {
     pub(super) path: String,
     pub(super) archived: Archived,
 }
 
-/// Reads what is at a path.
+/// Reads what is at a path; refuses one that leads to where the engine sees something else than the container does.
 pub(super) async fn follow(
     operation: Operation,
     container: ContainerName,
     path: String,
     wanted: Range<u64>,
-) -> Result<Found, HostError> {
-    let path = resolve(&operation, &container, &path).await?.path;
+) -> Result<Result<Found, ToolError>, HostError> {
+    let resolved = resolve(&operation, &container, &path).await?;
+    let memory = operation.engine().container(&container).await?.tmpfs;
+    if let Err(error) = refuse_unkept(&operation, &container, &resolved, memory).await? {
+        return Ok(Err(error));
+    }
+    let path = resolved.path;
     let archived = operation.engine().archive(&container, &path, wanted).await?;
-    Ok(Found { path, archived })
+    Ok(Ok(Found { path, archived }))
 }
 
 /// Where the links of a path lead.

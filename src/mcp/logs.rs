@@ -166,8 +166,13 @@ impl View {
                 let name = &self.wish.containers[index];
                 self.notes.push(format!("error: {name}: {}", redact::text(&error.to_string())));
                 self.failed[index] = true;
-                Read::default()
+                Read { is_failed: true, ..Read::default() }
             }));
+        }
+        for (name, read) in self.wish.containers.iter().zip(&reads) {
+            if let Some(words) = &read.trouble {
+                self.notes.push(format!("error: {name}: not all of it can be read: {}", redact::text(words)));
+            }
         }
         let cut: Vec<&str> = self
             .wish
@@ -187,8 +192,13 @@ impl View {
         self.shown = shown;
         if is_full {
             let which = if self.is_forward { "newer" } else { "older" };
-            let note = format!("truncated: {left} {which} lines match too; narrow with since, grep or level");
-            self.notes.push(note);
+            // Of a log that was not read to its end more is not known.
+            let least = if cut.is_empty() { "" } else { "at least " };
+            let first = self.shown.iter().find_map(|shown| shown.lines.first()).filter(|_| !self.is_forward);
+            let back = first.map(|(time, ..)| format!("; older ones: until={time}")).unwrap_or_default();
+            self.notes.push(format!(
+                "truncated: {least}{left} {which} lines match too; narrow with since, grep or level{back}"
+            ));
         }
         self.has_more = self.is_forward && (is_full || !cut.is_empty());
         if !cut.is_empty() && self.is_forward && !is_full {
@@ -261,7 +271,7 @@ mod tests {
             stderr: false,
             text: text.clone(),
         };
-        Read { lines: texts.iter().zip(0..).map(line).collect(), is_cut: false }
+        Read { lines: texts.iter().zip(0..).map(line).collect(), ..Read::default() }
     }
 
     #[test]
@@ -275,6 +285,20 @@ mod tests {
             let text = view.render();
             assert!(text.len() <= page::MOST_CHARACTERS && text.len() > 30_000, "{}", text.len());
             assert!(text.contains("\ntruncated: "));
+        }
+    }
+
+    #[test]
+    fn how_many_older_lines_there_are_is_known_of_a_log_that_was_read_whole() {
+        let texts: Vec<String> = (0..300).map(|n| format!("line {n}")).collect();
+        for (is_cut, words) in [(false, "\ntruncated: 100 older"), (true, "\ntruncated: at least 99 older")] {
+            let mut view = view(&["web"], |_| {});
+            view.take(vec![Ok(Read { is_cut, ..log(&texts) })]);
+            let text = view.render();
+            assert!(
+                text.contains(words) && text.contains("; older ones: until=1970-01-01T00:00:00.1Z\n"),
+                "{text}"
+            );
         }
     }
 

@@ -11,12 +11,14 @@ use std::time::Duration;
 /// What was found longer ago has to be found anew.
 const KNOWN_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The images of all hosts that were found outdated; clones share them.
+/// The images of all hosts that were found outdated, by identifier and name; clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Outdated(Arc<Mutex<BTreeMap<(String, String), Found>>>);
+pub(super) struct Outdated(Arc<Mutex<BTreeMap<Key, Found>>>);
+
+/// Which: host, identifier and name.
+type Key = (String, String, String);
 
 struct Found {
-    image: String,
     containers: Vec<String>,
     at: Timestamp,
 }
@@ -32,36 +34,38 @@ impl Outdated {
     ) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, found| age(now, found.at) < KNOWN_FOR);
-        let key = (host.to_owned(), id.to_owned());
+        let key = (host.to_owned(), id.to_owned(), image.to_owned());
         if outdated {
-            known.insert(key, Found { image: image.to_owned(), containers: containers.to_vec(), at: now });
+            known.insert(key, Found { containers: containers.to_vec(), at: now });
         } else {
             known.remove(&key);
         }
     }
 
-    /// What is to be known of a host whose running containers have these images, by name and identifier.
+    /// What is to be known of a host whose running containers have these images, by name and identifier; each with the
+    /// identifier of its image.
     pub(super) fn findings(
         &self,
         host: &str,
         run: &BTreeMap<String, String>,
         now: Timestamp,
-    ) -> Vec<Finding> {
+    ) -> Vec<(String, Finding)> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let finding = |((of, id), found): (&(String, String), &Found)| {
+        let finding = |((of, id, image), found): (&Key, &Found)| {
             let runs_it = |name: &&String| run.get(*name) == Some(id);
             let containers: Vec<&String> = found.containers.iter().filter(runs_it).collect();
             if of != host || containers.is_empty() || age(now, found.at) >= KNOWN_FOR {
                 return None;
             }
-            Some(Finding {
+            let finding = Finding {
                 severity: Severity::Info,
                 kind: "image_outdated",
-                subject: found.image.clone(),
+                subject: image.clone(),
                 summary: format!("its registry has another image of the name than {} run", list(&containers)),
                 since: Some(found.at),
                 suggest: format!("container_recreate {} on {host}", list(&containers)),
-            })
+            };
+            Some((id.clone(), finding))
         };
         known.iter().filter_map(finding).collect()
     }
@@ -76,7 +80,8 @@ mod tests {
     fn what_is_run_and_was_found_lately_is_told() {
         let (outdated, now) = (Outdated::default(), Timestamp::UNIX_EPOCH);
         let containers = ["web".to_owned()];
-        let learn = |id, is| outdated.learn(("nas", id), ("nginx", &containers), is, now);
+        let named = |id, image, is| outdated.learn(("nas", id), (image, &containers), is, now);
+        let learn = |id, is| named(id, "nginx", is);
         learn("1", true);
         learn("2", false);
         let told = |host: &str, (name, id): (&str, &str), at: Timestamp| {
@@ -92,6 +97,8 @@ mod tests {
             0,
             "that is long ago"
         );
+        named("1", "nginx:1.27.4", false);
+        assert_eq!(told("nas", ("web", "1"), now), 1, "under another name it is what it was");
         learn("1", false);
         assert_eq!(told("nas", ("web", "1"), now), 0, "the registry has it no longer");
     }

@@ -11,15 +11,16 @@ use super::tool::{ToolContext, ToolOutput, planned, structured};
 use crate::actors::changes::{NewRollout, Rollout, RolloutRecord, Target};
 use crate::actors::operation::Operation;
 use crate::changes::survey;
-use crate::domain::change::{Affected, AffectedKind, Bound};
+use crate::domain::change::{Affected, AffectedKind, Bound, list as listed};
 use crate::domain::operation::OperationId;
 use crate::domain::policy::Policy;
 use crate::domain::rollout::{Fate, Pace, RolloutAction, Selection};
 use crate::domain::saga::StepState;
+use crate::domain::text::cut;
 use crate::engine::EngineError;
 use crate::journal::record::Verdict;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,9 @@ const MOST_TARGETS: usize = 200;
 
 /// Containers that are named in a question; the plan has them all.
 const MOST_NAMED: usize = 20;
+
+/// Hosts that are left out may be many, and each has a reason.
+const LONGEST_NOTE: usize = 2_000;
 
 /// A survey asks about each container.
 const SURVEY: Duration = Duration::from_secs(20);
@@ -81,7 +85,9 @@ pub(super) async fn roll_out(
     let deal = json!([context.asker.principal, context.tool, machines, bounds, batch, pause, max_failures])
         .to_string();
     let agreements = &context.agreements;
-    let told = |token: String| Job::planned_rollout(&wanted, &targets, plan, &errors, token);
+    let left_out: Vec<String> =
+        errors.iter().map(|error| format!("{}: {}", error.host, error.message)).collect();
+    let told = |token: String| Job::planned_rollout(&wanted, &targets, plan, &left_out, token);
     if plans_only {
         return planned(&told(agreements.seal(&deal)));
     }
@@ -94,12 +100,12 @@ pub(super) async fn roll_out(
         let what = told_of(&wanted);
         let arguments = json!({"rollout": what, "hosts": wanted.hosts});
         let asker = context.asker.clone();
-        let new = NewRollout { what, targets, pace: wanted.pace, asker, arguments };
+        let new = NewRollout { what, targets, left_out, pace: wanted.pace, asker, arguments };
         let rollout = context.directory.changes().roll_out(new);
         return structured(&wait_for(context, &rollout, wait_within(wait)).await);
     }
     let token = agreements.seal(&deal);
-    let question = Question { text: ask(&wanted, &targets), wants: Wants::Yes };
+    let question = Question { text: ask(&wanted, &targets, &errors), wants: Wants::Yes };
     let plan = told(token.clone());
     if next == Next::Plan {
         return planned(&plan);
@@ -159,14 +165,25 @@ async fn look(context: &ToolContext, wanted: &Wanted) -> Result<Survey, ToolErro
             let mut containers = operation.engine().containers().await?;
             containers.sort_unstable_by(|one, other| one.name.cmp(&other.name));
             for container in containers {
-                let is_meant = selection.admits(&container.name, &container.image, &container.labels);
-                if !is_meant || !action.is_for(&container.state) {
+                if !action.is_for(&container.state) {
+                    continue;
+                }
+                let image = match operation.engine().image_name(&container).await {
+                    Ok(image) => image,
+                    // It has gone meanwhile.
+                    Err(EngineError::NotFound(_)) => continue,
+                    Err(error) => return Err(error.into()),
+                };
+                if !selection.admits(&container.name, &image, &container.labels) {
                     continue;
                 }
                 let Ok(name) = container.name.parse() else { continue };
-                let Some(change) = action.change(name, &container.image, patience) else { continue };
+                let Some(change) = action.change(name, &image, patience) else {
+                    found.push((container, Err("its image has no name to be pulled by".to_owned())));
+                    continue;
+                };
                 // An image of several containers is pulled once.
-                if action == RolloutAction::Pull && !images.insert(container.image.clone()) {
+                if action == RolloutAction::Pull && !images.insert(image) {
                     continue;
                 }
                 let looked = match survey(operation.engine(), &change.steps(), now).await {
@@ -182,11 +199,21 @@ async fn look(context: &ToolContext, wanted: &Wanted) -> Result<Survey, ToolErro
     };
     let (answers, mut errors) = gather(Patience::Longer(SURVEY), context, &hosts, asked).await?;
     let (mut targets, mut plan, mut machines) = (vec![], vec![], vec![]);
+    let mut seen = BTreeMap::new();
     for (host, (machine, found)) in answers {
         let id = &host.spec().id;
         let (policy, protection) = (context.directory.policy(id), context.directory.protection(id));
         machines.push(format!("{} {:?} {:?}", machine.endpoint, machine.engine, machine.host_key));
         for (container, looked) in found {
+            // Clones of a machine have the same containers by name; their keys tell them apart.
+            let what = (machine.engine.clone(), machine.host_key.clone(), container.id.clone());
+            if let Some(name) = seen.get(&what) {
+                let thing = Affected::new(AffectedKind::Container, container.id, container.name);
+                let kept = Some(format!("it is the one on {name}, another name of the host"));
+                plan.push(Planned { kept, ..Planned::on(id, &thing, None) });
+                continue;
+            }
+            seen.insert(what, id.clone());
             let (change, affected) = match looked {
                 Ok(fit) => fit,
                 Err(why) => {
@@ -241,19 +268,28 @@ fn done(action: RolloutAction) -> &'static str {
     }
 }
 
-fn ask(wanted: &Wanted, targets: &[Target]) -> String {
+fn ask(wanted: &Wanted, targets: &[Target], errors: &[HostFailure]) -> String {
     let mut named: Vec<String> =
         targets.iter().take(MOST_NAMED).map(|target| format!("{}/{}", target.host, target.name)).collect();
     if let more @ 1.. = targets.len().saturating_sub(MOST_NAMED) {
         named.push(format!("{more} more"));
     }
     let (action, batch) = (wanted.action.word(), wanted.pace.batch);
-    told(&format!("rollout of {action}, {batch} at once: {}. Do it?", named.join(", ")))
+    let hosts: Vec<&str> = errors.iter().map(|error| error.host.as_str()).take(MOST_NAMED).collect();
+    let without = if hosts.is_empty() { String::new() } else { format!(", without {}", listed(&hosts)) };
+    told(&format!("rollout of {action}, {batch} at once: {}{without}. Do it?", named.join(", ")))
 }
 
 /// What is done to what, in words that may be kept.
 fn told_of(wanted: &Wanted) -> String {
     told(&format!("{} {}", wanted.action.word(), wanted.selector))
+}
+
+/// How it ended, and what it leaves out; no more of that than an answer has room for.
+fn note_of(words: Option<&str>, left_out: &[String]) -> Option<String> {
+    let mut notes: Vec<&str> = words.into_iter().collect();
+    notes.extend(left_out.iter().map(String::as_str));
+    (!notes.is_empty()).then(|| cut(&told(&notes.join("; ")), LONGEST_NOTE).0.to_owned())
 }
 
 fn hosts_of(targets: &[Target]) -> String {
@@ -266,11 +302,11 @@ impl Job {
         wanted: &Wanted,
         targets: &[Target],
         plan: Vec<Planned>,
-        errors: &[HostFailure],
+        left_out: &[String],
         token: String,
     ) -> Self {
         let mut notes = vec!["nothing was changed".to_owned()];
-        notes.extend(errors.iter().map(|error| format!("{}: {}", error.host, error.message)));
+        notes.extend(left_out.iter().cloned());
         Self {
             steps: targets.len(),
             plan,
@@ -301,7 +337,7 @@ impl Job {
             ended: record.ended.map(rfc3339),
             results: results.collect(),
             steps: plan.targets.len(),
-            note: record.words.clone(),
+            note: note_of(record.words.as_deref(), &plan.left_out),
             next: (!record.state.is_final()).then(|| "job_get".to_owned()),
             ..Self::plan_of("rollout", hosts_of(&plan.targets), plan.what.clone(), None)
         }

@@ -307,6 +307,12 @@ async fn files_are_written_as_they_were(fleet: &Fleet) {
         (&json!(4), &json!("0640"), &json!("/conf/app"))
     );
     assert_eq!(look("/conf/app"), "7:8 640\nnew");
+    // what was read with its secrets hidden does not take their place
+    inside("printf 'A=1\\nTOKEN=hunter2\\n' > /conf/env; printf 'stars ***\\n' > /conf/stars");
+    let masked = service.refusal("container_file_write", file("box", "/conf/env", "A=2\nTOKEN=***\n")).await;
+    assert!(masked.starts_with("conflict: /conf/env: *** stands for secrets"), "{masked}");
+    assert_eq!(inside("cat /conf/env"), "A=1\nTOKEN=hunter2");
+    write(file("box", "/conf/stars", "more stars ***\n")).await;
     let led =
         write(with(file("box", "/conf/link", "led"), &json!({"mode": "600", "if_sha256": hash("new\n")})))
             .await;
@@ -424,6 +430,16 @@ async fn follow_links(fleet: &Fleet, host: &Host, is_podman: bool) {
     for (path, why) in [("/spin", "links"), ("/spin/a", "links"), ("/kernel/x", "the kernel's")] {
         let (answer, _) = write("plain", path).await;
         assert!(answer.is_error && answer.text.contains(why), "{path}: {}", answer.text);
+    }
+    // nor does anybody read what lies beneath
+    for (container, path, why) in [
+        ("inmemory", "/var/run/real", "memory (tmpfs)"),
+        ("inmemory", "/run", "memory (tmpfs)"),
+        ("plain", "/kernel/1/status", "the kernel's"),
+    ] {
+        let there = json!({"host": "h1", "container": container, "path": path});
+        let refused = service.refusal("container_file_read", there).await;
+        assert!(refused.contains(why), "{container} {path}: {refused}");
     }
     let read = async |path: &str| {
         service.text("container_file_read", json!({"host": "h1", "container": "plain", "path": path})).await

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::trials::Trial;
-use crate::support::wait::wait_for;
+use crate::support::wait::{eventually, wait_for};
 use crate::support::{Fleet, Host, IMAGE, Service, ServiceConfig};
 use crate::trials;
 
@@ -14,6 +14,7 @@ const SOON: Duration = Duration::from_secs(20);
 
 pub fn trials() -> Vec<Trial> {
     trials![
+        the_containers_of_an_image_are_those_made_with_it => 120,
         containers_of_many_hosts_are_restarted_one_after_the_other => 180,
         what_fails_stops_the_rest => 180,
         no_batch_begins_after_a_cancellation_or_the_end_of_the_service => 180,
@@ -195,4 +196,44 @@ async fn no_batch_begins_after_a_cancellation_or_the_end_of_the_service(fleet: &
     let job = service.structured("job_get", json!({"job": jobs["jobs"][0]["job"], "wait": 30})).await;
     assert_eq!((&job["target"], &job["state"]), (&json!("web1"), &json!("done")), "{job}");
     assert_eq!(started(hosts)["h2/web2"], before["h2/web2"]);
+}
+
+/// An image whose name has gone to another one is listed by its identifier alone.
+async fn the_containers_of_an_image_are_those_made_with_it(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.docker(&["tag", IMAGE, "app:1"]);
+    for name in ["one", "two"] {
+        host.run_container(&["--name", name, "--stop-timeout", "1", "app:1", "sleep", "1000"]);
+    }
+    host.docker(&["commit", "-c", "LABEL new=1", "one", "app:1"]);
+    host.run_container(&["--name", "new", "--stop-timeout", "1", "app:1", "sleep", "1000"]);
+    fleet.host("h3").refuse();
+    let address = format!("hostname: {}", host.address());
+    let config = ServiceConfig::none(fleet)
+        .with(host, &[])
+        .with(fleet.host("h3"), &[])
+        .entry("zz-same", &[&address, "user: ops"]);
+    let service = Service::start(&config);
+    service.wait_ready(&["h1", "zz-same"]).await;
+    eventually("h3 is tried", SOON, async || service.row("h3").await["cause"].is_string()).await;
+    let plan = async |operation: &str, hosts: &str| {
+        let wanted =
+            json!({"operation": operation, "selector": "image=app", "hosts": hosts, "dry_run": true});
+        service.structured("rollout", wanted).await
+    };
+    let names = |plan: &Value| -> Vec<String> {
+        plan["plan"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&plan("recreate", "h1").await), ["new", "one", "two"]);
+    assert_eq!(names(&plan("pull", "h1").await), ["new"], "their image is one and the same");
+    // by another name of the host they are no others
+    let twice = plan("restart", "h1,zz-same").await;
+    assert_eq!((&twice["steps"], names(&twice).len()), (&json!(3), 6), "{twice}");
+    let kept = twice["plan"].as_array().unwrap().iter().filter_map(|row| row["kept"].as_str());
+    assert_eq!(kept.collect::<Vec<_>>(), ["it is the one on h1, another name of the host"; 3]);
+    // and a host that is left out is told to the end
+    let wanted = json!({"operation": "restart", "selector": "one", "hosts": "h1,h3", "wait_healthy": 1});
+    let done = service.agreed("rollout", wanted).await;
+    assert_eq!((&done["state"], &done["steps"]), (&json!("done"), &json!(1)), "{done}");
+    assert!(done["note"].as_str().unwrap().starts_with("h3: "), "{done}");
 }

@@ -364,6 +364,9 @@ async fn a_search_finds_everything_of_every_kind(fleet: &Fleet) {
     );
     assert_eq!(ask(json!({"query": "label=tier=front"})).await.len(), 1);
     assert_eq!(ask(json!({"query": "label=api_token"})).await, ["h1 volume findme-data label api_token=***"]);
+    let nothing = json!({"query": "port=8080", "kinds": ["container"]});
+    let refused = service.refusal("fleet_search", nothing).await;
+    assert!(refused.contains("nothing of these kinds is found by \"port=8080\""), "{refused}");
     let by_image = ask(json!({"query": "fleet/busybox", "kinds": ["container"]})).await;
     assert_eq!(
         by_image,

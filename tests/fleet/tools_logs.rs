@@ -204,7 +204,7 @@ async fn new_entries_are_told_and_stay_for_the_answer(fleet: &Fleet) {
     let text = stdio.receive(2)["result"]["content"][0]["text"].as_str().unwrap().to_owned();
     let shown = ["web | ERROR login password=***", "web |   at login.rs:1", "db | WARN slow"];
     assert_eq!(lines(&text), shown, "{text}");
-    assert!(text.contains("ended: web: it does not run") && text.contains("ended: db: "), "{text}");
+    assert!(text.contains("ended: web: its log ended with it") && text.contains("ended: db: "), "{text}");
     // and the cursor goes on behind them
     host.docker(&["start", "web"]);
     wait_for("it is said", SOON, || host.docker(&["logs", "web"]).matches("ready").count() == 2);

@@ -15,6 +15,7 @@ const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
 
 pub fn trials() -> Vec<Trial> {
     trials![
+        what_images_free_is_what_they_alone_have => 180,
         images_are_listed_with_their_users,
         an_image_shows_all_but_secrets,
         volumes_are_listed_with_their_users_and_sizes,
@@ -496,5 +497,24 @@ async fn docker_26_answers_the_same_questions(fleet: &Fleet) {
         "{usage:#} {size}"
     );
     drop(service);
+    host.engine(Engine::Default);
+}
+
+/// Two images upon another one that stays: its layers are theirs too, and do not go.
+async fn what_images_free_is_what_they_alone_have(fleet: &Fleet) {
+    let host = fleet.host("h1");
+    host.engine(Engine::Docker26);
+    let size: u64 = host.docker(&["inspect", "-f", "{{.Size}}", IMAGE]).parse().expect("a number");
+    for name in ["one", "two"] {
+        let script = format!("head -c 100000 /dev/urandom >/{name}");
+        host.docker(&["run", "--name", name, "--network=none", IMAGE, "sh", "-c", &script]);
+        host.docker(&["commit", name]);
+    }
+    let service = start(fleet).await;
+    let prune = json!({"host": "h1", "what": ["images"], "dry_run": false});
+    let done = service.agreed("prune", prune).await;
+    assert_eq!(done["state"], "done", "{done}");
+    let freed = done["results"][0]["freed"].as_u64().expect("bytes");
+    assert!((200_000..size).contains(&freed), "{freed} of {size}: {done}");
     host.engine(Engine::Default);
 }

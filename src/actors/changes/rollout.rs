@@ -48,6 +48,8 @@ pub struct NewRollout {
     pub what: String,
     /// To what, in the order in which they come.
     pub targets: Vec<Target>,
+    /// What else was meant and is left out, and why.
+    pub left_out: Vec<String>,
     /// How fast.
     pub pace: Pace,
     /// Who asked.
@@ -290,8 +292,14 @@ mod tests {
     async fn who_waits_hears_every_now_and_then_that_there_is_something_to_wait_for() {
         let pace = Pace { batch: 1, pause: Duration::ZERO, max_failures: 1 };
         let asker = Asker { principal: "owner".into(), client: "test".into() };
-        let new =
-            NewRollout { what: "restart a".into(), targets: vec![], pace, asker, arguments: Value::Null };
+        let new = NewRollout {
+            what: "restart a".into(),
+            targets: vec![],
+            left_out: vec![],
+            pace,
+            asker,
+            arguments: Value::Null,
+        };
         let rollout = Rollouts::default().enter(new, Timestamp::UNIX_EPOCH);
         let heard = Cell::new(0);
         rollout.wait(Duration::from_secs(61), |_| heard.set(heard.get() + 1)).await;

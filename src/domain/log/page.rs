@@ -18,6 +18,10 @@ pub struct Read {
     pub lines: Vec<LogLine>,
     /// Whether there is more, which was not read: newer lines behind a mark, older ones without.
     pub is_cut: bool,
+    /// The engine's own words, where it could not give all of it.
+    pub trouble: Option<String>,
+    /// Whether nothing of it could be read.
+    pub is_failed: bool,
 }
 
 /// Which entries are wanted.
@@ -44,10 +48,7 @@ impl Filter {
             lines.iter().any(|line| grep.is_match(line))
                 || (lines.len() > 1 && grep.is_match(&lines.join("\n")))
         };
-        if !found(&entry.lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>()) {
-            return false;
-        }
-        // A secret cannot be guessed letter by letter.
+        // As it is shown: what is hidden cannot be guessed letter by letter.
         let shown = entry.shown(usize::MAX);
         found(&shown.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>())
     }
@@ -181,6 +182,7 @@ pub fn forward(
 ) -> Page {
     // Behind the last line that was read of a log that has more, the order is not known.
     let cuts: Vec<bool> = reads.iter().map(|read| read.is_cut).collect();
+    let failed: Vec<bool> = reads.iter().map(|read| read.is_failed).collect();
     let ends = reads.iter().filter(|read| read.is_cut).filter_map(|read| read.lines.last());
     let horizon = ends.map(|line| line.time).min();
     let mut streams = Streams::new(reads, marks);
@@ -229,7 +231,8 @@ pub fn forward(
         }
     }
     if let Held::Nothing = held {
-        settle(marks, reached, |source| !cuts[source / 2] && streams.0[source].is_empty());
+        let is_read = |source: usize| !cuts[source / 2] && !failed[source / 2];
+        settle(marks, reached, |source| is_read(source) && streams.0[source].is_empty());
     }
     if page.is_full {
         let entries = |source: usize| streams.0[source].iter().filter(move |entry| !entry.goes_on);
@@ -243,10 +246,13 @@ pub fn forward(
 /// The newest entries there is room for; the marks move behind all of them. What is cut should span more than
 /// one moment: how many lines there are of its first one cannot be told.
 pub fn newest(mut reads: Vec<Read>, marks: &mut [[Mark; 2]], filter: &Filter, room: &mut Room) -> Page {
+    let failed: Vec<bool> = reads.iter().map(|read| read.is_failed).collect();
+    let mut dropped = 0;
     for (read, marks) in reads.iter_mut().zip(marks.iter_mut()).filter(|(read, _)| read.is_cut) {
         let first = read.lines.first().map(|line| line.time);
         if let Some(whole) = read.lines.iter().position(|line| Some(line.time) != first) {
             read.lines.drain(..whole);
+            dropped += whole;
         }
         // What is older is left out, also of a stream that wrote nothing since.
         if let Some(first) = read.lines.first() {
@@ -265,7 +271,7 @@ pub fn newest(mut reads: Vec<Read>, marks: &mut [[Mark; 2]], filter: &Filter, ro
             wanted.push((source, entry));
         }
     }
-    settle(marks, reached, |_| true);
+    settle(marks, reached, |source| !failed[source / 2]);
     let mut page = Page::default();
     while let Some((source, entry)) = wanted.pop() {
         let mut lines = entry.shown(usize::MAX);
@@ -286,6 +292,11 @@ pub fn newest(mut reads: Vec<Read>, marks: &mut [[Mark; 2]], filter: &Filter, ro
         }
     }
     page.left += wanted.iter().map(|(_, entry)| entry.lines.len()).sum::<usize>();
+    // Engines that count whole seconds have many lines in one moment.
+    if dropped > 0 && filter.is_open() && room.lines > 0 {
+        page.is_full = true;
+        page.left += dropped;
+    }
     page.shown.reverse();
     page
 }

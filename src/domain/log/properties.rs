@@ -33,7 +33,7 @@ fn read(log: &[LogLine], marks: &[Mark; 2], most: usize) -> Read {
     let mut lines: Vec<LogLine> = log.iter().filter(|line| given.is_new(line)).cloned().collect();
     let is_cut = lines.len() > most;
     lines.truncate(most);
-    Read { lines, is_cut }
+    Read { lines, is_cut, ..Read::default() }
 }
 
 fn room(lines: usize) -> Room {
@@ -137,7 +137,7 @@ proptest! {
             while from > 0 && log[from..].iter().all(|line| line.time == log[from].time) {
                 from -= 1;
             }
-            Read { lines: log[from..].to_vec(), is_cut: from > 0 }
+            Read { lines: log[from..].to_vec(), is_cut: from > 0, ..Read::default() }
         };
         let page =
             newest(before.iter().map(newest_of).collect(), &mut marks, &Filter::default(), &mut room(tail));
@@ -180,7 +180,7 @@ fn followed_entries_wait_for_their_end() {
     let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
     let mut room = room(100);
     let mut take = |lines: Vec<LogLine>, held: bool| {
-        let reads = vec![Read { lines, is_cut: false }];
+        let reads = vec![Read { lines, ..Read::default() }];
         let page = forward(reads, &mut marks, &Filter::default(), &mut room, Held::Last(&[held]));
         let texts = page.shown.iter().flat_map(|shown| &shown.lines).map(|(_, _, text)| text.clone());
         (texts.collect::<Vec<_>>(), page.rest.into_iter().next().unwrap())
@@ -215,7 +215,7 @@ fn an_entry_larger_than_a_page_is_cut_inside_and_goes_on() {
     }
     assert_eq!(sizes, [4, 4, 2]);
     let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
-    let page = newest(vec![Read { lines: log, is_cut: false }], &mut marks, &filter, &mut room(4));
+    let page = newest(vec![Read { lines: log, ..Read::default() }], &mut marks, &filter, &mut room(4));
     assert_eq!((page.shown[0].lines[0].2.as_str(), page.left), ("  at 6", 6));
 }
 
@@ -244,8 +244,42 @@ fn a_secret_cannot_be_found_by_a_filter() {
     let found = |pattern: &str| {
         let filter = Filter { grep: Some(Regex::new(pattern).unwrap()), level: None };
         let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
-        let read = Read { lines: log.clone(), is_cut: false };
+        let read = Read { lines: log.clone(), ..Read::default() };
         newest(vec![read], &mut marks, &filter, &mut room(9)).shown.len()
     };
     assert_eq!((found("hunter"), found("password"), found("ok$")), (0, 1, 1));
+    // nor letter by letter, beside what stands in its place
+    assert_eq!((found(r"password=(h|\*\*\*)"), found(r"password=(x|\*\*\*)")), (1, 1));
+}
+
+#[test]
+fn a_log_that_could_not_be_read_is_read_from_there_again() {
+    let line =
+        |second: i64| LogLine { time: at(second * 1000), stderr: false, text: format!("line {second}") };
+    let well = Read { lines: vec![line(1000)], ..Read::default() };
+    let failed = Read { is_failed: true, ..Read::default() };
+    let before = Mark::before(Timestamp::from_second(5).unwrap());
+    for is_forward in [true, false] {
+        let mut marks = vec![[before; 2]; 2];
+        let (reads, filter) = (vec![well.clone(), failed.clone()], Filter::default());
+        if is_forward {
+            forward(reads, &mut marks, &filter, &mut room(9), Held::Nothing);
+        } else {
+            newest(reads, &mut marks, &filter, &mut room(9));
+        }
+        assert_eq!(marks[1], [before; 2], "{is_forward}");
+        assert!(marks[0][0].place.time > before.place.time);
+    }
+}
+
+/// An engine may count whole seconds: how many lines of the first one were read cannot be told.
+#[test]
+fn lines_of_a_moment_that_was_cut_are_told_as_left_out() {
+    let line =
+        |second: i64, n: usize| LogLine { time: at(second * 1000), stderr: false, text: format!("line {n}") };
+    let lines: Vec<LogLine> = (0..104).map(|n| line(1, n)).chain([line(2, 104)]).collect();
+    let mut marks = vec![[Mark::before(Timestamp::UNIX_EPOCH); 2]];
+    let read = Read { lines, is_cut: true, ..Read::default() };
+    let page = newest(vec![read], &mut marks, &Filter::default(), &mut room(5));
+    assert_eq!((numbers(&page), page.is_full, page.left), (vec![104], true, 104));
 }

@@ -53,7 +53,7 @@ const GLUED: [&str; 8] =
     ["dbpass", "pgpass", "mysqlpass", "smtppass", "mailpass", "userpass", "rootpass", "sshpass"];
 
 /// Words that make a following `key` secret: `api_key` is, `public_key` and `sort_key` are not.
-const SECRET_KEYS: [&str; 17] = [
+const SECRET_KEYS: [&str; 18] = [
     "api",
     "private",
     "access",
@@ -71,6 +71,7 @@ const SECRET_KEYS: [&str; 17] = [
     "preshared",
     "client",
     "deploy",
+    "fernet",
 ];
 
 /// Last words that say a key names something about a secret, not the secret itself.
@@ -141,6 +142,8 @@ pub fn is_secret_key(key: &str) -> bool {
 }
 
 fn is_secret_word(word: &str) -> bool {
+    // The second of several: `password2`.
+    let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
     SECRET_WORDS.contains(&word)
         || GLUED.contains(&word)
         || SECRET_ENDINGS.iter().any(|ending| word.ends_with(ending))

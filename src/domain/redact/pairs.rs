@@ -98,6 +98,10 @@ pub(super) fn after_key(text: &str, found: &Captures<'_>) -> Hidden {
     let skipped = match rest.as_bytes().first() {
         Some(b'[') if colon && lists_names(name) => return None,
         Some(b'{') if colon && !rest.starts_with("{{") => return None,
+        Some(b'[') if colon => match list(name, &rest[1..]) {
+            Some((length, masked)) => return Some((start + 1..start + 1 + length, masked)),
+            None => 1,
+        },
         Some(b'[') => 1,
         _ => 0,
     };
@@ -111,6 +115,29 @@ pub(super) fn after_key(text: &str, found: &Captures<'_>) -> Hidden {
         return None;
     }
     hidden(name, shown).map(|masked| (range, masked))
+}
+
+/// Longer than any list of secrets that a person writes on a line.
+const LONGEST_LIST: usize = 2_000;
+
+/// The items of a list that closes on its line, when they are more than one: how long they are, and each of them
+/// masked in its quotes.
+fn list(name: &str, inside: &str) -> Option<(usize, String)> {
+    let end = inside.char_indices().take(LONGEST_LIST).find(|(_, c)| [']', '\n'].contains(c))?.0;
+    let items = inside[..end].strip_suffix('\\').unwrap_or(&inside[..end]);
+    let is_open = inside[end..].starts_with('\n');
+    if is_open || !items.contains(',') {
+        return None;
+    }
+    let mut changed = false;
+    let masked = items.split(',').map(|item| {
+        let word = item.trim_matches([' ', '\t', '"', '\'', '\\']);
+        let Some(masked) = hidden(name, word) else { return item.to_owned() };
+        changed = true;
+        item.replacen(word, &masked, 1)
+    });
+    let masked = masked.collect::<Vec<_>>().join(",");
+    changed.then_some((items.len(), masked))
 }
 
 /// What stands behind a flag: its value, unless that is the next flag or the rest of a sentence.

@@ -24,12 +24,14 @@ const fn rule(pattern: &'static str, hide: fn(&str, &Captures<'_>) -> Hidden) ->
 
 /// In this order. `(?P<s>…)` is the secret where nothing has to be weighed. Bounds of words are
 /// those of ASCII: the engine is slow at others.
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     // A private key in PEM armour, whole or cut off at the end; certificates are public.
     rule(
         r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?P<s>.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
         |_, found| found.name("s").map(|secret| (secret.range(), MASK.to_owned())),
     ),
+    // A file of netrc, whose words may stand on lines of their own.
+    rule(r"(?-u:\b)machine\s+[^\s]+\s+login\s+[^\s]+\s+password\s+(?P<s>[^\s]+)", secret),
     // `${DB_PASSWORD:-default}`
     rule(r"\$\{(?P<key>[A-Za-z_][A-Za-z0-9_]*):?-(?P<s>(?:[^{}\n]|\{[^{}\n]*\})+)\}", default_value),
     // `scheme://user:password@host`; a password with a slash goes to the first at sign.
@@ -128,9 +130,18 @@ pub(super) fn apply(text: &str) -> Cow<'_, str> {
     shown
 }
 
-/// Only private keys: what else there is may be a matter of lines.
-pub(super) fn private_keys(text: &str) -> Cow<'_, str> {
-    replace(text, &PATTERNS[0], RULES[0].hide).map_or(Cow::Borrowed(text), Cow::Owned)
+/// How many rules are about more than one line; they come first.
+const ACROSS_LINES: usize = 2;
+
+/// Only what goes over several lines: what else there is may be a matter of each.
+pub(super) fn across_lines(text: &str) -> Cow<'_, str> {
+    let mut shown = Cow::Borrowed(text);
+    for index in 0..ACROSS_LINES {
+        if let Some(masked) = replace(&shown, &PATTERNS[index], RULES[index].hide) {
+            shown = Cow::Owned(masked);
+        }
+    }
+    shown
 }
 
 fn replace(text: &str, pattern: &Regex, hide: fn(&str, &Captures<'_>) -> Hidden) -> Option<String> {

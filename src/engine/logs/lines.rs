@@ -15,6 +15,9 @@ const CUT: &str = " [cut]";
 /// Room for the time in front of a line, and for a character that the bound would split.
 const LONGEST_TIME: usize = 64;
 
+/// Words of the engine's own are short.
+const LONGEST_TROUBLE: usize = 1024;
+
 /// A frame's head: the stream, three bytes of nothing, the length of what follows.
 const HEAD: usize = 8;
 
@@ -22,8 +25,12 @@ const HEAD: usize = 8;
 #[derive(Default)]
 pub(super) struct Lines {
     at: At,
-    pending: [Pending; 2],
+    /// Of each source.
+    pending: [Pending; 3],
 }
+
+/// How an engine begins to say that it cannot read on: in frames of its own, or in the one stream of a terminal.
+const TROUBLE: &str = "Error grabbing logs: ";
 
 /// What the next byte is.
 #[derive(Clone, Copy, Default)]
@@ -36,7 +43,16 @@ enum At {
     /// Of a frame's head, of which so much has come.
     Head([u8; HEAD], usize),
     /// Of a frame's text, of which so much is to come.
-    Text { stderr: bool, left: usize },
+    Text { of: Source, left: usize },
+}
+
+/// Whose a frame is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Out,
+    Err,
+    /// The engine's own: it cannot read on.
+    Engine,
 }
 
 impl Lines {
@@ -45,7 +61,7 @@ impl Lines {
         let mut lines = Vec::new();
         while let Some(first) = piece.first() {
             self.at = match self.at {
-                At::Start if *first > 2 => At::Terminal,
+                At::Start if *first > 3 => At::Terminal,
                 At::Start | At::Text { left: 0, .. } => At::Head([0; HEAD], 0),
                 At::Terminal => {
                     self.pending[0].push(take(&mut piece), false, &mut lines);
@@ -56,33 +72,36 @@ impl Lines {
                     piece = &piece[1..];
                     if count + 1 == HEAD { text_of(head)? } else { At::Head(head, count + 1) }
                 }
-                At::Text { stderr, left } => {
+                At::Text { of, left } => {
                     let (text, rest) = piece.split_at(left.min(piece.len()));
-                    self.pending[usize::from(stderr)].push(text, stderr, &mut lines);
+                    self.pending[of as usize].push(text, of == Source::Err, &mut lines);
                     piece = rest;
-                    At::Text { stderr, left: left - text.len() }
+                    At::Text { of, left: left - text.len() }
                 }
             };
         }
         Ok(lines)
     }
 
-    /// What has no end.
-    pub(super) fn finish(self) -> Vec<LogLine> {
-        let [mut out, mut err] = self.pending;
-        out.line(false).into_iter().chain(err.line(true)).collect()
+    /// What has no end, and what the engine says of what it cannot give.
+    pub(super) fn finish(self) -> (Vec<LogLine>, Option<String>) {
+        let [mut out, mut err, mut engine] = self.pending;
+        let rest = [out.line(false), err.line(true), engine.line(false)];
+        let trouble = [out.trouble, err.trouble, engine.trouble].into_iter().flatten().next();
+        (rest.into_iter().flatten().collect(), trouble)
     }
 }
 
 fn text_of(head: [u8; HEAD]) -> Result<At, EngineError> {
     let [stream, _, _, _, length @ ..] = head;
-    let stderr = match stream {
-        0 | 1 => false,
-        2 => true,
+    let of = match stream {
+        0 | 1 => Source::Out,
+        2 => Source::Err,
+        3 => Source::Engine,
         other => return Err(EngineError::Garbled(format!("a log has no stream {other}"))),
     };
     let left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-    Ok(At::Text { stderr, left })
+    Ok(At::Text { of, left })
 }
 
 /// A line that has no end yet.
@@ -90,6 +109,8 @@ fn text_of(head: [u8; HEAD]) -> Result<At, EngineError> {
 struct Pending {
     bytes: Vec<u8>,
     is_cut: bool,
+    /// What the engine said of what it cannot give.
+    trouble: Option<String>,
 }
 
 impl Pending {
@@ -112,6 +133,9 @@ impl Pending {
     fn line(&mut self, stderr: bool) -> Option<LogLine> {
         let (bytes, was_cut) = (take(&mut self.bytes), take(&mut self.is_cut));
         let line = String::from_utf8_lossy(&bytes);
+        if let Some(trouble) = line.strip_prefix(TROUBLE) {
+            self.trouble = Some(cut(trouble.trim_end(), LONGEST_TROUBLE).0.to_owned());
+        }
         let (time, text) = line.trim_end_matches('\r').split_once(' ')?;
         let time = time.parse().ok()?;
         let (text, is_cut) = cut(text, LONGEST_LINE);
@@ -142,7 +166,19 @@ mod tests {
         assert_eq!((error[0].text.as_str(), error[0].stderr), ("bad", true));
         let rest = frame(1, "lo\r\n2026-01-01T00:00:02Z \n2026-01-01T00:00:03Z rest");
         assert_eq!(texts(&lines.push(&rest).unwrap()), ["hello", ""]);
-        assert_eq!(texts(&lines.finish()), ["rest"]);
+        assert_eq!(texts(&lines.finish().0), ["rest"]);
+    }
+
+    #[test]
+    fn what_was_read_stays_when_the_engine_cannot_read_on() {
+        let said = "Error grabbing logs: invalid character\n";
+        let good = format!("{TIME}good\n");
+        let terminal = format!("{good}{said}").into_bytes();
+        for bytes in [[frame(1, &good), frame(3, said)].concat(), terminal] {
+            let mut lines = Lines::default();
+            assert_eq!(texts(&lines.push(&bytes).unwrap()), ["good"]);
+            assert_eq!(lines.finish(), (vec![], Some("invalid character".to_owned())));
+        }
     }
 
     #[test]
@@ -175,7 +211,7 @@ mod tests {
         for (length, is_cut) in [(LONGEST_LINE, false), (LONGEST_LINE + 1, true), (LONGEST_LINE + 99, true)] {
             let mut lines = Lines::default();
             lines.push(format!("{TIME}{}", "x".repeat(length)).as_bytes()).unwrap();
-            let text = lines.finish().remove(0).text;
+            let text = lines.finish().0.remove(0).text;
             assert_eq!((text.len() > LONGEST_LINE, text.ends_with(CUT)), (is_cut, is_cut), "{length}");
         }
     }

@@ -69,14 +69,21 @@ impl Asked<'_> {
                 "give follow or until, not both: what comes later is not before until".to_owned(),
             ));
         }
+        let since = since.map(|text| moment("since", text, now)).transpose()?;
+        let until = until.map(|text| moment("until", text, now)).transpose()?;
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(invalid(format!("until ({until}) is not later than since ({since})")));
+        }
         let grep = grep.map(|pattern| RegexBuilder::new(pattern).size_limit(REGEX_BYTES).build());
         let grep = grep.transpose().map_err(|error| invalid(format!("grep: {error}")))?;
         Ok(Wish {
             stack: None,
             containers,
             tail: tail.into(),
-            since: since.map(|text| moment("since", text, now)).transpose()?,
-            until: until.map(|text| moment("until", text, now)).transpose()?,
+            since,
+            until,
             filter: Filter { grep, level: level.map(Level::from) },
             follow: follow.map(|seconds| Duration::from_secs(seconds.into())),
             cursor: cursor.map(ToOwned::to_owned),
@@ -115,6 +122,23 @@ mod tests {
 
     fn at(millisecond: i64) -> Timestamp {
         Timestamp::from_millisecond(millisecond).unwrap()
+    }
+
+    #[test]
+    fn what_ends_before_it_begins_is_refused() {
+        let asked = |since, until| {
+            let asked = Asked {
+                tail: 5,
+                since: Some(since),
+                until: Some(until),
+                grep: None,
+                level: None,
+                follow: None,
+                cursor: None,
+            };
+            asked.wish(vec![], at(100_000_000)).is_ok()
+        };
+        assert!(asked("2h", "1h") && !asked("1h", "2h") && !asked("1h", "1h"));
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn held(watch: &Mutex<Watch>) -> MutexGuard<'_, Watch> {
 impl Watch {
     /// Takes what is whole of these lines, tells it, and gives back the rest.
     fn take(&mut self, pending: Vec<Vec<LogLine>>, waits: &[bool], progress: &Progress) -> Vec<Vec<LogLine>> {
-        let reads = pending.into_iter().map(|lines| Read { lines, is_cut: false }).collect();
+        let reads = pending.into_iter().map(|lines| Read { lines, ..Read::default() }).collect();
         let held = Held::Last(waits);
         let page = forward(reads, &mut self.marks, &self.filter, &mut self.room, held);
         self.untold.push_str(&written(&page.shown, &self.containers));
@@ -168,7 +168,9 @@ async fn streams(
                 Some(Err(error)) if error.is_broken_line() => return Err(error.into()),
                 Some(Err(error)) => end(&watch, index, &error),
                 None => {
-                    held(&watch).ended[index].get_or_insert_with(|| "it does not run".to_owned());
+                    held(&watch).ended[index].get_or_insert_with(|| {
+                        "its log ended with it, which stopped or was restarted".to_owned()
+                    });
                     due = Some(now);
                 }
             }

@@ -64,7 +64,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<String, Too
     let container: ContainerName = parameters.container.parse()?;
     let (path, part) = (absolute(&parameters.path)?, Part::of(&parameters)?);
     let read = |operation| follow(operation, container.clone(), path.clone(), part.read.clone());
-    let found = on_host(Patience::Within(READING), &context, &host, read).await?;
+    let found = on_host(Patience::Within(READING), &context, &host, read).await??;
     let place = format!("in {container} on {}", host.spec().id);
     Ok(render(&place, &path, &found, &part))
 }
@@ -151,7 +151,10 @@ fn content(path: &str, size: u64, body: &[u8], part: &Part) -> String {
         Some(end) if part.read.start > 0 => &before[end + 1..],
         _ => before,
     };
-    let end = end_of_page(&text, start, boundary(&text, start.saturating_add(length).min(text.len())));
+    // One character at least: the next part begins behind it.
+    let least = start + text[start..].chars().next().map_or(0, char::len_utf8);
+    let end = boundary(&text, start.saturating_add(length).min(text.len())).max(least);
+    let end = end_of_page(&text, start, end);
     let next = part.read.start + end as u64;
     let shown = excerpt(before, &text[start..end], &text[end..]);
     let mut shown =

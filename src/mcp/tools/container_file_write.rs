@@ -8,7 +8,7 @@ use crate::domain::toolset::Toolset;
 use crate::engine::EngineError;
 use crate::engine::archive::{NewFile, Node, NodeKind};
 use crate::engine::exec::ExecSpec;
-use crate::mcp::container_path::{Resolved, absolute, parts, resolve};
+use crate::mcp::container_path::{absolute, parts, refuse_kernel, refuse_memory, refuse_unkept, resolve};
 use crate::mcp::deed;
 use crate::mcp::error::{ErrorKind, HostFailure, ToolError};
 use crate::mcp::shape::told;
@@ -31,9 +31,6 @@ const WRITING: Duration = Duration::from_secs(60);
 
 /// A new file's, unless said otherwise.
 const USUAL_MODE: u32 = 0o644;
-
-/// The kernel shows these in a container and keeps nothing there; the engine would write beneath.
-const OF_THE_KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -119,11 +116,6 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     })
 }
 
-fn lies_in(path: &str, place: &str) -> bool {
-    path.strip_prefix(place.trim_end_matches('/'))
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// What is to be written.
 struct Wish {
     path: String,
@@ -165,45 +157,6 @@ impl Wish {
     }
 }
 
-fn refuse_kernel(path: &str) -> Result<(), ToolError> {
-    match OF_THE_KERNEL.into_iter().find(|place| lies_in(path, place)) {
-        Some(place) => {
-            let message = format!("path: {place} is the kernel's, and no file is kept there");
-            Err(ToolError::new(ErrorKind::InvalidArguments, message))
-        }
-        None => Ok(()),
-    }
-}
-
-/// The engine writes beneath what lies in the container's memory.
-fn refuse_memory(path: &str, memory: &[String]) -> Result<(), ToolError> {
-    match memory.iter().find(|place| lies_in(path, place)) {
-        Some(place) => {
-            let message =
-                format!("path: {place} is in the container's memory (tmpfs), which the engine cannot reach");
-            Err(ToolError::new(ErrorKind::Conflict, message).with_hint("container_exec can write there."))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Refuses a path that leads to where no file can be kept, or through it: what the engine sees there is not what the
-/// container does. Memory that is said to lie at a link lies where that leads.
-async fn refuse_unkept(
-    operation: &Operation,
-    container: &ContainerName,
-    Resolved { path, passed }: &Resolved,
-    memory: Vec<String>,
-) -> Result<Result<(), ToolError>, HostError> {
-    let mut places = memory;
-    for at in 0..places.len() {
-        let place = resolve(operation, container, &places[at]).await?.path;
-        places.push(place);
-    }
-    let mut all = passed.iter().chain([path]);
-    Ok(all.try_for_each(|path| refuse_kernel(path).and_then(|()| refuse_memory(path, &places))))
-}
-
 /// What was written.
 struct Written {
     path: String,
@@ -230,6 +183,16 @@ async fn write(
         Err(EngineError::NotFound(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    // What was read with its secrets hidden is not written back without them.
+    let masks = |body: &[u8]| String::from_utf8_lossy(body).matches(redact::MASK).count();
+    if old.as_ref().is_some_and(|(_, body)| masks(&wish.body) > masks(body)) {
+        let words = format!(
+            "{shown}: {} stands for secrets that are hidden from readers, and would take the place of them; nothing was written",
+            redact::MASK
+        );
+        return Ok(Err(ToolError::new(ErrorKind::Conflict, words)
+            .with_hint("Change single lines by container_exec, such as with sed -i.")));
+    }
     let kind = old.as_ref().map(|(node, _)| node.kind);
     match kind {
         Some(NodeKind::Directory) => return conflict(format!("{shown} is a directory; nothing was written")),

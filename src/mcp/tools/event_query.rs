@@ -185,7 +185,9 @@ fn rows_of(
 fn subject(event: &PastEvent) -> String {
     let is_hash = event.id.starts_with("sha256:")
         || (event.id.len() == 64 && event.id.chars().all(|c| c.is_ascii_hexdigit()));
-    let name = event.attributes.get("name").filter(|name| !name.is_empty());
+    // An image's name is its repository alone; where the event is about a tag, its id has both.
+    let is_tagged = event.kind == "image" && !is_hash;
+    let name = event.attributes.get("name").filter(|name| !name.is_empty() && !is_tagged);
     let id = || if is_hash { short_id(&event.id) } else { event.id.clone() };
     clean(&name.cloned().unwrap_or_else(id))
 }
@@ -230,6 +232,17 @@ mod tests {
             id: id.to_owned(),
             attributes: [("name".to_owned(), id.to_owned())].into(),
         }
+    }
+
+    #[test]
+    fn an_image_is_told_with_its_tag() {
+        let of = |kind: &str, id: &str, name: &str| {
+            let attributes = [("name".to_owned(), name.to_owned())].into();
+            subject(&PastEvent { kind: kind.to_owned(), attributes, ..event(1, id, "pull") })
+        };
+        assert_eq!(of("image", "nginx:1.27", "nginx"), "nginx:1.27");
+        assert_eq!(of("image", &format!("sha256:{}", "a".repeat(64)), "app:1"), "app:1");
+        assert_eq!(of("container", &"b".repeat(64), "web"), "web");
     }
 
     proptest! {

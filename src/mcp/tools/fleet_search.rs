@@ -90,6 +90,12 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let query = Query::parse(&parameters.query)?;
     let kinds = sections::chosen(parameters.kinds, &Kind::ALL);
     let kinds: BTreeSet<Kind> = kinds.into_iter().filter(|kind| query.may_be(*kind)).collect();
+    if kinds.is_empty() {
+        let words = format!("query: nothing of these kinds is found by {:?}", parameters.query);
+        return Err(ToolError::new(ErrorKind::InvalidArguments, words).with_hint(
+            "a port is looked for among kind port, a label among things that have some; leave kinds out",
+        ));
+    }
     let list =
         List::of(&context, parameters.hosts.as_deref(), parameters.limit, parameters.cursor.as_deref())?;
     let rows_of = |host: &str, found: Found| {

@@ -115,7 +115,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         let id = host.spec().id.as_ref();
         rows.extend(seen.findings(id, now).into_iter().map(|(unique, found)| row(Some(id), &unique, found)));
         let outdated = context.outdated.findings(id, &seen.images, now);
-        rows.extend(outdated.into_iter().map(|found| row(Some(id), "", found)));
+        rows.extend(outdated.into_iter().map(|(image, found)| row(Some(id), &image, found)));
     }
     rows.retain(|(_, row)| row.severity >= parameters.min_severity);
     let (findings, rest) = list.page(rows, errors);

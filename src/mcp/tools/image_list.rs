@@ -1,5 +1,6 @@
 //! `image_list`
 
+use crate::domain::image::is_like;
 use crate::domain::text::clean;
 use crate::domain::toolset::Toolset;
 use crate::engine::containers::Container;
@@ -9,7 +10,6 @@ use crate::mcp::list::{Dated, Keyed, List, Rest};
 use crate::mcp::page;
 use crate::mcp::shape::{rfc3339, short_id};
 use crate::mcp::tool::{About, Effect, Tool, ToolContext};
-use globset::GlobMatcher;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -76,21 +76,13 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     let rows_of = |host: &str, inventory: Arc<Inventory>| {
         let mut rows = rows_of(host, &inventory.images, &inventory.containers);
         rows.retain(|(_, row)| {
-            let is_named = glob.as_ref().is_none_or(|glob| row.tags.iter().any(|tag| is_meant(glob, tag)));
+            let is_named = glob.as_ref().is_none_or(|glob| row.tags.iter().any(|tag| is_like(glob, tag)));
             is_named && (!parameters.unused || row.used_by.is_empty())
         });
         rows
     };
     let (images, rest) = list.inventory_rows(&[Section::Images, Section::Containers], rows_of).await?;
     Ok(Answer { images, rest })
-}
-
-/// Whether the glob is one of the reference, with or without its tag.
-fn is_meant(glob: &GlobMatcher, tag: &str) -> bool {
-    // A colon before the last slash belongs to a registry's port.
-    let repository =
-        tag.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map(|(repository, _)| repository);
-    glob.is_match(tag) || repository.is_some_and(|repository| glob.is_match(repository))
 }
 
 /// The rows of a host with their keys: by name, those without one at the end.
@@ -126,16 +118,6 @@ fn bare(id: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_glob_is_one_of_the_reference_with_or_without_its_tag() {
-        let is_meant = |pattern: &str, tag: &str| is_meant(&page::glob(pattern).unwrap(), tag);
-        assert!(is_meant("nginx", "nginx:1.27") && is_meant("nginx:1.*", "nginx:1.27"));
-        assert!(
-            is_meant("*/app", "localhost:5000/app:1") && is_meant("localhost:5000/*", "localhost:5000/app")
-        );
-        assert!(!is_meant("nginx:2*", "nginx:1.27") && !is_meant("localhost", "localhost:5000/app"));
-    }
 
     #[test]
     fn images_come_by_name_and_those_without_one_last() {

@@ -1,11 +1,9 @@
 //! `image_updates`
 
 use crate::actors::operation::Operation;
-use crate::domain::container::ContainerName;
-use crate::domain::image::ImageName;
+use crate::domain::image::{ImageName, is_like, repository_of};
 use crate::domain::text::cut;
 use crate::domain::toolset::Toolset;
-use crate::engine::containers::Container;
 use crate::engine::{Engine, EngineError};
 use crate::mcp::error::{HostFailure, ToolError};
 use crate::mcp::fleet::{Patience, gather, select};
@@ -16,8 +14,9 @@ use futures_util::{StreamExt as _, stream};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// What a host may take to tell which images its containers run.
 const LOOKING: Duration = Duration::from_secs(10);
@@ -25,8 +24,12 @@ const LOOKING: Duration = Duration::from_secs(10);
 /// A registry that takes longer is reported, not waited for.
 const ASKING: Duration = Duration::from_secs(8);
 
-/// What all registries of a host may take: below the minute after which clients give a call up.
-const ASKING_ALL: Duration = Duration::from_secs(35);
+/// What all registries of a host may take. With what the host may take before and after, it lies below the minute after
+/// which clients give a call up.
+const ASKING_ALL: Duration = Duration::from_secs(30);
+
+/// What is left for the host itself to hand over what it has.
+const HANDING_OVER: Duration = Duration::from_secs(5);
 
 /// Registries answer with whole pages of a proxy.
 const LONGEST_MESSAGE: usize = 300;
@@ -83,8 +86,23 @@ struct Row {
     /// What the registry is asked for.
     #[serde(skip)]
     asked: Option<ImageName>,
+    /// All digests that the image was got by from there: one that a registry lists anew stays the same image.
+    #[serde(skip)]
+    digests: Vec<String>,
     #[serde(skip)]
     id: String,
+}
+
+impl Row {
+    /// Compares it with what the registry has.
+    fn compare(&mut self, latest: &str) {
+        let is_it = self.digests.iter().any(|digest| digest == latest);
+        if is_it {
+            self.current_digest = Some(latest.to_owned());
+        }
+        self.outdated = Some(!is_it);
+        self.latest_digest = Some(latest.to_owned());
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -138,8 +156,9 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
     for (host, used) in answers {
         let mut of_host = rows_of(host.spec().id.as_ref(), used);
         of_host.retain(|(_, row)| {
-            let names = std::iter::once(&row.image).chain(&row.containers);
-            glob.as_ref().is_none_or(|glob| names.into_iter().any(|name| glob.is_match(name)))
+            glob.as_ref().is_none_or(|glob| {
+                is_like(glob, &row.image) || row.containers.iter().any(|name| glob.is_match(name))
+            })
         });
         rows.extend(of_host);
     }
@@ -156,10 +175,11 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         hosts.into_iter().filter(|host| wanted.contains_key(host.spec().id.as_ref())).collect();
     let mut held = BTreeMap::new();
     if !asked.is_empty() {
-        let answers = gather(Patience::Within(ASKING_ALL), &context, &asked, |operation: Operation| {
-            let images = wanted.get(operation.context().host.as_ref()).cloned().unwrap_or_default();
-            async move { Ok(ask(operation.engine(), images).await?) }
-        });
+        let answers =
+            gather(Patience::Within(ASKING_ALL + HANDING_OVER), &context, &asked, |operation: Operation| {
+                let images = wanted.get(operation.context().host.as_ref()).cloned().unwrap_or_default();
+                async move { Ok(ask(operation.engine(), images).await?) }
+            });
         match answers.await {
             Ok((answers, failures)) => {
                 errors.extend(failures);
@@ -175,8 +195,7 @@ async fn run(context: ToolContext, parameters: Parameters) -> Result<Answer, Too
         let Some(image) = &row.asked else { continue };
         match held.get(&row.host).and_then(|held| held.get(image.as_str())) {
             Some(Ok(latest)) => {
-                row.outdated = row.current_digest.as_ref().map(|current| current != latest);
-                row.latest_digest = Some(latest.clone());
+                row.compare(latest);
                 if let Some(outdated) = row.outdated {
                     let named = (row.image.as_str(), row.containers.as_slice());
                     context.outdated.learn((&row.host, &row.id), named, outdated, now);
@@ -201,7 +220,7 @@ async fn used(engine: &Engine) -> Result<BTreeMap<(String, String), Used>, Engin
     let (containers, digests) = tokio::try_join!(engine.containers(), engine.image_digests())?;
     let running = containers.into_iter().filter(|container| container.state == "running");
     let named = stream::iter(running).map(|container| async move {
-        let name = name_of(engine, &container).await?;
+        let name = engine.image_name(&container).await?;
         Ok::<_, EngineError>((container, name))
     });
     let mut used: BTreeMap<(String, String), Used> = BTreeMap::new();
@@ -221,16 +240,6 @@ async fn used(engine: &Engine) -> Result<BTreeMap<(String, String), Used>, Engin
     Ok(used)
 }
 
-/// The image as the container was made with it. The list tells an identifier once the tag is another image's.
-async fn name_of(engine: &Engine, container: &Container) -> Result<String, EngineError> {
-    let id = container.image_id.trim_start_matches("sha256:");
-    let is_id = !container.image.is_empty() && id.starts_with(container.image.trim_start_matches("sha256:"));
-    match container.id.parse::<ContainerName>() {
-        Ok(name) if is_id => Ok(engine.container(&name).await?.image),
-        _ => Ok(container.image.clone()),
-    }
-}
-
 fn rows_of(host: &str, used: BTreeMap<(String, String), Used>) -> Vec<(Vec<String>, Row)> {
     let row = |((image, id), Used { containers, digests }): ((String, String), Used)| {
         let key = vec![host.to_owned(), image.clone(), id.clone()];
@@ -244,14 +253,19 @@ fn rows_of(host: &str, used: BTreeMap<(String, String), Used>) -> Vec<(Vec<Strin
             pinned: false,
             error: None,
             asked: None,
+            digests: vec![],
             id: id.clone(),
         };
         let is_id = image.starts_with("sha256:") || id.trim_start_matches("sha256:").starts_with(&image);
         match image.parse::<ImageName>() {
             Ok(name) if !is_id => {
-                row.current_digest = digest_of(&name, &digests).map(told);
-                if name.as_str().contains('@') {
+                row.digests = digests_of(&name, &digests).map(told).collect();
+                row.current_digest = row.digests.first().cloned();
+                if let Some((_, digest)) = name.as_str().split_once('@') {
                     row.pinned = true;
+                    if row.digests.iter().any(|own| own == digest) {
+                        row.current_digest = Some(digest.to_owned());
+                    }
                 } else if row.current_digest.is_some() {
                     row.asked = Some(name);
                 } else {
@@ -266,16 +280,11 @@ fn rows_of(host: &str, used: BTreeMap<(String, String), Used>) -> Vec<(Vec<Strin
     used.into_iter().map(row).collect()
 }
 
-/// The digest that the image has in the repository of this name.
-fn digest_of<'a>(name: &ImageName, digests: &'a [String]) -> Option<&'a str> {
-    let bare = name.as_str().split('@').next().unwrap_or_default();
-    let repository = match bare.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository,
-        _ => bare,
-    };
-    let repository = familiar(repository);
-    let mut pairs = digests.iter().filter_map(|digest| digest.split_once('@'));
-    pairs.find(|(of, _)| familiar(of) == repository).map(|(_, digest)| digest)
+/// The digests that the image has in the repository of this name.
+fn digests_of<'a>(name: &'a ImageName, digests: &'a [String]) -> impl Iterator<Item = &'a str> {
+    let repository = familiar(repository_of(name.as_str().split('@').next().unwrap_or_default()));
+    let pairs = digests.iter().filter_map(|digest| digest.split_once('@'));
+    pairs.filter(move |(of, _)| familiar(of) == repository).map(|(_, digest)| digest)
 }
 
 /// A repository as people write it: Docker Hub's have several long names.
@@ -291,24 +300,50 @@ async fn ask(
     images: BTreeSet<String>,
 ) -> Result<BTreeMap<String, Result<String, Failure>>, EngineError> {
     let is_podman = engine.info().product == "Podman";
+    // One that is silent is not asked again for each of its images: they would take the time of the others.
+    let (silent, until) = (&Mutex::default(), Instant::now() + ASKING_ALL);
     let answers = stream::iter(images).map(|image| async move {
-        let answer = match image.parse::<ImageName>() {
-            _ if is_podman => Err(Failure::new(Kind::Unsupported, "Podman's API asks no registry")),
-            Err(error) => Err(Failure::new(Kind::RegistryError, &error.to_string())),
-            Ok(name) => match timeout(ASKING, engine.registry_digest(&name)).await {
-                Ok(Ok(digest)) => Ok(told(&digest)),
-                Ok(Err(error)) if error.is_broken_line() => return Err(error),
-                Ok(Err(error)) => Err(failure(&error)),
-                Err(_) => Err(Failure::new(
-                    Kind::Timeout,
-                    &format!("the registry did not answer within {} s", ASKING.as_secs()),
-                )),
-            },
+        let Ok(name) = image.parse::<ImageName>() else {
+            let failure = Failure::new(Kind::RegistryError, "it is no name of an image");
+            return Ok((image, Err(failure)));
+        };
+        if is_podman {
+            let failure = Failure::new(Kind::Unsupported, "Podman's API asks no registry");
+            return Ok((image, Err(failure)));
+        }
+        let registry = registry_of(&name).to_owned();
+        let within = ASKING.min(until.saturating_duration_since(Instant::now()));
+        let is_silent = || lock(silent).contains(&registry);
+        if within.is_zero() || is_silent() {
+            return Ok((image, Err(not_in_time())));
+        }
+        let answer = match timeout(within, engine.registry_digest(&name)).await {
+            Ok(Ok(digest)) => Ok(told(&digest)),
+            Ok(Err(error)) if error.is_broken_line() => return Err(error),
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => {
+                lock(silent).insert(registry);
+                Err(not_in_time())
+            }
         };
         Ok((image, answer))
     });
     let answers: Vec<_> = answers.buffer_unordered(engine.registries_at_once()).collect().await;
     answers.into_iter().collect()
+}
+
+fn lock(silent: &Mutex<BTreeSet<String>>) -> MutexGuard<'_, BTreeSet<String>> {
+    silent.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_in_time() -> Failure {
+    Failure::new(Kind::Timeout, "its registry did not answer in time")
+}
+
+/// The registry that an image's name leads to, as docker reads it: a first part with a dot or a colon, or this machine.
+fn registry_of(name: &ImageName) -> &str {
+    let first = name.as_str().split_once('/').map(|(first, _)| first);
+    first.filter(|first| first.contains(['.', ':']) || *first == "localhost").unwrap_or("docker.io")
 }
 
 /// What the engine's words about a registry mean: its status says little.
@@ -361,6 +396,32 @@ mod tests {
             assert_eq!(row.current_digest.as_deref(), Some(NEW), "{image}");
             assert_eq!(row.asked.as_ref().map(ImageName::as_str), Some(image));
             assert!(row.error.is_none() && !row.pinned);
+        }
+    }
+
+    #[test]
+    fn an_image_is_current_by_any_digest_it_was_got_by() {
+        let old = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
+        let mut both = row("nginx", "sha256:1", &[&format!("nginx@{old}"), &format!("nginx@{NEW}")]);
+        both.compare(NEW);
+        assert_eq!((both.outdated, both.current_digest.as_deref()), (Some(false), Some(NEW)));
+        let mut one = row("nginx", "sha256:1", &[&format!("nginx@{old}")]);
+        one.compare(NEW);
+        assert_eq!((one.outdated, one.current_digest.as_deref()), (Some(true), Some(old)));
+        let pinned = row(&format!("app@{NEW}"), "sha256:1", &[&format!("app@{old}"), &format!("app@{NEW}")]);
+        assert_eq!((pinned.pinned, pinned.current_digest.as_deref()), (true, Some(NEW)));
+    }
+
+    #[test]
+    fn a_registry_is_told_from_an_owner() {
+        for (image, registry) in [
+            ("nginx", "docker.io"),
+            ("owner/app:2", "docker.io"),
+            ("ghcr.io/owner/app", "ghcr.io"),
+            ("127.0.0.1:5000/app:1", "127.0.0.1:5000"),
+            ("localhost/app", "localhost"),
+        ] {
+            assert_eq!(registry_of(&image.parse().unwrap()), registry);
         }
     }
 
