@@ -215,7 +215,7 @@ async fn logs_of_a_stack_are_one_log(fleet: &Fleet) {
     let again = ask(json!({"tail": 1000, "cursor": cursor(&next), "services": ["two"]})).await;
     assert!(lines(&again).iter().all(|line| line.0 != "talk-two-2"), "{again}");
     let followed = ask(json!({"follow": 1, "tail": 3})).await;
-    assert!(followed.contains("ended: talk-one-1: it does not run"), "{followed}");
+    assert!(followed.contains("ended: talk-one-1: its log ended with it"), "{followed}");
 
     let unknown =
         service.refusal("stack_logs", json!({"host": "h1", "stack": "talk", "services": ["tow"]})).await;
