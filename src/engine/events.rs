@@ -16,6 +16,8 @@ pub struct Event {
     pub time: Timestamp,
     /// The section of the inventory that it may have changed.
     pub touches: Option<Section>,
+    /// The identifier of a container that has begun to run, or has ended; whether it runs.
+    pub life: Option<(String, bool)>,
 }
 
 /// The types of events asked for. Others change nothing that is kept, and some engines have types that the
@@ -36,8 +38,16 @@ impl Engine {
 
 impl From<EventMessage> for Event {
     fn from(message: EventMessage) -> Self {
-        let time = time_of(&message);
-        Self { time, touches: touches(message.typ, message.action.as_deref().unwrap_or_default()) }
+        let (time, action) = (time_of(&message), message.action.as_deref().unwrap_or_default());
+        let touches = touches(message.typ, action);
+        let runs = match action {
+            "start" => Some(true),
+            "die" | "died" => Some(false),
+            _ => None,
+        };
+        let of_container = message.typ == Some(Type::CONTAINER);
+        let id = message.actor.and_then(|actor| actor.id).filter(|_| of_container);
+        Self { time, touches, life: id.zip(runs) }
     }
 }
 

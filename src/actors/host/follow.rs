@@ -28,6 +28,9 @@ const QUIET: u32 = 5;
 /// Events that came before the stream began are found by a look so long after.
 const ONCE_MORE: Duration = Duration::from_secs(5);
 
+/// An engine may tell of a container's end before its list does. So often it is asked again, after waits that double.
+const MOST_LATE: u32 = 6;
+
 /// An engine that needs longer for a list is in trouble.
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 
@@ -99,6 +102,8 @@ pub(super) async fn follow(
         inventory,
         looked,
         behind: BTreeSet::new(),
+        ended: BTreeSet::new(),
+        late: 0,
     };
     let mut waits = Backoff::new(BackoffPolicy::BACKGROUND, fresh_seed());
     loop {
@@ -132,6 +137,10 @@ struct Follower<'a> {
     looked: BTreeMap<Section, Timestamp>,
     /// Those that have not been looked at since they should have been.
     behind: BTreeSet<Section>,
+    /// Containers whose end was told, until a list says the same.
+    ended: BTreeSet<String>,
+    /// How often a list has not.
+    late: u32,
 }
 
 impl Follower<'_> {
@@ -154,6 +163,10 @@ impl Follower<'_> {
                 let settle = SETTLE.max(looked.elapsed() * QUIET);
                 stale.clear();
                 let mut until = full;
+                if let Some(wait) = self.lateness() {
+                    stale.insert(Section::Containers);
+                    until = until.min(Instant::now() + settle.max(wait));
+                }
                 while let Ok(event) = timeout_at(until, events.next()).await {
                     match event {
                         Some(Ok(event)) => stale.extend(self.take(&event)),
@@ -176,7 +189,28 @@ impl Follower<'_> {
         self.seen = self.seen.max(Some(event.time));
         self.heard = self.clock.now();
         self.behind.extend(event.touches);
+        match &event.life {
+            Some((id, true)) => drop(self.ended.remove(id)),
+            Some((id, false)) => drop(self.ended.insert(id.clone())),
+            None => {}
+        }
         event.touches
+    }
+
+    /// How long to wait before the list of containers is asked for again, because it says that one runs of whose end
+    /// the engine has told.
+    fn lateness(&mut self) -> Option<Duration> {
+        let containers = &self.inventory.containers;
+        let running = containers.iter().filter(|container| container.state == "running");
+        let running: BTreeSet<&str> = running.map(|container| container.id.as_str()).collect();
+        self.ended.retain(|id| running.contains(id.as_str()));
+        if self.ended.is_empty() || self.late >= MOST_LATE {
+            self.ended.clear();
+            self.late = 0;
+            return None;
+        }
+        self.late += 1;
+        Some(SETTLE * 2_u32.pow(self.late))
     }
 
     /// Looks at these sections. One that the engine refuses, or takes too long for, stays as it was: a proxy

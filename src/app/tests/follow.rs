@@ -44,6 +44,32 @@ async fn an_event_looks_at_its_own_section_and_a_group_of_them_once() {
     assert_eq!(looks(&lab), [2, 1, 2, 1, 1], "a health check changes nothing");
 }
 
+/// An engine may tell of an end first, and put it in its list afterwards.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_no_list_shows_is_looked_for_again_and_not_for_ever() {
+    let (lab, mut nas) = followed().await;
+    lab.fake.model("nas", |model| model.add("late", true));
+    let end = r#"{"Type":"container","Action":"die","Actor":{"ID":"000000000001"}}"#;
+    lab.fake.happen("nas", end);
+    nas.wait_for_known(|known| known.inventory.states().get("running") == Some(&1)).await.unwrap();
+    // it has gone, and another one has its name
+    lab.fake.model("nas", |model| model.replace("late"));
+    let is_other = |known: &Known| known.inventory.containers.iter().all(|one| one.id.ends_with('2'));
+    nas.wait_for_known(is_other).await.unwrap();
+    let seen = looks(&lab)[0];
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(looks(&lab)[0], seen, "it is known by now");
+    // one of which nothing is ever seen
+    lab.fake.happen("nas", r#"{"Type":"container","Action":"die","Actor":{"ID":"000000000002"}}"#);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(looks(&lab)[0], seen + 1 + 6);
+    // and one that runs again
+    lab.fake.happen("nas", r#"{"Type":"container","Action":"die","Actor":{"ID":"000000000002"}}"#);
+    lab.fake.happen("nas", r#"{"Type":"container","Action":"start","Actor":{"ID":"000000000002"}}"#);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(looks(&lab)[0], seen + 1 + 6 + 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn everything_is_looked_at_every_five_minutes_whatever_events_say() {
     let (lab, _) = followed().await;
